@@ -1,1 +1,3 @@
+//! `holdfast-agent`.
+
 fn main() {}

@@ -1,1 +1,3 @@
+//! `holdfast-controller`.
+
 fn main() {}

@@ -1,1 +1,3 @@
+//! `ctl`: the operator's tool.
+
 fn main() {}

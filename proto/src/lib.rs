@@ -2,6 +2,15 @@
 //!
 //! [`wire`] is what travels: generated from `holdfast/v1/*.proto` and checked in.
 //! The other modules are the domain types that the rest of the code works with; each converts
-//! from the wire by `TryFrom` (bad input is a [`wire_error::WireError`]) and to it by `From`.
+//! from the wire by `TryFrom` (bad input is a [`WireError`]) and to it by `From`.
 
+pub mod check;
+mod convert;
+pub mod fleet;
+pub mod image;
+pub mod link;
+pub mod names;
+pub mod task;
 pub mod wire;
+
+pub use convert::WireError;

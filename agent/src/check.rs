@@ -1,0 +1,1 @@
+//! Runs the user-count checks that the controller scheduled.

@@ -1,0 +1,1 @@
+//! The agent's settings: one TOML file, environment over it.

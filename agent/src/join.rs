@@ -1,0 +1,1 @@
+//! `holdfast-agent join`: makes a key, enrols with a one-time token.

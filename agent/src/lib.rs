@@ -1,0 +1,12 @@
+//! The agent: it lives on a host, reports what runs there, and does the work there.
+
+pub mod check;
+pub mod config;
+pub mod container;
+pub mod engine;
+pub mod identity;
+pub mod join;
+pub mod link;
+pub mod observe;
+pub mod peer;
+pub mod task;

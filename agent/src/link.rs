@@ -1,0 +1,1 @@
+//! The one session with the controller: dialled, kept, dialled again.

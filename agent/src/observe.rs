@@ -1,0 +1,1 @@
+//! What runs on this host: listing (truth), events (hints), probes.

@@ -1,0 +1,1 @@
+//! Bytes between agents: the named streams of an image, direct or relayed.

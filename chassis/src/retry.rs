@@ -1,0 +1,1 @@
+//! Retry with jittered backoff; the only place that names the backoff library.

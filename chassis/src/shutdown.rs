@@ -1,0 +1,1 @@
+//! Orderly end of a process on SIGTERM or SIGINT.

@@ -1,0 +1,1 @@
+//! mTLS, TLS 1.3 only, with identities that rotate while connections live.

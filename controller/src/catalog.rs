@@ -1,0 +1,1 @@
+//! The catalog: PostgreSQL behind sqlx, one file a table.

@@ -1,0 +1,1 @@
+//! Verdict on a user-count check: pure.

@@ -1,0 +1,1 @@
+//! Settings: one TOML file, environment over it, refused whole when one is wrong.

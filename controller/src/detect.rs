@@ -1,0 +1,1 @@
+//! Detectors: pure functions from what is and was to findings.

@@ -1,0 +1,37 @@
+//! Tasks to hosts: start or join, wait for the end, over whichever session the host has now.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use holdfast_proto::{
+    link::StartTask,
+    names::HostName,
+    task::{TaskFailure, TaskProgress, TaskResult},
+};
+
+/// Called with each progress report of a task; must not block.
+pub type ProgressSink = Arc<dyn Fn(TaskProgress) + Send + Sync>;
+
+/// How jobs reach agents.
+///
+/// The job engine's proofs run against a scripted one; the real one is the session table.
+#[async_trait]
+pub trait Dispatch: Send + Sync + fmt::Debug {
+    /// Starts the task on the host, or joins it when it runs there already, and waits for its end.
+    ///
+    /// A host that is not connected is waited for; a lost connection is waited out. When the
+    /// agent comes back as a new process the task has died with the old one.
+    ///
+    /// # Errors
+    /// What the task failed with; `Unavailable` and retryable when its agent died or the host
+    /// stayed away longer than the configured patience.
+    async fn run(
+        &self,
+        host: &HostName,
+        task: StartTask,
+        progress: ProgressSink,
+    ) -> Result<TaskResult, TaskFailure>;
+
+    /// Asks the host to end the task; its `run` then ends with `Cancelled`. No error when it is gone.
+    async fn cancel(&self, host: &HostName, task_id: &str, epoch: u64);
+}

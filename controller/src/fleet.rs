@@ -1,0 +1,1 @@
+//! What the agents reported last, in memory.

@@ -1,0 +1,1 @@
+//! The authority: its key, certificates, tokens, revocation.

@@ -1,0 +1,1 @@
+//! Jobs: sagas of steps with undo, replayed from their events.

@@ -1,0 +1,16 @@
+//! The controller: catalog, jobs, and the services that agents and operators talk to.
+
+pub mod audit;
+pub mod catalog;
+pub mod check;
+pub mod config;
+pub mod detect;
+pub mod dispatch;
+pub mod embedded;
+pub mod fleet;
+pub mod identity;
+pub mod job;
+pub mod reconcile;
+pub mod relay;
+pub mod rpc;
+pub mod serve;

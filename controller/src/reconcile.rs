@@ -1,0 +1,1 @@
+//! Loops that repair: timer and signal, no input, idempotent.

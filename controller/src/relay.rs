@@ -1,0 +1,1 @@
+//! Bytes between agents that do not reach each other.

@@ -1,0 +1,1 @@
+//! Puts the controller together and runs it.
