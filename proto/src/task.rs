@@ -210,6 +210,8 @@ pub struct UnpublishDatabase {
     pub name: String,
     pub kept_as: String,
     pub set_aside_as: String,
+    /// Name the published one had before; while it stands nothing is published.
+    pub staging: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

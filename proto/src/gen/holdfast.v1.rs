@@ -1724,9 +1724,13 @@ pub struct UnpublishDatabase {
     /// The former database to put back; empty: none stood there.
     #[prost(string, tag = "3")]
     pub kept_as: ::prost::alloc::string::String,
-    /// What the published one is renamed to.
+    /// What the published one is renamed to; the staging name when the copy is to be dropped next.
     #[prost(string, tag = "4")]
     pub set_aside_as: ::prost::alloc::string::String,
+    /// Name the published one had before. While a database of this name stands, nothing has been
+    /// published (or it has been taken back already) and there is nothing to do.
+    #[prost(string, tag = "5")]
+    pub staging: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnpublishedDatabase {
