@@ -166,6 +166,7 @@ pub enum ImageStream {
     Schema {
         relations: Vec<RelationPlan>,
         sequences: Vec<SequenceState>,
+        no_tablespaces: bool,
     },
     Data {
         relation: u32,

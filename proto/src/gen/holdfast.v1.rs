@@ -914,7 +914,7 @@ pub mod send_request {
         Open(super::OpenStream),
         /// At most 1 MiB.
         #[prost(bytes, tag = "2")]
-        Data(::prost::alloc::vec::Vec<u8>),
+        Data(::prost::bytes::Bytes),
         /// The stream is whole.
         #[prost(message, tag = "3")]
         Close(super::CloseStream),
@@ -963,6 +963,9 @@ pub struct SchemaStream {
     pub relations: ::prost::alloc::vec::Vec<RelationPlan>,
     #[prost(message, repeated, tag = "2")]
     pub sequences: ::prost::alloc::vec::Vec<SequenceState>,
+    /// The receiving server lacks tablespaces that the source uses: everything goes to the default one.
+    #[prost(bool, tag = "3")]
+    pub no_tablespaces: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RelationPlan {
