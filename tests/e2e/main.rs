@@ -1,0 +1,3 @@
+//! End-to-end tests: one binary, a module for each part of the product.
+
+mod thread;

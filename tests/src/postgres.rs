@@ -1,0 +1,132 @@
+//! PostgreSQL servers in containers on the test hosts, and `psql` in them as the judge.
+
+use std::{io::Write, process::Stdio, time::Duration};
+
+use crate::{eventually::eventually, host::Host};
+
+#[derive(Debug, Clone, Copy)]
+pub enum Version {
+    V15,
+    V17,
+}
+
+impl Version {
+    #[must_use]
+    pub fn image(self) -> &'static str {
+        match self {
+            Self::V15 => "holdfast-test/postgres:15",
+            Self::V17 => "holdfast-test/postgres:17",
+        }
+    }
+}
+
+/// Starts a server in the container `name` on a volume of that name and waits until it answers.
+pub fn start_postgres(host: &Host, name: &str, version: Version, options: &[&str]) {
+    let volume = format!("{name}-data:/var/lib/postgresql/data");
+    let mut args = vec![
+        "run",
+        "-d",
+        "--name",
+        name,
+        "-e",
+        "POSTGRES_PASSWORD=secret",
+    ];
+    args.extend([
+        "--restart",
+        "unless-stopped",
+        "--shm-size",
+        "256m",
+        "-v",
+        &volume,
+    ]);
+    args.push(version.image());
+    args.push("postgres");
+    args.extend(options);
+    host.docker(&args);
+    wait_for_postgres(host, name);
+}
+
+/// Waits until the server answers over TCP: the server of the initialisation does not listen there.
+pub fn wait_for_postgres(host: &Host, name: &str) {
+    eventually(
+        Duration::from_secs(60),
+        &format!("an answer from {name}"),
+        || {
+            let output = host
+                .command("docker")
+                .args(["exec", name, "pg_isready", "-q", "-h", "127.0.0.1"])
+                .output()
+                .map_err(|error| error.to_string())?;
+            if output.status.success() {
+                Ok(())
+            } else {
+                Err(format!("{:?}", output.status))
+            }
+        },
+    );
+}
+
+/// Runs statements as the superuser and gives unaligned tuples, without the last newline.
+///
+/// # Panics
+/// With what the server said, when a statement fails.
+#[track_caller]
+pub fn psql(host: &Host, container: &str, database: &str, sql: &str) -> String {
+    try_psql(host, container, database, sql).unwrap_or_else(|error| panic!("{container}: {error}"))
+}
+
+/// # Errors
+/// With what the server said.
+pub fn try_psql(host: &Host, container: &str, database: &str, sql: &str) -> Result<String, String> {
+    let mut child = host
+        .command("docker")
+        .args([
+            "exec", "-i", container, "psql", "-U", "postgres", "-X", "-q", "-A", "-t",
+        ])
+        .args(["-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut input = child.stdin.take().expect("a pipe");
+    let sql = sql.to_owned();
+    // A thread of its own: the server may answer before it has read everything.
+    let writer = std::thread::spawn(move || input.write_all(sql.as_bytes()));
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    let _ = writer.join();
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// `pg_dump` of the schema, without what differs by nature between two servers.
+#[track_caller]
+pub fn schema_of(host: &Host, container: &str, database: &str) -> String {
+    let mut command = host.command("docker");
+    command.args([
+        "exec",
+        container,
+        "pg_dump",
+        "-U",
+        "postgres",
+        "--schema-only",
+        "-d",
+        database,
+    ]);
+    crate::host::succeed(command)
+        .lines()
+        .filter(|line| {
+            !line.starts_with("-- Dumped")
+                && !line.starts_with("\\restrict")
+                && !line.starts_with("\\unrestrict")
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
