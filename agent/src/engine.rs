@@ -1,2 +1,3 @@
-//! Database engines.
+//! Database engines: one room for each.
+
 pub mod postgres;

@@ -9,4 +9,5 @@ pub mod join;
 pub mod link;
 pub mod observe;
 pub mod peer;
+pub mod secret;
 pub mod task;

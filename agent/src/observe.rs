@@ -1,1 +1,3 @@
-//! What runs on this host: listing (truth), events (hints), probes.
+//! What the agent sees on its host, and how it finds the ways to it.
+
+pub mod instances;

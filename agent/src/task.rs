@@ -1,1 +1,52 @@
-//! The verbs of an agent, one a file, and the table of running ones.
+//! Tasks: one verb a file, and what each is given to work with.
+
+use std::path::PathBuf;
+
+use holdfast_chassis::clock::SharedClock;
+use holdfast_proto::task::{FailureKind, TaskFailure, TaskProgress, TaskResult, TaskSpec};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{container::ContainerEngine, observe::instances::Instances};
+
+/// What a verb works with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub instances: Instances,
+    pub containers: ContainerEngine,
+    /// Files that must outlive the process go below it.
+    pub state_dir: PathBuf,
+    pub clock: SharedClock,
+    pub progress: ProgressSender,
+    /// The verb ends as `Cancelled`, tidied up, soon after this fires.
+    pub cancel: CancellationToken,
+}
+
+/// Takes progress as often as a verb likes; the newest is what gets sent.
+#[derive(Debug, Clone)]
+pub struct ProgressSender(watch::Sender<Option<TaskProgress>>);
+
+impl ProgressSender {
+    #[must_use]
+    pub fn new() -> (Self, watch::Receiver<Option<TaskProgress>>) {
+        let (send, receive) = watch::channel(None);
+        (Self(send), receive)
+    }
+
+    pub fn report(&self, progress: TaskProgress) {
+        self.0.send_replace(Some(progress));
+    }
+}
+
+/// Does the verb.
+///
+/// # Errors
+/// What the verb failed with, in words for an operator.
+pub async fn perform(spec: TaskSpec, _context: &Context) -> Result<TaskResult, TaskFailure> {
+    Err(TaskFailure {
+        kind: FailureKind::Invalid,
+        message: format!("this agent does not know the verb of {spec:?}"),
+        advice: "bring agent and controller to the same version".to_owned(),
+        retryable: false,
+    })
+}
