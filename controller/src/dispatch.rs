@@ -34,4 +34,8 @@ pub trait Dispatch: Send + Sync + fmt::Debug {
 
     /// Asks the host to end the task; its `run` then ends with `Cancelled`. No error when it is gone.
     async fn cancel(&self, host: &HostName, task_id: &str, epoch: u64);
+
+    /// What the task's `run` returned is stored for good: the agent may forget it. Until then it
+    /// hands the outcome to every `run` of the same id, so that a crash in between costs nothing.
+    async fn forget(&self, host: &HostName, task_id: &str);
 }
