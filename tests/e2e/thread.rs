@@ -9,8 +9,8 @@ use e2e::{
 fn a_live_database_is_copied_from_one_host_to_the_other_and_proven() {
     let fleet = Fleet::start(2);
     let (one, two) = (fleet.host("web-1"), fleet.host("web-2"));
-    start_postgres(one, "shop-db", Version::V15, &[]);
-    start_postgres(two, "shop-db", Version::V15, &[]);
+    start_postgres(one, "shop-db", Version::V15);
+    start_postgres(two, "shop-db", Version::V15);
     psql(
         one,
         "shop-db",

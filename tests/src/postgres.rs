@@ -20,8 +20,13 @@ impl Version {
     }
 }
 
-/// Starts a server in the container `name` on a volume of that name and waits until it answers.
-pub fn start_postgres(host: &Host, name: &str, version: Version, options: &[&str]) {
+/// Starts a server in the container `name` on a volume `<name>-data` and waits until it answers.
+pub fn start_postgres(host: &Host, name: &str, version: Version) {
+    run_postgres(host, name, version, &[], &[]);
+}
+
+/// The same with options of `docker run` and settings of the server (`name=value`).
+pub fn run_postgres(host: &Host, name: &str, version: Version, docker: &[&str], settings: &[&str]) {
     let volume = format!("{name}-data:/var/lib/postgresql/data");
     let mut args = vec![
         "run",
@@ -31,17 +36,10 @@ pub fn start_postgres(host: &Host, name: &str, version: Version, options: &[&str
         "-e",
         "POSTGRES_PASSWORD=secret",
     ];
-    args.extend([
-        "--restart",
-        "unless-stopped",
-        "--shm-size",
-        "256m",
-        "-v",
-        &volume,
-    ]);
-    args.push(version.image());
-    args.push("postgres");
-    args.extend(options);
+    args.extend(["--restart", "unless-stopped", "-v", &volume]);
+    args.extend(docker);
+    args.extend([version.image(), "postgres"]);
+    args.extend(settings.iter().flat_map(|setting| ["-c", setting]));
     host.docker(&args);
     wait_for_postgres(host, name);
 }
