@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -149,13 +150,33 @@ pub struct ConstraintIndex {
     pub attach: String,
 }
 
-/// What opens a stream between two agents.
+/// What a sender says in one stream: open, data as often as needed, close.
 #[derive(Debug, Clone, PartialEq)]
+pub enum StreamMessage {
+    Open(OpenStream),
+    /// At most 1 MiB.
+    Data(Bytes),
+    Close(CloseStream),
+}
+
+/// What opens a stream between two agents.
+#[derive(Clone, PartialEq)]
 pub struct OpenStream {
     pub grant: Vec<u8>,
     pub sender_run: String,
     pub receiver_run: String,
     pub stream: ImageStream,
+}
+
+// The grant is a secret: it stays out of logs.
+impl fmt::Debug for OpenStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenStream")
+            .field("sender_run", &self.sender_run)
+            .field("receiver_run", &self.receiver_run)
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

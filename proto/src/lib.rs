@@ -11,6 +11,7 @@ pub mod image;
 pub mod link;
 pub mod names;
 pub mod task;
+pub mod time;
 pub mod wire;
 
-pub use convert::WireError;
+pub use convert::{Unspecified, WireError};

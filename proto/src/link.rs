@@ -1,6 +1,6 @@
 //! What agent and controller say to each other in a session.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,33 @@ pub enum TlsMode {
     #[default]
     Prefer,
     Require,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not one of disable, prefer, require")]
+pub struct BadTlsMode(String);
+
+impl FromStr for TlsMode {
+    type Err = BadTlsMode;
+
+    fn from_str(text: &str) -> Result<Self, BadTlsMode> {
+        match text {
+            "disable" => Ok(Self::Disable),
+            "prefer" => Ok(Self::Prefer),
+            "require" => Ok(Self::Require),
+            _ => Err(BadTlsMode(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for TlsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,42 @@
+//! What an agent sees on its host, from and to the wire.
+
+use super::{enums, messages};
+use crate::fleet::{
+    Archiver, Container, ContainerHealth, ContainerState, Database, Engine, EngineEvent, HostDelta,
+    HostSnapshot, Instance, InstanceHealth, LongQuery, Mount, MountKind, PortBinding,
+    ReplicationSlot, Volume,
+};
+
+messages! {
+    Container {
+        id, name, image, image_digest, state, health, project, service, ports, mounts, created_at,
+        started_at, exit_code,
+    }
+    PortBinding { container_port, protocol, host_ip, host_port }
+    Mount { kind, source, destination, read_only }
+    Volume { name, driver, labels, created_at, mountpoint, anonymous, used_by }
+    Instance { name, engine, container, reached_by, down_reason, health, registered }
+    InstanceHealth {
+        version, version_num, system_identifier, in_recovery, started_at, connections_used,
+        connections_max, long_queries, longest_query_seconds, archiver, slots, transaction_id_age,
+        checksums_on, checksum_failures, disk_total_bytes, disk_free_bytes, data_directory,
+        databases,
+    }
+    LongQuery { pid, database, user, seconds, statement }
+    Archiver { on, archived, failed, last_archived_at, last_failed_at, last_failed_wal }
+    ReplicationSlot { name, kind, active, lag_bytes }
+    Database { name, owner, size_bytes, encoding, collation, allows_connections, is_template }
+    HostSnapshot { containers, volumes, instances, engine_error }
+    HostDelta {
+        containers, removed_containers, volumes, removed_volumes, instances, removed_instances,
+        engine_error, events,
+    }
+    EngineEvent { at, kind, action, subject }
+}
+
+enums! {
+    ContainerState { Created, Running, Paused, Restarting, Removing, Exited, Dead }
+    ContainerHealth { None, Starting, Healthy, Unhealthy }
+    MountKind { Volume, Bind, Tmpfs, Other }
+    Engine { Postgres, Mariadb, Mysql }
+}

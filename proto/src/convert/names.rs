@@ -1,0 +1,98 @@
+//! Names, from and to the wire.
+
+use super::{WireError, message_field};
+use crate::{
+    names::{DatabaseName, HostName},
+    wire,
+};
+
+impl TryFrom<wire::DatabaseName> for DatabaseName {
+    type Error = WireError;
+
+    fn try_from(message: wire::DatabaseName) -> Result<Self, WireError> {
+        let wire::DatabaseName {
+            host,
+            instance,
+            database,
+        } = message;
+        let invalid = |field, reason: &str| WireError::Invalid {
+            message: "DatabaseName",
+            field,
+            reason: reason.to_owned(),
+        };
+        let host = HostName::try_from(host).map_err(|error| invalid("host", &error.to_string()))?;
+        if instance.is_empty() || instance.contains('/') {
+            return Err(invalid("instance", "it is empty or holds a /"));
+        }
+        if database.is_empty() || database.contains('\0') {
+            return Err(invalid("database", "it is empty or holds a NUL"));
+        }
+        Ok(Self {
+            host,
+            instance,
+            database,
+        })
+    }
+}
+
+impl From<DatabaseName> for wire::DatabaseName {
+    fn from(value: DatabaseName) -> Self {
+        let DatabaseName {
+            host,
+            instance,
+            database,
+        } = value;
+        Self {
+            host: host.into(),
+            instance,
+            database,
+        }
+    }
+}
+
+message_field!(DatabaseName);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_database_name_comes_back(
+            host in "[a-z][a-z0-9-]{1,39}",
+            instance in "[^/\\x00]{1,20}",
+            database in "[^\\x00]{1,20}",
+        ) {
+            let name = DatabaseName { host: host.parse().unwrap(), instance, database };
+            let wire = wire::DatabaseName::from(name.clone());
+            prop_assert_eq!(DatabaseName::try_from(wire), Ok(name.clone()));
+            // What is printed can be typed.
+            prop_assert_eq!(name.to_string().parse(), Ok(name));
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_its_field() {
+        let cases = [
+            ("Web 1", "shop-db", "shop", "host"),
+            ("", "shop-db", "shop", "host"),
+            ("web-1", "", "shop", "instance"),
+            ("web-1", "shop/db", "shop", "instance"),
+            ("web-1", "shop-db", "", "database"),
+            ("web-1", "shop-db", "a\0b", "database"),
+        ];
+        for (host, instance, database, wrong) in cases {
+            let name = wire::DatabaseName {
+                host: host.to_owned(),
+                instance: instance.to_owned(),
+                database: database.to_owned(),
+            };
+            match DatabaseName::try_from(name) {
+                Err(WireError::Invalid { field, .. }) => assert_eq!(field, wrong),
+                other => panic!("{host}/{instance}/{database}: {other:?}"),
+            }
+        }
+    }
+}

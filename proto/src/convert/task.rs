@@ -1,0 +1,71 @@
+//! Tasks, their results and failures, from and to the wire.
+
+use super::{choices, enums, messages};
+use crate::task::{
+    DatabaseFacts, DatabaseGrant, DatabaseProperties, DatabaseSetting, DatabaseTarget,
+    DescribeDatabase, DropDatabase, DroppedDatabase, Extension, FailureKind, MeasureVolume,
+    MeasuredVolume, ProbeInstance, ProbedInstance, PublishDatabase, PublishedDatabase,
+    ReceiveImage, ReceivedImage, Role, RunCheck, Selection, SendImage, SentImage, StageDatabase,
+    StagedDatabase, TaskFailure, TaskPhase, TaskProgress, TaskResult, TaskSpec, UnpublishDatabase,
+    UnpublishedDatabase,
+};
+
+messages! {
+    DatabaseTarget { instance, database }
+    Selection { schema_only, tables, exclude_tables, exclude_table_data }
+    DescribeDatabase { target, as_source, selection }
+    DatabaseFacts {
+        system_identifier, server_version, version_num, in_recovery, is_superuser, exists, owner,
+        encoding, collate, ctype, locale_provider, icu_locale, size_bytes, disk_free_bytes,
+        extensions, roles, tablespaces, databases, locales, table_count, unmatched_patterns, tools,
+        tools_error, sessions, properties, cpus, unreadable,
+    }
+    Extension { name, versions }
+    Role {
+        name, login, inherit, create_role, create_db, superuser, replication, bypass_rls, member_of,
+    }
+    DatabaseProperties { comment, settings, grants, connection_limit }
+    DatabaseSetting { role, name, value }
+    DatabaseGrant { grantee, privilege, grantable }
+    StageDatabase { staging, owner, encoding, collate, ctype, locale_provider, icu_locale, roles }
+    StagedDatabase { created_roles }
+    SendImage {
+        source, selection, peer_host, peer_addresses, grant, jobs, bandwidth, target_version_num,
+        target_extensions, no_tablespaces,
+    }
+    SentImage { manifest, path, resent_parts }
+    ReceiveImage { staging, peer_host, grant, jobs, proof, properties }
+    ReceivedImage { relations, sequences, indexes, constraints, schema_hash, notices }
+    PublishDatabase { instance, staging, name, keep_as }
+    PublishedDatabase { kept_as, ended_sessions }
+    UnpublishDatabase { instance, name, kept_as, set_aside_as, staging }
+    UnpublishedDatabase { restored, ended_sessions }
+    DropDatabase { target }
+    DroppedDatabase { existed }
+    RunCheck { target, count_sql, newest_sql, timeout }
+    MeasureVolume { volume }
+    MeasuredVolume { bytes, files }
+    ProbeInstance { instance }
+    ProbedInstance { up, reached_by, down_reason }
+    TaskProgress {
+        phase, bytes_done, bytes_total, rows_done, items_done, items_total, current, verified_rows,
+        path,
+    }
+    TaskFailure { kind, message, advice, retryable }
+}
+
+enums! {
+    TaskPhase { Prepare, Schema, Data, Indexes, Constraints, ReadBack, Analyze }
+    FailureKind { Invalid, Conflict, Unavailable, Exhausted, DataMismatch, Cancelled, Refused, Internal }
+}
+
+choices! {
+    TaskSpec is task_spec::Verb as verb {
+        DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
+        UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance,
+    }
+    TaskResult is task_result::Result as result {
+        DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
+        UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance,
+    }
+}
