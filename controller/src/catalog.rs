@@ -1,1 +1,98 @@
 //! The catalog: PostgreSQL behind sqlx, one file a table.
+//!
+//! Queries are checked when they run, by tests on a real server: nothing here needs a database to compile.
+
+mod audit;
+mod migrations;
+#[cfg(test)]
+pub mod testing;
+
+use std::sync::Arc;
+
+use holdfast_chassis::clock::SharedClock;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub use self::migrations::{MigrateError, latest_known};
+use crate::audit::HeadFile;
+
+/// Connections one controller holds at most.
+const CONNECTIONS: u32 = 16;
+
+/// A cheap handle on the catalog's database.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    pub pool: PgPool,
+    pub clock: SharedClock,
+    audit_head: Option<Arc<HeadFile>>,
+}
+
+/// A query that failed, named for what we were doing.
+#[derive(Debug, thiserror::Error)]
+#[error("the catalog failed while {doing}")]
+pub struct CatalogError {
+    pub doing: &'static str,
+    #[source]
+    pub source: sqlx::Error,
+}
+
+impl Catalog {
+    /// Connects; migrates nothing.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn connect(
+        options: PgConnectOptions,
+        clock: SharedClock,
+    ) -> Result<Self, CatalogError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(CatalogError::doing("connecting"))?;
+        Ok(Self {
+            pool,
+            clock,
+            audit_head: None,
+        })
+    }
+
+    /// The hash of each audit entry is also noted in this file, outside of the database.
+    #[must_use]
+    pub fn with_audit_head(mut self, file: HeadFile) -> Self {
+        self.audit_head = Some(Arc::new(file));
+        self
+    }
+
+    /// Brings the database to this binary's version.
+    ///
+    /// # Errors
+    /// [`MigrateError`]: a newer, foreign or altered catalog is refused before anything is changed.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        migrations::run(&self.pool.connect_options()).await
+    }
+}
+
+impl CatalogError {
+    /// For `map_err`: says what the query was for.
+    pub fn doing(doing: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |source| Self { doing, source }
+    }
+
+    /// Whether the same may work a moment later: the connection or the server was lost, or transactions crossed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match &self.source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                // Connection exceptions, serialization and deadlock, out of resources, shutting down.
+                ["08", "40", "53", "57"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+}
