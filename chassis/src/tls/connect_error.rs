@@ -32,6 +32,7 @@ pub enum Problem {
     TheirNameDiffers {
         presented: String,
     },
+    NotAServersCertificate,
     NotTheTokensAuthority {
         expected: String,
     },
@@ -103,6 +104,9 @@ impl fmt::Display for ConnectError {
                 f,
                 "somebody else answers there: the certificate is for {presented}"
             ),
+            Problem::NotAServersCertificate => {
+                f.write_str("its certificate is an operator's, and no server may use that")
+            }
             Problem::NotTheTokensAuthority { expected } => write!(
                 f,
                 "it does not have the authority that the token names (SHA-256 {expected}): \
@@ -186,6 +190,9 @@ impl Problem {
             CertificateError::NotValidForNameContext { presented, .. } => Self::TheirNameDiffers {
                 presented: presented.join(", "),
             },
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::NotAServersCertificate
+            }
             CertificateError::Other(other) => match other.0.downcast_ref::<AnotherAuthority>() {
                 Some(AnotherAuthority { expected }) => Self::NotTheTokensAuthority {
                     expected: expected.to_string(),
