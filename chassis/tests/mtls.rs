@@ -1,5 +1,7 @@
 //! mTLS over real sockets on loopback: rotation, revocation, and the words of every refusal.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     convert::Infallible,
     net::SocketAddr,

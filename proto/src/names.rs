@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Why a text is not the name of anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("{0:?} is not a host name: 2 to 40 of a-z, 0-9 and -, beginning with a letter")]
+    #[error("{0:?} is not a host name: 2 to 40 of a-z, 0-9 and -, from a letter to a letter or digit")]
     Host(String),
-    #[error("{0:?} is not an operator name: 2 to 40 of a-z, 0-9, . and -, beginning with a letter")]
+    #[error("{0:?} is not an operator name: 2 to 40 of a-z, 0-9, . and -, from a letter to a letter or digit")]
     Operator(String),
     #[error("{0:?} is not host/instance/database, such as web-1/shop-db/shop")]
     Database(String),
@@ -22,6 +22,8 @@ pub enum NameError {
 fn is_label(text: &str, also: &str) -> bool {
     (2..=40).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
+        // The name of a host is a DNS label in its certificate.
+        && !text.ends_with(['-', '.'])
         && text
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || also.contains(c))

@@ -61,7 +61,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_database_name_comes_back(
-            host in "[a-z][a-z0-9-]{1,39}",
+            host in "[a-z][a-z0-9-]{0,38}[a-z0-9]",
             instance in "[^/\\x00]{1,20}",
             database in "[^\\x00]{1,20}",
         ) {
