@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Why a text is not the name of anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("{0:?} is not a host name: 2 to 40 of a-z, 0-9 and -, from a letter to a letter or digit")]
+    #[error(
+        "{0:?} is not a host name: 2 to 40 of a-z, 0-9 and -, from a letter to a letter or digit"
+    )]
     Host(String),
-    #[error("{0:?} is not an operator name: 2 to 40 of a-z, 0-9, . and -, from a letter to a letter or digit")]
+    #[error(
+        "{0:?} is not an operator name: 2 to 40 of a-z, 0-9, . and -, from a letter to a letter or digit"
+    )]
     Operator(String),
     #[error("{0:?} is not host/instance/database, such as web-1/shop-db/shop")]
     Database(String),
