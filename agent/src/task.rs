@@ -1,5 +1,10 @@
 //! Tasks: one verb a file, and what each is given to work with.
 
+mod drop_database;
+mod publish_database;
+mod stage_database;
+mod unpublish_database;
+
 use std::path::PathBuf;
 
 use holdfast_chassis::clock::SharedClock;
@@ -42,11 +47,25 @@ impl ProgressSender {
 ///
 /// # Errors
 /// What the verb failed with, in words for an operator.
-pub async fn perform(spec: TaskSpec, _context: &Context) -> Result<TaskResult, TaskFailure> {
-    Err(TaskFailure {
-        kind: FailureKind::Invalid,
-        message: format!("this agent does not know the verb of {spec:?}"),
-        advice: "bring agent and controller to the same version".to_owned(),
-        retryable: false,
-    })
+pub async fn perform(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFailure> {
+    match spec {
+        TaskSpec::StageDatabase(spec) => stage_database::run(spec, context)
+            .await
+            .map(TaskResult::StagedDatabase),
+        TaskSpec::PublishDatabase(spec) => publish_database::run(spec, context)
+            .await
+            .map(TaskResult::PublishedDatabase),
+        TaskSpec::UnpublishDatabase(spec) => unpublish_database::run(spec, context)
+            .await
+            .map(TaskResult::UnpublishedDatabase),
+        TaskSpec::DropDatabase(spec) => drop_database::run(spec, context)
+            .await
+            .map(TaskResult::DroppedDatabase),
+        spec => Err(TaskFailure {
+            kind: FailureKind::Invalid,
+            message: format!("this agent does not know the verb of {spec:?}"),
+            advice: "bring agent and controller to the same version".to_owned(),
+            retryable: false,
+        }),
+    }
 }

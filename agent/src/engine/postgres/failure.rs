@@ -1,0 +1,71 @@
+//! What PostgreSQL answered, as the end of a task.
+
+use holdfast_proto::task::{FailureKind, TaskFailure};
+use tokio_postgres::error::SqlState;
+
+/// The failure of a statement, named for what we were doing with it.
+#[must_use]
+pub fn failed(doing: &str, error: &tokio_postgres::Error) -> TaskFailure {
+    let Some(answer) = error.as_db_error() else {
+        let cause =
+            std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        return TaskFailure {
+            kind: FailureKind::Unavailable,
+            message: format!("{doing}: the connection to the server was lost: {cause}"),
+            advice: "see whether the server is up: ctl instance list".to_owned(),
+            retryable: true,
+        };
+    };
+    let (kind, retryable) = classify(answer.code());
+    let mut message = format!("{doing}: {}", answer.message());
+    if let Some(detail) = answer.detail() {
+        message.push_str(&format!(" ({})", detail.replace('\n', " ")));
+    }
+    TaskFailure {
+        kind,
+        message,
+        advice: answer.hint().unwrap_or_default().to_owned(),
+        retryable,
+    }
+}
+
+/// By the class of the SQLSTATE: its first two characters.
+fn classify(code: &SqlState) -> (FailureKind, bool) {
+    match code.code() {
+        // Another session is in the way; it may be gone next time.
+        "55006" | "55P03" | "40001" | "40P01" => (FailureKind::Conflict, true),
+        "42P04" | "42710" | "42P06" | "42P07" => (FailureKind::Conflict, false),
+        "57014" => (FailureKind::Cancelled, false),
+        "42501" | "28000" | "28P01" => (FailureKind::Refused, false),
+        state => match &state[..2] {
+            "08" | "57" => (FailureKind::Unavailable, true),
+            "53" => (FailureKind::Exhausted, true),
+            // Damaged data, and errors of the server's own.
+            "XX" => (FailureKind::DataMismatch, false),
+            _ => (FailureKind::Invalid, false),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_try_can_help_is_retryable() {
+        for (state, kind, retryable) in [
+            ("55006", FailureKind::Conflict, true),
+            ("57P01", FailureKind::Unavailable, true),
+            ("53100", FailureKind::Exhausted, true),
+            ("42501", FailureKind::Refused, false),
+            ("3D000", FailureKind::Invalid, false),
+            ("XX001", FailureKind::DataMismatch, false),
+        ] {
+            assert_eq!(
+                classify(&SqlState::from_code(state)),
+                (kind, retryable),
+                "{state}"
+            );
+        }
+    }
+}

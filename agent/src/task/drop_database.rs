@@ -1,0 +1,28 @@
+//! Drops a database that a job of ours made, and no other.
+
+use holdfast_proto::task::{DropDatabase, DroppedDatabase, FailureKind, TaskFailure};
+
+use super::Context;
+use crate::engine::postgres::{
+    databases::{execute, find, is_marked, maintenance},
+    quote::ident,
+};
+
+/// # Errors
+/// `Refused` for a name without a job's mark.
+pub async fn run(spec: DropDatabase, context: &Context) -> Result<DroppedDatabase, TaskFailure> {
+    let name = &spec.target.database;
+    if !is_marked(name) {
+        return Err(TaskFailure {
+            kind: FailureKind::Refused,
+            message: format!("database {name:?} is not dropped: no job of Holdfast made it"),
+            advice: String::new(),
+            retryable: false,
+        });
+    }
+    let (_, client) = maintenance(context, &spec.target.instance).await?;
+    let existed = find(&client, name).await?.is_some();
+    let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
+    execute(&client, &format!("dropping database {name:?}"), &statement).await?;
+    Ok(DroppedDatabase { existed })
+}
