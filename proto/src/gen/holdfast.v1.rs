@@ -2860,7 +2860,7 @@ pub struct ListHostsResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrolHostRequest {
-    /// 2 to 40 of a-z, 0-9 and -; starts with a letter.
+    /// 2 to 40 of a-z, 0-9 and -; starts with a letter, does not end with -.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Address of the controller to print; empty: the one it is configured with.
