@@ -6,7 +6,7 @@
 use std::{
     ops::Deref,
     os::unix::{fs::PermissionsExt, process::CommandExt},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -32,8 +32,8 @@ pub struct TestCatalog {
 
 struct TestServer {
     running: RunningServer,
-    /// Its end is what the cleaning shell waits for.
-    _lifeline: ChildStdin,
+    /// The cleaning shell; it waits for the end of the pipe that is held here.
+    _cleaner: Child,
 }
 
 impl TestCatalog {
@@ -85,7 +85,7 @@ impl TestServer {
             .unwrap()
             .keep();
         std::fs::set_permissions(&state_dir, std::fs::Permissions::from_mode(0o711)).unwrap();
-        let lifeline = clean_up_when_we_end(&state_dir);
+        let cleaner = clean_up_when_we_end(&state_dir);
         let embedded = Embedded {
             state_dir,
             bin_dir: None,
@@ -101,7 +101,7 @@ impl TestServer {
             .expect("migrations");
         Self {
             running,
-            _lifeline: lifeline,
+            _cleaner: cleaner,
         }
     }
 }
@@ -117,7 +117,7 @@ async fn create_database(options: &PgConnectOptions, name: &str, template: &str)
 }
 
 /// The shell holds the directory and looks the server up in it only when the pipe has ended.
-fn clean_up_when_we_end(state_dir: &std::path::Path) -> ChildStdin {
+fn clean_up_when_we_end(state_dir: &std::path::Path) -> Child {
     let script = r#"
         cat >/dev/null
         pid=$(head -n 1 "$0/postgres/data/postmaster.pid" 2>/dev/null)
@@ -127,7 +127,7 @@ fn clean_up_when_we_end(state_dir: &std::path::Path) -> ChildStdin {
         fi
         rm -rf -- "$0"
     "#;
-    let child = Command::new("sh")
+    Command::new("sh")
         .args(["-c", script])
         .arg(state_dir)
         .stdin(Stdio::piped())
@@ -135,8 +135,7 @@ fn clean_up_when_we_end(state_dir: &std::path::Path) -> ChildStdin {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .unwrap();
-    child.stdin.expect("a pipe was asked for")
+        .unwrap()
 }
 
 #[cfg(test)]
