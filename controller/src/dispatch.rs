@@ -1,13 +1,20 @@
 //! Tasks to hosts: start or join, wait for the end, over whichever session the host has now.
 
-use std::{fmt, sync::Arc};
+pub mod sessions;
+#[cfg(test)]
+mod tests;
+mod waiter;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use holdfast_proto::{
-    link::StartTask,
+    link::{ControllerMessage, StartTask},
     names::HostName,
     task::{TaskFailure, TaskProgress, TaskResult},
 };
+
+use self::sessions::Sessions;
 
 /// Called with each progress report of a task; must not block.
 pub type ProgressSink = Arc<dyn Fn(TaskProgress) + Send + Sync>;
@@ -38,4 +45,46 @@ pub trait Dispatch: Send + Sync + fmt::Debug {
     /// What the task's `run` returned is stored for good: the agent may forget it. Until then it
     /// hands the outcome to every `run` of the same id, so that a crash in between costs nothing.
     async fn forget(&self, host: &HostName, task_id: &str);
+}
+
+/// The real one: tasks travel over the sessions that agents hold open.
+#[derive(Debug, Clone)]
+pub struct SessionDispatch {
+    sessions: Sessions,
+    /// How long a host that is not connected is waited for.
+    host_patience: Duration,
+}
+
+impl SessionDispatch {
+    #[must_use]
+    pub fn new(sessions: Sessions, host_patience: Duration) -> Self {
+        Self {
+            sessions,
+            host_patience,
+        }
+    }
+}
+
+#[async_trait]
+impl Dispatch for SessionDispatch {
+    async fn run(
+        &self,
+        host: &HostName,
+        task: StartTask,
+        progress: ProgressSink,
+    ) -> Result<TaskResult, TaskFailure> {
+        waiter::run(&self.sessions, self.host_patience, host, &task, progress).await
+    }
+
+    async fn cancel(&self, host: &HostName, task_id: &str, epoch: u64) {
+        self.sessions.with_tasks(host, |tasks, session| {
+            tasks.cancel(task_id, epoch);
+            if let Some(session) = session {
+                session.push(ControllerMessage::CancelTask {
+                    task_id: task_id.to_owned(),
+                    epoch,
+                });
+            }
+        });
+    }
 }
