@@ -87,4 +87,9 @@ impl Dispatch for SessionDispatch {
             }
         });
     }
+
+    async fn forget(&self, host: &HostName, task_id: &str) {
+        self.sessions
+            .with_tasks(host, |tasks, session| tasks.forget(task_id, session));
+    }
 }
