@@ -3,7 +3,10 @@
 //! Queries are checked when they run, by tests on a real server: nothing here needs a database to compile.
 
 mod audit;
+mod host;
+mod instance_registration;
 mod migrations;
+mod report;
 #[cfg(test)]
 pub mod testing;
 

@@ -4,6 +4,7 @@
 //! reference and no lock lives longer than a look at the map.
 
 mod lookup;
+mod persist;
 mod state;
 
 use std::{
@@ -20,6 +21,7 @@ use holdfast_proto::{
 use tokio::sync::watch;
 
 pub use lookup::{LookupError, nearest};
+pub use persist::Persister;
 pub use state::{HostFacts, HostReport, HostState, apply};
 
 type Time = DateTime<Utc>;

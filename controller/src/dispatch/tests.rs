@@ -6,9 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_chassis::clock::Clock;
 use holdfast_proto::{
     link::{Hello, TaskState},
-    task::{
-        FailureKind, MeasureVolume, MeasuredVolume, TaskEvent, TaskPhase, TaskSpec,
-    },
+    task::{FailureKind, MeasureVolume, MeasuredVolume, TaskEvent, TaskPhase, TaskSpec},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -121,7 +119,10 @@ impl Agent {
 
     async fn is_told_to_forget(&mut self) {
         let task_id = TASK.to_owned();
-        assert_eq!(self.hears().await, ControllerMessage::ForgetTask { task_id });
+        assert_eq!(
+            self.hears().await,
+            ControllerMessage::ForgetTask { task_id }
+        );
     }
 
     fn hears_nothing(&mut self) {

@@ -214,7 +214,11 @@ mod tests {
         let error = host()
             .holding(&"web-1/shop-db/shpo".parse().unwrap())
             .unwrap_err();
-        assert!(error.advice().starts_with("did you mean web-1/shop-db/shop?"));
+        assert!(
+            error
+                .advice()
+                .starts_with("did you mean web-1/shop-db/shop?")
+        );
     }
 
     #[test]
@@ -227,6 +231,9 @@ mod tests {
     #[test]
     fn nothing_alike_suggests_nothing() {
         assert_eq!(nearest("zzz", ["shop", "crm"]), None);
-        assert_eq!(nearest("web-11", ["web-1", "db-1"]), Some("web-1".to_owned()));
+        assert_eq!(
+            nearest("web-11", ["web-1", "db-1"]),
+            Some("web-1".to_owned())
+        );
     }
 }

@@ -137,7 +137,11 @@ async fn hand_on(
         Some(open) => open,
         None => match inbound.next().await {
             Some(request) => request?,
-            None => return Err(Status::invalid_argument("the stream ended without its close")),
+            None => {
+                return Err(Status::invalid_argument(
+                    "the stream ended without its close",
+                ));
+            }
         },
     };
     stream.whole = matches!(request.message, Some(send_request::Message::Close(_)));

@@ -228,7 +228,10 @@ async fn a_stream_that_ends_without_its_close_is_no_whole_stream() {
         receiver.hears().await.unwrap_err().code(),
         Code::Unavailable
     );
-    assert_eq!(send.await.unwrap().unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(
+        send.await.unwrap().unwrap_err().code(),
+        Code::InvalidArgument
+    );
 }
 
 #[tokio::test]

@@ -90,17 +90,14 @@ impl HostTasks {
             }
         }
         let kept = self.orphans.remove(id);
-        let awaited = self
-            .awaited
-            .entry(id.clone())
-            .or_insert_with(|| Awaited {
-                epoch: task.epoch,
-                stage: watch::Sender::new(
-                    kept.map_or(Stage::Pending, |orphan| Stage::Ended(orphan.outcome)),
-                ),
-                cancel: CancellationToken::new(),
-                sinks: Vec::new(),
-            });
+        let awaited = self.awaited.entry(id.clone()).or_insert_with(|| Awaited {
+            epoch: task.epoch,
+            stage: watch::Sender::new(
+                kept.map_or(Stage::Pending, |orphan| Stage::Ended(orphan.outcome)),
+            ),
+            cancel: CancellationToken::new(),
+            sinks: Vec::new(),
+        });
         self.next_ticket += 1;
         awaited.sinks.push((self.next_ticket, progress));
         Some(Watched {
@@ -115,7 +112,9 @@ impl HostTasks {
         let Some(awaited) = self.awaited.get_mut(task_id) else {
             return;
         };
-        awaited.sinks.retain(|(ticket, _)| *ticket != watched.ticket);
+        awaited
+            .sinks
+            .retain(|(ticket, _)| *ticket != watched.ticket);
         let is_last = awaited.sinks.is_empty();
         if !is_last {
             return;
