@@ -1,0 +1,148 @@
+//! A real PostgreSQL server in a container, for one test.
+
+use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
+
+use holdfast_agent::{
+    container::ContainerEngine,
+    engine::postgres::route::{Route, Target},
+    observe::instances::{ContainerRef, Instances, LocalAddress, Located, Standing},
+    secret::Secret,
+    task::{Context, ProgressSender},
+};
+use holdfast_chassis::clock::SystemClock;
+use holdfast_proto::{fleet::Engine, link::TlsMode};
+use tokio_util::sync::CancellationToken;
+
+/// Removed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    id: String,
+    address: String,
+    version: u32,
+}
+
+impl Server {
+    /// # Panics
+    /// When no Docker daemon answers, or the image is not there: `tests/run` makes both.
+    #[must_use]
+    pub fn start(version: u32) -> Self {
+        let image = format!("holdfast-test/postgres:{version}");
+        let id = docker(&["run", "-d", "-e", "POSTGRES_PASSWORD=secret", &image]);
+        let address = docker(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &id]);
+        let server = Self {
+            id,
+            address,
+            version,
+        };
+        server.wait();
+        server
+    }
+
+    #[must_use]
+    pub fn context(&self, state_dir: &std::path::Path) -> Context {
+        let instances = Instances::default();
+        let located = Located {
+            name: "shop-db".to_owned(),
+            engine: Engine::Postgres,
+            route: self.route(),
+            container: Some(ContainerRef {
+                id: self.id.clone(),
+                name: "shop-db".to_owned(),
+                image: format!("holdfast-test/postgres:{}", self.version),
+            }),
+            server_pid: None,
+            data_directory: String::new(),
+            local: LocalAddress {
+                socket_directory: Some("/run/postgresql".to_owned()),
+                port: 5432,
+            },
+        };
+        instances.replace(BTreeMap::from([(
+            "shop-db".to_owned(),
+            Standing::Up(Box::new(located)),
+        )]));
+        Context {
+            instances,
+            containers: ContainerEngine::new(vec!["/var/run/docker.sock".into()]),
+            state_dir: state_dir.to_owned(),
+            clock: Arc::new(SystemClock),
+            progress: ProgressSender::new().0,
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn route(&self) -> Route {
+        Route {
+            how: format!("tcp {}:5432", self.address),
+            target: Target::Tcp(self.address.clone()),
+            port: 5432,
+            user: "postgres".to_owned(),
+            password: Some(Secret::new("secret".to_owned())),
+            tls: TlsMode::Disable,
+        }
+    }
+
+    /// Runs statements as the superuser; unaligned tuples come back.
+    #[track_caller]
+    #[must_use]
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        docker(&[
+            "exec",
+            &self.id,
+            "psql",
+            "-U",
+            "postgres",
+            "-XqAt",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            database,
+            "-c",
+            sql,
+        ])
+    }
+
+    fn wait(&self) {
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let ready = Command::new("docker")
+                .args(["exec", &self.id, "pg_isready", "-q", "-h", "127.0.0.1"])
+                .status()
+                .expect("docker runs");
+            if ready.success() {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < end,
+                "the server did not come up"
+            );
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = Command::new("docker")
+            .args(["rm", "-fv", &self.id])
+            .output();
+    }
+}
+
+#[track_caller]
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(args)
+        .output()
+        .expect("docker runs");
+    assert!(
+        output.status.success(),
+        "docker {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .trim_end()
+        .to_owned()
+}
