@@ -53,12 +53,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Keeps exporting while it lives; dropping it sends what is left, for two seconds at most.
+/// Keeps exporting while it lives; dropping it sends what is left, for three seconds at most.
 #[must_use = "spans that have not been sent are lost without it"]
 #[derive(Debug)]
 pub struct Guard {
     provider: SdkTracerProvider,
-    collector: Option<Collector>,
+    // Dropped after the last spans have been sent.
+    _collector: Option<Collector>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,8 @@ pub enum TelemetryError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-const FLUSH: Duration = Duration::from_secs(2);
+/// More than one attempt to send takes.
+const FLUSH: Duration = Duration::from_secs(3);
 
 impl Settings {
     /// For a daemon; the format is HOLDFAST_LOG_FORMAT, text when unset.
@@ -163,7 +165,7 @@ pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
     log_panics();
     Ok(Guard {
         provider,
-        collector,
+        _collector: collector,
     })
 }
 
@@ -171,9 +173,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         // What could not be sent has been told by the exporter.
         let _ = self.provider.shutdown_with_timeout(FLUSH);
-        if let Some(collector) = self.collector.take() {
-            collector.stop();
-        }
     }
 }
 

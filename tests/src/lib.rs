@@ -5,4 +5,5 @@ pub mod daemon;
 pub mod eventually;
 pub mod fleet;
 pub mod host;
+pub mod otlp;
 pub mod postgres;

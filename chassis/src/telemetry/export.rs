@@ -24,7 +24,8 @@ use super::TelemetryError;
 pub(super) struct Collector {
     variable: &'static str,
     endpoint: String,
-    runtime: Runtime,
+    /// Taken when dropped: a runtime must not be waited for by a thread of another.
+    runtime: Option<Runtime>,
 }
 
 /// Tells about a collector that does not answer once a minute, not once a batch.
@@ -42,7 +43,7 @@ struct Losses {
 }
 
 /// Longer than a collector on the same host or network takes; shorter than an operator's patience at exit.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 impl Collector {
@@ -71,13 +72,13 @@ impl Collector {
         Ok(Self {
             variable,
             endpoint,
-            runtime,
+            runtime: Some(runtime),
         })
     }
 
     /// Connects when the first spans are sent.
     pub(super) fn exporter(&self) -> Result<QuietExporter, TelemetryError> {
-        let _inside = self.runtime.enter();
+        let _inside = self.runtime.as_ref().map(Runtime::enter);
         let inner = SpanExporter::builder()
             .with_tonic()
             .with_endpoint(&self.endpoint)
@@ -95,9 +96,13 @@ impl Collector {
             losses: Mutex::default(),
         })
     }
+}
 
-    pub(super) fn stop(self) {
-        self.runtime.shutdown_background();
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -171,7 +176,6 @@ mod tests {
                 error.contains(&format!("{variable}={endpoint:?}")),
                 "{error}"
             );
-            collector.stop();
         }
     }
 }
