@@ -14,3 +14,4 @@ pub mod reconcile;
 pub mod relay;
 pub mod rpc;
 pub mod serve;
+pub mod state_dir;

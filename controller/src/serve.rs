@@ -1,1 +1,1 @@
-//! Puts the controller together and runs it.
+//! Puts the controller together and runs it: what is started first is stopped last.
