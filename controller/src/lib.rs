@@ -7,6 +7,7 @@ pub mod config;
 pub mod detect;
 pub mod dispatch;
 pub mod embedded;
+pub mod exit;
 pub mod fleet;
 pub mod identity;
 pub mod job;

@@ -1,5 +1,7 @@
 //! The private PostgreSQL on the machine's real binaries, killed in every way that happens.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},

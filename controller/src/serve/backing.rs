@@ -25,11 +25,18 @@ impl Backing {
     ///
     /// # Errors
     /// When the server does not start or answer, or the catalog is refused.
-    pub async fn start(config: &Config, state_dir: &Path, clock: SharedClock) -> Result<Self, ServeError> {
+    pub async fn start(
+        config: &Config,
+        state_dir: &Path,
+        clock: SharedClock,
+    ) -> Result<Self, ServeError> {
         let (options, private) = match &config.catalog.url {
             Some(url) => (url.options().map_err(ServeError::CatalogUrl)?, None),
             None => {
-                let server = embedded(config, state_dir).start().await.map_err(Box::new)?;
+                let server = embedded(config, state_dir)
+                    .start()
+                    .await
+                    .map_err(Box::new)?;
                 (server.options(), Some(server))
             }
         };
@@ -80,8 +87,14 @@ pub fn embedded(config: &Config, state_dir: &Path) -> Embedded {
     }
 }
 
-async fn open(options: PgConnectOptions, state_dir: &Path, clock: SharedClock) -> Result<Catalog, ServeError> {
-    let catalog = Catalog::connect(options, clock).await.map_err(ServeError::Catalog)?;
+async fn open(
+    options: PgConnectOptions,
+    state_dir: &Path,
+    clock: SharedClock,
+) -> Result<Catalog, ServeError> {
+    let catalog = Catalog::connect(options, clock)
+        .await
+        .map_err(ServeError::Catalog)?;
     catalog.migrate().await.map_err(ServeError::Migrate)?;
     Ok(catalog.with_audit_head(HeadFile::new(&state_dir.join("audit-head.json"))))
 }
@@ -90,6 +103,9 @@ async fn stop_server(server: Option<RunningServer>) {
     let Some(server) = server else { return };
     match server.stop().await {
         Ok(()) => tracing::info!("the private PostgreSQL has stopped"),
-        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the private PostgreSQL did not stop"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the private PostgreSQL did not stop"
+        ),
     }
 }

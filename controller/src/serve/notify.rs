@@ -41,7 +41,8 @@ mod tests {
         let by_path = UnixDatagram::bind(&path).unwrap();
         let name = format!("holdfast-test-{}", std::process::id());
         let by_name =
-            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap()).unwrap();
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap())
+                .unwrap();
         send(path.as_os_str().as_bytes(), "READY=1").unwrap();
         send(format!("@{name}").as_bytes(), "STOPPING=1").unwrap();
         let mut buffer = [0; 16];
