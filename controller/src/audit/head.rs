@@ -113,9 +113,7 @@ impl HeadFile {
     }
 
     fn replace(&self, text: &str) -> io::Result<()> {
-        let beside = self
-            .path
-            .with_extension(format!("{}.being-written", std::process::id()));
+        let beside = self.path.with_extension("being-written");
         let mut file: File = OpenOptions::new()
             .write(true)
             .create(true)
