@@ -1,0 +1,301 @@
+//! The program itself: starts, refuses, is killed, comes back; with its documented exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+struct Place(tempfile::TempDir);
+
+/// A controller with its log, killed at the end whatever happens.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("holdfast-serve-")
+            .tempdir()
+            .unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        Self(directory)
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        self.0.path().join("state")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-controller"));
+        command.env_remove("HOLDFAST_LOG").env_remove("RUST_LOG");
+        command
+            .arg("serve")
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .args(["--listen", "127.0.0.1:0"]);
+        command
+    }
+
+    fn start(&self) -> Running {
+        Running::start(self.command())
+    }
+
+    fn postgres(&self) -> Option<u32> {
+        let lock =
+            fs::read_to_string(self.state_dir().join("postgres/data/postmaster.pid")).ok()?;
+        lock.lines().next()?.parse().ok()
+    }
+}
+
+impl Drop for Place {
+    /// A controller that was killed leaves its server: a test ends it as the next controller would.
+    fn drop(&mut self) {
+        if let Some(pid) = self
+            .postgres()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()))
+        {
+            let _ = kill_process(pid, Signal::QUIT);
+        }
+    }
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    fn wait_for(&mut self, part: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(_) => panic!("{part:?} was not logged:\n{}", self.seen.join("\n")),
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(
+            Pid::from_raw(self.child.id().cast_signed()).unwrap(),
+            signal,
+        )
+        .unwrap();
+    }
+
+    fn ends(mut self) -> Option<i32> {
+        // Its log ends with it.
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.seen.push(line);
+        }
+        self.child.wait().unwrap().code()
+    }
+
+    fn terminate(self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.ends(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn runs(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with('Z'))
+}
+
+#[test]
+fn it_starts_keeps_its_catalog_and_stops_its_server_with_itself() {
+    let place = Place::new();
+    let mut controller = place.start();
+    controller.wait_for("ready");
+    let postgres = place.postgres().unwrap();
+    assert!(runs(postgres));
+    controller.terminate();
+    assert!(!runs(postgres));
+
+    let mut controller = place.start();
+    controller.wait_for("ready");
+    assert!(
+        !controller
+            .seen
+            .iter()
+            .any(|line| line.contains("migrated the catalog")),
+        "{:?}",
+        controller.seen
+    );
+    controller.terminate();
+}
+
+#[test]
+fn killed_with_9_it_comes_back_and_replaces_what_it_left() {
+    let place = Place::new();
+    let mut controller = place.start();
+    controller.wait_for("ready");
+    let orphan = place.postgres().unwrap();
+    controller.signal(Signal::KILL);
+    assert_eq!(controller.ends(), None);
+    assert!(
+        runs(orphan),
+        "the server outlives a controller that could not stop it"
+    );
+
+    let mut controller = place.start();
+    let line = controller.wait_for("an earlier controller left its PostgreSQL running");
+    assert!(line.contains(&orphan.to_string()), "{line}");
+    controller.wait_for("ready");
+    assert!(!runs(orphan));
+    controller.terminate();
+}
+
+#[test]
+fn killed_with_9_while_it_makes_the_catalog_it_makes_it_anew() {
+    let place = Place::new();
+    let controller = place.start();
+    let directory = place.state_dir().join("postgres");
+    let begun = || {
+        fs::read_dir(&directory).is_ok_and(|entries| {
+            entries
+                .flatten()
+                .any(|entry| entry.file_name().to_string_lossy().starts_with("making-"))
+        })
+    };
+    while !begun() {
+        assert!(!directory.join("data").exists(), "it was too fast");
+        std::thread::yield_now();
+    }
+    controller.signal(Signal::KILL);
+    assert_eq!(controller.ends(), None);
+
+    let mut controller = place.start();
+    controller.wait_for("an earlier start was interrupted");
+    controller.wait_for("ready");
+    controller.terminate();
+}
+
+#[test]
+fn a_second_controller_is_refused_with_the_pid_of_the_first() {
+    let place = Place::new();
+    let mut controller = place.start();
+    controller.wait_for("ready");
+    let refused = run(place.command());
+    assert_eq!(refused.status.code(), Some(4), "{}", said(&refused));
+    assert!(
+        said(&refused).contains(&format!("pid {}", controller.child.id())),
+        "{}",
+        said(&refused)
+    );
+    controller.terminate();
+}
+
+#[test]
+fn a_lost_server_ends_the_controller_with_an_error() {
+    let place = Place::new();
+    let mut controller = place.start();
+    controller.wait_for("ready");
+    let postgres = Pid::from_raw(place.postgres().unwrap().cast_signed()).unwrap();
+    kill_process(postgres, Signal::KILL).unwrap();
+    controller.wait_for("is lost");
+    assert_eq!(controller.ends(), Some(1));
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_before_anything_is_opened() {
+    let place = Place::new();
+    let mut command = place.command();
+    command
+        .env("HOLDFAST_CONTROLLER__JOBS__LEASE", "never")
+        .env("HOLDFAST_CONTROLLER__LISTENN", "x");
+    let refused = run(command);
+    assert_eq!(refused.status.code(), Some(3));
+    let said = said(&refused);
+    assert!(
+        said.contains("HOLDFAST_CONTROLLER__JOBS__LEASE: jobs.lease = \"never\""),
+        "{said}"
+    );
+    assert!(said.contains("did you mean listen?"), "{said}");
+    assert!(!place.state_dir().exists());
+}
+
+#[test]
+fn a_catalog_that_does_not_answer_is_told_without_its_password() {
+    let place = Place::new();
+    let mut command = place.command();
+    command.args([
+        "--catalog",
+        "postgres://holdfast:hunter2@127.0.0.1:1/holdfast",
+    ]);
+    let refused = run(command);
+    assert_eq!(refused.status.code(), Some(6), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("the catalog cannot be reached"),
+        "{}",
+        said(&refused)
+    );
+    assert!(!said(&refused).contains("hunter2"), "{}", said(&refused));
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+    let place = Place::new();
+    let path = place.0.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = place.command();
+    command.env("NOTIFY_SOCKET", &path);
+    let controller = Running::start(command);
+    let mut buffer = [0; 32];
+    let length = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"READY=1");
+    controller.terminate();
+    let length = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"STOPPING=1");
+}
