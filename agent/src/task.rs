@@ -1,7 +1,9 @@
 //! Tasks: one verb a file, and what each is given to work with.
 
 mod drop_database;
+mod fence;
 mod publish_database;
+pub mod runtime;
 mod stage_database;
 mod unpublish_database;
 

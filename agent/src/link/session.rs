@@ -1,0 +1,205 @@
+//! One session, from Hello to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_proto::{
+    fleet::HostSnapshot,
+    link::{AgentMessage, ControllerMessage},
+    wire::{SessionRequest, SessionResponse, agent_link_client::AgentLinkClient},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Streaming, transport::Channel};
+use tracing::{debug, info, warn};
+
+use super::{SessionError, SharedParts};
+use crate::observe::delta;
+
+/// Messages that wait for the network. A slow controller slows the session down, not the agent.
+const OUTBOX: usize = 64;
+/// Until the Welcome says otherwise.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Heartbeats without an answer after which the controller is taken for gone.
+const MISSED: u32 = 3;
+
+struct Session<'a> {
+    parts: &'a SharedParts,
+    outbox: mpsc::Sender<SessionRequest>,
+    snapshots: watch::Receiver<Option<Arc<HostSnapshot>>>,
+    /// What the controller has of this host.
+    told: Option<Arc<HostSnapshot>>,
+    heartbeat: Duration,
+    sequence: u64,
+    heard: Instant,
+}
+
+/// Holds a session until it ends, and says why it did.
+pub(super) async fn hold(
+    parts: &SharedParts,
+    mut client: AgentLinkClient<Channel>,
+    own_address: Option<String>,
+) -> SessionError {
+    let (outbox, waiting) = mpsc::channel(OUTBOX);
+    // From here on this session hears the tasks; before the Hello, so that no event falls between.
+    let mut told = parts.runtime.listen();
+    let hello = AgentMessage::Hello(parts.facts.hello(&parts.runtime, own_address));
+    if outbox.send(hello.into()).await.is_err() {
+        return SessionError::Closed;
+    }
+    let mut inbound = match client.session(ReceiverStream::new(waiting)).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return SessionError::Ended(Box::new(status)),
+    };
+    let mut session = Session {
+        parts,
+        outbox,
+        snapshots: parts.reports.subscribe(),
+        told: None,
+        heartbeat: HEARTBEAT,
+        sequence: 0,
+        heard: Instant::now(),
+    };
+    if let Err(error) = session.welcome(&mut inbound).await {
+        return error;
+    }
+    // A check's outcome that this session takes and cannot send any more is lost with it; the next run tells.
+    let mut checks = parts.check_reports.lock().await;
+    let mut beat = interval(session.heartbeat);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let silent_at = session.heard + session.heartbeat * MISSED;
+        let done = tokio::select! {
+            message = inbound.message() => session.take(message),
+            Some(told) = told.recv() => {
+                let message = AgentMessage::Task { task_id: told.task_id, epoch: told.epoch, event: told.event };
+                session.send(message).await
+            }
+            Ok(()) = session.snapshots.changed() => session.report().await,
+            Some((check_id, outcome)) = checks.recv() => session.send(AgentMessage::Check { check_id, outcome }).await,
+            _ = beat.tick() => session.beat().await,
+            () = sleep_until(silent_at) => Err(SessionError::Silent(session.heartbeat * MISSED)),
+        };
+        if let Err(error) = done {
+            return error;
+        }
+    }
+}
+
+impl Session<'_> {
+    async fn welcome(
+        &mut self,
+        inbound: &mut Streaming<SessionResponse>,
+    ) -> Result<(), SessionError> {
+        let answer = tokio::time::timeout(HEARTBEAT * MISSED, inbound.message()).await;
+        let message = answer.map_err(|_| SessionError::Silent(HEARTBEAT * MISSED))?;
+        self.take(message)?;
+        info!(heartbeat = ?self.heartbeat, "the session with the controller stands");
+        self.snapshots.mark_unchanged();
+        self.report().await
+    }
+
+    /// Sends what changed since the controller was last told; everything the first time.
+    async fn report(&mut self) -> Result<(), SessionError> {
+        let Some(now) = self.snapshots.borrow_and_update().clone() else {
+            return Ok(());
+        };
+        let events = self.parts.reports.take_events();
+        let message = match &self.told {
+            None => Some(AgentMessage::Snapshot((*now).clone())),
+            Some(before) => match (delta::between(before, &now), events.is_empty()) {
+                (None, true) => None,
+                (change, _) => {
+                    let mut change = change.unwrap_or_default();
+                    change.engine_error.clone_from(&now.engine_error);
+                    change.events = events;
+                    Some(AgentMessage::Delta(change))
+                }
+            },
+        };
+        self.told = Some(now);
+        match message {
+            Some(message) => self.send(message).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn beat(&mut self) -> Result<(), SessionError> {
+        self.sequence += 1;
+        let message = AgentMessage::Heartbeat {
+            sequence: self.sequence,
+            at: self.parts.clock.now(),
+            rss_bytes: resident_bytes(),
+        };
+        self.send(message).await
+    }
+
+    /// Gives up when the controller takes nothing for as long as it may be silent.
+    async fn send(&self, message: AgentMessage) -> Result<(), SessionError> {
+        let patience = self.heartbeat * MISSED;
+        match tokio::time::timeout(patience, self.outbox.send(message.into())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(SessionError::Closed),
+            Err(_) => Err(SessionError::Silent(patience)),
+        }
+    }
+
+    fn take(
+        &mut self,
+        message: Result<Option<SessionResponse>, tonic::Status>,
+    ) -> Result<(), SessionError> {
+        let message = message.map_err(|status| SessionError::Ended(Box::new(status)))?;
+        let message = message.ok_or(SessionError::Closed)?;
+        self.heard = Instant::now();
+        match ControllerMessage::try_from(message) {
+            Ok(message) => self.act(message),
+            // From a newer controller, perhaps: what we do not understand we do not do.
+            Err(error) => warn!(%error, "a message of the controller makes no sense"),
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, message: ControllerMessage) {
+        let parts = self.parts;
+        match message {
+            ControllerMessage::Welcome {
+                heartbeat_interval, ..
+            } => {
+                self.heartbeat = heartbeat_interval.max(Duration::from_millis(100));
+            }
+            ControllerMessage::StartTask(task) => parts.runtime.start(task),
+            ControllerMessage::CancelTask { task_id, epoch } => {
+                parts.runtime.cancel(&task_id, epoch)
+            }
+            ControllerMessage::ForgetTask { task_id } => parts.runtime.forget(&task_id),
+            ControllerMessage::Checks(checks) => {
+                parts
+                    .checks
+                    .send_if_modified(|current| replace(current, checks));
+            }
+            ControllerMessage::Registered(instances) => {
+                parts
+                    .registered
+                    .send_if_modified(|current| replace(current, instances));
+            }
+            ControllerMessage::HeartbeatAck { sequence } => debug!(sequence, "heartbeat answered"),
+        }
+    }
+}
+
+fn replace<T: PartialEq>(current: &mut T, new: T) -> bool {
+    let news = *current != new;
+    *current = new;
+    news
+}
+
+/// Of this process; 0 when the kernel does not tell.
+fn resident_bytes() -> u64 {
+    let page = rustix::param::page_size() as u64;
+    std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .map_or(0, |pages| pages * page)
+}
