@@ -3,12 +3,19 @@
 //! Queries are checked when they run, by tests on a real server: nothing here needs a database to compile.
 
 mod audit;
+mod check;
+mod check_run;
+mod finding;
 mod host;
 mod instance_registration;
+mod job;
+mod job_event;
+mod lock;
 mod migrations;
 mod report;
 #[cfg(test)]
 pub mod testing;
+mod transfer_grant;
 
 use std::sync::Arc;
 
@@ -18,7 +25,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub use self::migrations::{MigrateError, latest_known};
+pub use self::{
+    job::{BadState, Claim, JOB_CHANNEL, JobRow, NewJob, Wishes},
+    job_event::{Append, AppendError},
+    migrations::{MigrateError, latest_known},
+};
 use crate::audit::HeadFile;
 
 /// Connections one controller holds at most.

@@ -1,1 +1,75 @@
 //! Jobs: sagas of steps with undo, replayed from their events.
+//!
+//! A job is a row with a spec and an append-only list of [`event::Event`]s. Where it stands is a
+//! pure fold of them ([`position`]), what to do next a pure function of that ([`action`]); the
+//! [`engine`] claims, acts, appends. `docs/adding-a-job.md` walks through a new kind.
+
+use serde::{Deserialize, Serialize};
+
+pub mod action;
+pub mod copy_database;
+pub mod definition;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod hosts;
+mod lease;
+pub mod locks;
+pub mod position;
+pub mod progress;
+mod requests;
+pub mod retry;
+mod runner;
+pub mod step;
+pub mod summary;
+pub mod view;
+mod watch;
+
+pub use copy_database::CopyDatabase;
+pub use engine::{Engine, Settings};
+pub use error::JobError;
+pub use hosts::{Hosts, Standing};
+pub use view::{EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, Update};
+
+use definition::Definition;
+
+/// Counted from 1.
+pub type JobId = u64;
+
+/// What a job shall do, as the catalog keeps it. One variant a kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum JobSpec {
+    CopyDatabase(CopyDatabase),
+}
+
+impl JobSpec {
+    #[must_use]
+    pub fn definition(&self) -> &dyn Definition {
+        match self {
+            Self::CopyDatabase(copy) => copy,
+        }
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> JobKind {
+        match self {
+            Self::CopyDatabase(_) => JobKind::CopyDatabase,
+        }
+    }
+}
+
+/// The name of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    CopyDatabase,
+}
+
+impl JobKind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CopyDatabase => "copy-database",
+        }
+    }
+}

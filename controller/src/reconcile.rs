@@ -1,1 +1,3 @@
 //! Loops that repair: timer and signal, no input, idempotent.
+
+pub mod findings;

@@ -1,0 +1,121 @@
+//! Table `finding`: what detectors saw, from when to when.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::{Catalog, CatalogError};
+use crate::detect::{Finding, Seen, Severity};
+
+#[derive(FromRow)]
+struct Row {
+    #[sqlx(try_from = "i64")]
+    id: u64,
+    kind: String,
+    key: String,
+    severity: String,
+    subject: String,
+    message: String,
+    advice: String,
+    opened_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+}
+
+impl Catalog {
+    /// Open ones first, then by time, the newest first; closed ones of the last weeks only.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn findings(&self, include_closed: bool) -> Result<Vec<Finding>, CatalogError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "select * from finding where closed_at is null or $1
+             order by (closed_at is not null), opened_at desc, id desc limit 1000",
+        )
+        .bind(include_closed)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("listing findings"))?;
+        Ok(rows.into_iter().map(Finding::from).collect())
+    }
+
+    /// Opens the finding, or brings the open one of its kind and key up to date. True: it is new.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn put_finding(&self, seen: &Seen, now: DateTime<Utc>) -> Result<bool, CatalogError> {
+        let (new,): (bool,) = sqlx::query_as(
+            "insert into finding (kind, key, severity, subject, message, advice, opened_at)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (kind, key) where closed_at is null do update set
+                severity = excluded.severity, subject = excluded.subject,
+                message = excluded.message, advice = excluded.advice
+             returning xmax = 0",
+        )
+        .bind(seen.kind)
+        .bind(&seen.key)
+        .bind(seen.severity.as_str())
+        .bind(&seen.subject)
+        .bind(&seen.message)
+        .bind(&seen.advice)
+        .bind(now)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(CatalogError::doing("storing a finding"))?;
+        Ok(new)
+    }
+
+    /// Closes the open finding of this kind and key, if there is one.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn close_finding(
+        &self,
+        kind: &str,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        let closed = sqlx::query(
+            "update finding set closed_at = $3 where kind = $1 and key = $2 and closed_at is null",
+        )
+        .bind(kind)
+        .bind(key)
+        .bind(now)
+        .execute(&self.pool)
+        .await
+        .map_err(CatalogError::doing("closing a finding"))?;
+        Ok(closed.rows_affected() > 0)
+    }
+
+    /// Forgets findings that were closed before this.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn trim_findings(&self, before: DateTime<Utc>) -> Result<u64, CatalogError> {
+        let trimmed = sqlx::query("delete from finding where closed_at < $1")
+            .bind(before)
+            .execute(&self.pool)
+            .await
+            .map_err(CatalogError::doing("trimming findings"))?;
+        Ok(trimmed.rows_affected())
+    }
+}
+
+impl From<Row> for Finding {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            key: row.key,
+            severity: match row.severity.as_str() {
+                "info" => Severity::Info,
+                "warning" => Severity::Warning,
+                // The table allows no other word.
+                _ => Severity::Critical,
+            },
+            subject: row.subject,
+            message: row.message,
+            advice: row.advice,
+            opened_at: row.opened_at,
+            closed_at: row.closed_at,
+        }
+    }
+}

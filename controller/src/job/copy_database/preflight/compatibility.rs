@@ -1,0 +1,248 @@
+//! Does what the source holds fit on the target?
+
+use std::{cmp::Ordering, collections::BTreeSet};
+
+use holdfast_proto::task::{DatabaseFacts, Role};
+
+use super::{CopyDatabase, PreflightLine, some_of};
+
+pub fn ask(
+    request: &CopyDatabase,
+    source: &DatabaseFacts,
+    target: &DatabaseFacts,
+    lines: &mut Vec<PreflightLine>,
+) {
+    lines.push(distinct(request, source, target));
+    lines.push(version(source, target));
+    if !source.exists {
+        return;
+    }
+    lines.push(locale(source, target));
+    lines.extend(extensions(source, target));
+    lines.push(roles(source, target));
+    lines.extend(privileged_roles(source, target));
+    lines.extend(tablespaces(source, target));
+}
+
+/// Incident 1: two servers over one data directory, because somebody wanted a copy.
+fn distinct(
+    request: &CopyDatabase,
+    source: &DatabaseFacts,
+    target: &DatabaseFacts,
+) -> PreflightLine {
+    const QUESTION: &str = "not the same data directory";
+    if request.source.instance_name() == request.target.instance_name() {
+        return PreflightLine::passed(QUESTION, "a copy within one instance");
+    }
+    if source.system_identifier.is_empty() || target.system_identifier.is_empty() {
+        return PreflightLine::warning(
+            QUESTION,
+            "could not check: a server does not tell its system identifier",
+            "make sure that both names do not mean the same server",
+        );
+    }
+    if source.system_identifier == target.system_identifier {
+        return PreflightLine::failed(
+            QUESTION,
+            format!(
+                "{} and {} have the same system identifier {}: they are one server under two \
+                 names, or one is a clone or standby of the other, or two servers run over one \
+                 data directory, which destroys it",
+                request.source.instance_name(),
+                request.target.instance_name(),
+                source.system_identifier
+            ),
+            "find out which (`ctl instance list`, `ctl volume list`): if two servers share a \
+             volume, stop the second one now; if it is a clone, copy to a server of its own",
+        );
+    }
+    PreflightLine::passed(QUESTION, "system identifiers differ")
+}
+
+fn version(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target is not older";
+    let (from, to) = (source.version_num / 10_000, target.version_num / 10_000);
+    if to < from {
+        return PreflightLine::failed(
+            QUESTION,
+            format!("the source is PostgreSQL {from}, the target {to}"),
+            "copy to a server of the same or a newer version",
+        );
+    }
+    PreflightLine::passed(QUESTION, format!("PostgreSQL {from} to {to}"))
+}
+
+fn locale(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target knows encoding and collation";
+    let described = format!(
+        "{}, {} by {}",
+        source.encoding, source.collate, source.locale_provider
+    );
+    let major = target.version_num / 10_000;
+    let missing_provider = match source.locale_provider.as_str() {
+        "icu" if major < 15 => Some("ICU as a database's provider needs PostgreSQL 15"),
+        "builtin" if major < 17 => Some("the builtin provider needs PostgreSQL 17"),
+        _ => None,
+    };
+    if let Some(reason) = missing_provider {
+        return PreflightLine::failed(
+            QUESTION,
+            format!("{described}: {reason}"),
+            "copy to a newer server",
+        );
+    }
+    if target.locales.is_empty() {
+        return PreflightLine::warning(
+            QUESTION,
+            format!("{described}; could not check: the target does not list its collations"),
+            "",
+        );
+    }
+    let missing: BTreeSet<_> = [&source.collate, &source.ctype]
+        .into_iter()
+        .filter(|wanted| !has_locale(&target.locales, wanted))
+        .cloned()
+        .collect();
+    if missing.is_empty() {
+        return PreflightLine::passed(QUESTION, described);
+    }
+    let missing: Vec<_> = missing.into_iter().collect();
+    PreflightLine::failed(
+        QUESTION,
+        format!("the target's operating system lacks {}", some_of(&missing)),
+        "install the locale in the target's container or on its host (localedef, locales package) \
+         and restart the server",
+    )
+}
+
+/// `en_US.UTF-8` and `en_US.utf8` are the same.
+fn has_locale(known: &[String], wanted: &str) -> bool {
+    if wanted.is_empty() || ["C", "POSIX"].contains(&wanted) {
+        return true;
+    }
+    let plain = |name: &str| name.to_ascii_lowercase().replace("utf-8", "utf8");
+    let wanted = plain(wanted);
+    known.iter().any(|name| plain(name) == wanted)
+}
+
+fn extensions(source: &DatabaseFacts, target: &DatabaseFacts) -> Vec<PreflightLine> {
+    const QUESTION: &str = "target has the extensions";
+    let mut lines = Vec::new();
+    let mut missing = Vec::new();
+    for extension in &source.extensions {
+        let available = target.extensions.iter().find(|e| e.name == extension.name);
+        let Some(available) = available else {
+            missing.push(extension.name.clone());
+            continue;
+        };
+        let (installed, offered) = (extension.versions.first(), available.versions.first());
+        if let (Some(installed), Some(offered)) = (installed, offered)
+            && compare_versions(offered, installed) == Ordering::Less
+        {
+            lines.push(PreflightLine::warning(
+                "extensions are not older",
+                format!("{} is {installed} at the source, {offered} at the target", extension.name),
+                "objects that need the newer version will be refused: upgrade it on the target first",
+            ));
+        }
+    }
+    lines.insert(
+        0,
+        if missing.is_empty() {
+            let names: Vec<_> = source.extensions.iter().map(|e| e.name.clone()).collect();
+            let detail = if names.is_empty() {
+                "none needed".to_owned()
+            } else {
+                some_of(&names)
+            };
+            PreflightLine::passed(QUESTION, detail)
+        } else {
+            PreflightLine::failed(
+                QUESTION,
+                format!("not available: {}", some_of(&missing)),
+                "install their packages where the target runs, or use an image that has them",
+            )
+        },
+    );
+    lines
+}
+
+/// By the numbers in them: 1.10 is newer than 1.9.
+fn compare_versions(a: &str, b: &str) -> Ordering {
+    let numbers = |version: &str| -> Vec<u64> {
+        version
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|digits| digits.parse().ok())
+            .collect()
+    };
+    numbers(a).cmp(&numbers(b))
+}
+
+fn roles(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target has the roles";
+    let missing: Vec<_> = missing_roles(source, target)
+        .iter()
+        .map(|r| r.name.clone())
+        .collect();
+    if missing.is_empty() {
+        return PreflightLine::passed(QUESTION, format!("{} needed", source.roles.len()));
+    }
+    PreflightLine::warning(
+        QUESTION,
+        format!("{} will be created without a password", some_of(&missing)),
+        "set passwords for those that log in (ALTER ROLE … PASSWORD)",
+    )
+}
+
+fn privileged_roles(source: &DatabaseFacts, target: &DatabaseFacts) -> Option<PreflightLine> {
+    let names: Vec<_> = missing_roles(source, target)
+        .iter()
+        .filter(|role| role.superuser || role.replication || role.bypass_rls)
+        .map(|role| role.name.clone())
+        .collect();
+    (!names.is_empty()).then(|| {
+        PreflightLine::warning(
+            "no role gains power",
+            format!(
+                "{}: superuser, replication and bypass-RLS are not given to the new roles",
+                some_of(&names)
+            ),
+            "give them by hand where they are meant",
+        )
+    })
+}
+
+/// Roles that the copy needs and the target lacks; the server's own are everywhere.
+#[must_use]
+pub fn missing_roles<'a>(source: &'a DatabaseFacts, target: &DatabaseFacts) -> Vec<&'a Role> {
+    source
+        .roles
+        .iter()
+        .filter(|role| !role.name.starts_with("pg_"))
+        .filter(|role| !target.roles.iter().any(|known| known.name == role.name))
+        .collect()
+}
+
+fn tablespaces(source: &DatabaseFacts, target: &DatabaseFacts) -> Option<PreflightLine> {
+    let missing = missing_tablespaces(source, target);
+    (!missing.is_empty()).then(|| {
+        PreflightLine::warning(
+            "target has the tablespaces",
+            format!(
+                "{} missing: everything goes into the default one",
+                some_of(&missing)
+            ),
+            "create them on the target first when the placement matters",
+        )
+    })
+}
+
+#[must_use]
+pub fn missing_tablespaces(source: &DatabaseFacts, target: &DatabaseFacts) -> Vec<String> {
+    source
+        .tablespaces
+        .iter()
+        .filter(|name| !target.tablespaces.contains(name))
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,49 @@
+//! Is there room for the copy on the target?
+
+use holdfast_proto::task::DatabaseFacts;
+
+use super::{CopyDatabase, PreflightLine};
+
+/// For WAL, sorting and what grows meanwhile.
+const RESERVE: u64 = 512 << 20;
+
+pub fn ask(
+    request: &CopyDatabase,
+    source: &DatabaseFacts,
+    target: &DatabaseFacts,
+    lines: &mut Vec<PreflightLine>,
+) {
+    const QUESTION: &str = "target has room";
+    let needed = needed(request, source.size_bytes);
+    let estimate = format!("about {} needed", mebibytes(needed));
+    lines.push(match target.disk_free_bytes {
+        Some(free) if free >= needed => {
+            let detail = format!("{estimate}, {} free", mebibytes(free));
+            PreflightLine::passed(QUESTION, detail)
+        }
+        Some(free) => PreflightLine::failed(
+            QUESTION,
+            format!("{estimate}, only {} free", mebibytes(free)),
+            "make room on the target's data volume, or copy less (--table, --exclude-table-data)",
+        ),
+        None => PreflightLine::warning(
+            QUESTION,
+            format!("{estimate}; could not check: the agent cannot see the server's disk"),
+            "make sure that there is room before you go on",
+        ),
+    });
+}
+
+/// Bytes that the copy may take: its data with a fifth on top, and a reserve.
+pub fn needed(request: &CopyDatabase, size_bytes: u64) -> u64 {
+    let data = if request.selection.schema_only {
+        0
+    } else {
+        size_bytes
+    };
+    data.saturating_add(data / 5).saturating_add(RESERVE)
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}

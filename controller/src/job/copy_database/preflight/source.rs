@@ -1,0 +1,88 @@
+//! Questions about the source alone.
+
+use holdfast_proto::task::DatabaseFacts;
+
+use super::{Inputs, PreflightLine, reachable, some_of};
+
+pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
+    const UP: &str = "source answers";
+    let facts = match inputs.source {
+        Ok(facts) => facts,
+        Err(failure) => {
+            lines.push(reachable(UP, &inputs.request.source, failure));
+            return;
+        }
+    };
+    let up = format!("PostgreSQL {}", facts.server_version);
+    lines.push(PreflightLine::passed(UP, up));
+    if !facts.exists {
+        lines.push(PreflightLine::failed(
+            "source exists",
+            format!("{} does not exist", inputs.request.source),
+            "`ctl database list` shows the databases",
+        ));
+        return;
+    }
+    let contents = format!("{} tables, {} bytes", facts.table_count, facts.size_bytes);
+    lines.push(PreflightLine::passed("source exists", contents));
+    lines.push(readable(facts));
+    lines.push(recovery(facts));
+    lines.extend(selection(inputs, facts));
+    lines.push(tools(facts));
+}
+
+fn readable(facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "source is readable";
+    if facts.unreadable.is_empty() {
+        return PreflightLine::passed(QUESTION, "every selected table can be read");
+    }
+    PreflightLine::failed(
+        QUESTION,
+        format!(
+            "the agent's role may not read {}",
+            some_of(&facts.unreadable)
+        ),
+        "grant it pg_read_all_data (and BYPASSRLS for tables with row-level security), register \
+         the instance with a superuser, or leave the tables out with --exclude-table",
+    )
+}
+
+fn recovery(facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "source is a primary";
+    if facts.in_recovery {
+        return PreflightLine::warning(
+            QUESTION,
+            "the source is a standby: the copy is as old as what it has replayed, and a long read \
+             may be ended by its recovery",
+            "copy from the primary when the newest rows matter",
+        );
+    }
+    PreflightLine::passed(QUESTION, "not in recovery")
+}
+
+fn selection(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> Option<PreflightLine> {
+    const QUESTION: &str = "every table pattern matches";
+    if !facts.unmatched_patterns.is_empty() {
+        return Some(PreflightLine::failed(
+            QUESTION,
+            format!("no table matches {}", some_of(&facts.unmatched_patterns)),
+            "patterns are schema.table or table, * stands for any run of characters",
+        ));
+    }
+    inputs.request.is_partial().then(|| {
+        let selected = format!("{} tables are selected", facts.table_count);
+        PreflightLine::passed(QUESTION, selected)
+    })
+}
+
+fn tools(facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "source has pg_dump";
+    if facts.tools_error.is_empty() {
+        return PreflightLine::passed(QUESTION, facts.tools.clone());
+    }
+    PreflightLine::failed(
+        QUESTION,
+        facts.tools_error.clone(),
+        "install the PostgreSQL client tools of the server's version in its container or on its host",
+    )
+}

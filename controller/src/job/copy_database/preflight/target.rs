@@ -1,0 +1,127 @@
+//! Questions about the target alone.
+
+use holdfast_proto::task::DatabaseFacts;
+
+use super::{Inputs, PreflightLine, reachable};
+use crate::job::copy_database::{
+    LONGEST_NAME,
+    marked::{Mark, marked},
+};
+
+/// The server's own databases: nothing is ever put in their place.
+const MAINTENANCE: [&str; 3] = ["postgres", "template0", "template1"];
+
+pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
+    const UP: &str = "target answers";
+    lines.push(name(&inputs.request.target.database));
+    let facts = match inputs.target {
+        Ok(facts) => facts,
+        Err(failure) => {
+            lines.push(reachable(UP, &inputs.request.target, failure));
+            return;
+        }
+    };
+    let up = format!("PostgreSQL {}", facts.server_version);
+    lines.push(PreflightLine::passed(UP, up));
+    lines.push(primary(facts));
+    lines.push(rights(facts));
+    lines.push(free(inputs, facts));
+    lines.extend(sessions(inputs, facts));
+    lines.push(tools(facts));
+}
+
+fn name(database: &str) -> PreflightLine {
+    const QUESTION: &str = "target name is allowed";
+    if MAINTENANCE.contains(&database) {
+        return PreflightLine::failed(
+            QUESTION,
+            format!("{database} belongs to the server itself and is never replaced"),
+            "choose another name for the copy",
+        );
+    }
+    if database.len() > LONGEST_NAME {
+        return PreflightLine::failed(
+            QUESTION,
+            format!(
+                "{} bytes, at most {LONGEST_NAME} are possible",
+                database.len()
+            ),
+            "choose a shorter name for the copy",
+        );
+    }
+    PreflightLine::passed(QUESTION, format!("{} bytes", database.len()))
+}
+
+fn primary(facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target is a primary";
+    if facts.in_recovery {
+        return PreflightLine::failed(
+            QUESTION,
+            "the target is a standby (in recovery): nothing can be written to it",
+            "copy to its primary",
+        );
+    }
+    PreflightLine::passed(QUESTION, "not in recovery")
+}
+
+fn rights(facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target lets us write";
+    if facts.is_superuser {
+        return PreflightLine::passed(QUESTION, "the agent connects as a superuser");
+    }
+    PreflightLine::warning(
+        QUESTION,
+        "the agent's role is no superuser: it must be allowed to create databases and roles, and \
+         some objects (event triggers, untrusted extensions, other owners) may be refused",
+        "register the instance with a superuser when the copy is refused",
+    )
+}
+
+fn free(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target name is free";
+    let target = &inputs.request.target;
+    let stands = facts.exists || facts.databases.contains(&target.database);
+    match (stands, inputs.request.replace) {
+        (false, _) => PreflightLine::passed(QUESTION, format!("no {} yet", target.database)),
+        (true, true) => PreflightLine::passed(
+            QUESTION,
+            format!(
+                "{} will be kept as {} for {}",
+                target.database,
+                marked(&target.database, Mark::Before, inputs.job),
+                humantime::format_duration(inputs.request.keep),
+            ),
+        ),
+        (true, false) => PreflightLine::failed(
+            QUESTION,
+            format!("{target} exists"),
+            "choose another name, or --replace to put the copy in its place and keep the old one \
+             beside it",
+        ),
+    }
+}
+
+fn sessions(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> Option<PreflightLine> {
+    (facts.exists && inputs.request.replace && facts.sessions > 0).then(|| {
+        PreflightLine::warning(
+            "nobody is connected to what is replaced",
+            format!(
+                "{} sessions will be ended when the copy is published",
+                facts.sessions
+            ),
+            "stop what uses it first when it does not reconnect by itself",
+        )
+    })
+}
+
+fn tools(facts: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target has pg_restore";
+    if facts.tools_error.is_empty() {
+        return PreflightLine::passed(QUESTION, facts.tools.clone());
+    }
+    PreflightLine::failed(
+        QUESTION,
+        facts.tools_error.clone(),
+        "install the PostgreSQL client tools of the server's version in its container or on its host",
+    )
+}

@@ -1,0 +1,192 @@
+//! Keeps the table of findings as the detectors see the world: opens, updates, closes.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    catalog::{Catalog, CatalogError, JobRow},
+    check::{self, Check},
+    detect::{self, Facts, Finding, HostFacts, Seen, Severity, host_silent},
+    fleet::Fleet,
+    job::JobState,
+};
+
+/// How often everything is looked at when nothing rings.
+const EVERY: Duration = Duration::from_secs(5);
+/// A burst of reports is looked at once.
+const SETTLE: Duration = Duration::from_millis(200);
+/// After a start agents need a moment to come back before their silence means something.
+const AFTER_START: TimeDelta = TimeDelta::seconds(45);
+/// Closed findings are kept for so long.
+const KEEP: TimeDelta = TimeDelta::days(90);
+const TRIM_EVERY: TimeDelta = TimeDelta::hours(1);
+
+/// What to write, to make the table agree with what is seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// New ones, and open ones that look different now.
+    pub put: Vec<Seen>,
+    /// Kind and key.
+    pub close: Vec<(String, String)>,
+}
+
+/// Runs until the token is cancelled.
+pub async fn run(catalog: Catalog, fleet: Fleet, shutdown: CancellationToken) {
+    let mut changes = fleet.changes();
+    let started = catalog.clock.now();
+    let mut before = Facts::default();
+    let mut trimmed = started;
+    while !shutdown.is_cancelled() {
+        let now = catalog.clock.now();
+        match look_once(&catalog, reports(&fleet), &before, started, now).await {
+            Ok(facts) => before = facts,
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot bring the findings up to date"
+            ),
+        }
+        if now - trimmed > TRIM_EVERY {
+            trimmed = now;
+            trim(&catalog, now).await;
+        }
+        let rung = async {
+            // The fleet lives as long as we hold it.
+            let _ = changes.changed().await;
+            tokio::time::sleep(SETTLE).await;
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+            () = rung => {}
+        }
+    }
+}
+
+/// One look: gathers the facts, asks all detectors, writes what has changed.
+///
+/// # Errors
+/// When the catalog fails; the next look makes up for it.
+pub async fn look_once(
+    catalog: &Catalog,
+    hosts: Vec<HostFacts>,
+    before: &Facts,
+    started: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Facts, CatalogError> {
+    let stuck = catalog.jobs_in_state(JobState::Stuck).await?;
+    let facts = Facts {
+        hosts,
+        checks: catalog.check_states().await?,
+        jobs: stuck.into_iter().map(JobRow::view).collect(),
+    };
+    let mut seen = detect::look(before, &facts, now);
+    let open = catalog.findings(false).await?;
+    if now - started < AFTER_START {
+        keep_silence(&open, &mut seen);
+    }
+    let plan = plan(&open, &seen);
+    for seen in &plan.put {
+        put(catalog, seen, now).await?;
+    }
+    for (kind, key) in &plan.close {
+        close(catalog, kind, key, now).await?;
+    }
+    Ok(facts)
+}
+
+/// The check has just run: its finding is opened or closed at once.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn settle_check(
+    catalog: &Catalog,
+    check: &Check,
+    seen: Option<Seen>,
+) -> Result<(), CatalogError> {
+    let (key, now) = (detect::check::key(check), catalog.clock.now());
+    for kind in [detect::check::SUSPICIOUS, detect::check::COULD_NOT_RUN] {
+        if seen.as_ref().is_none_or(|seen| seen.kind != kind) {
+            close(catalog, kind, &key, now).await?;
+        }
+    }
+    match seen {
+        Some(seen) => put(catalog, &seen, now).await,
+        None => Ok(()),
+    }
+}
+
+/// What makes the open findings agree with what is seen: pure.
+#[must_use]
+pub fn plan(open: &[Finding], seen: &[Seen]) -> Plan {
+    let now: BTreeSet<_> = seen
+        .iter()
+        .map(|seen| (seen.kind, seen.key.as_str()))
+        .collect();
+    let is_news = |seen: &&Seen| !open.iter().any(|finding| finding.shows(seen));
+    Plan {
+        put: seen.iter().filter(is_news).cloned().collect(),
+        close: open
+            .iter()
+            .filter(|finding| !now.contains(&(finding.kind.as_str(), finding.key.as_str())))
+            .map(|finding| (finding.kind.clone(), finding.key.clone()))
+            .collect(),
+    }
+}
+
+/// A controller that has just started does not know who is silent: what was open stays open, and
+/// nothing is opened.
+fn keep_silence(open: &[Finding], seen: &mut Vec<Seen>) {
+    let is_open = |key: &str| {
+        open.iter()
+            .any(|known| known.kind == host_silent::KIND && known.key == key)
+    };
+    seen.retain(|seen| seen.kind != host_silent::KIND || is_open(&seen.key));
+}
+
+async fn put(catalog: &Catalog, seen: &Seen, now: DateTime<Utc>) -> Result<(), CatalogError> {
+    if catalog.put_finding(seen, now).await? {
+        announce(seen);
+    }
+    Ok(())
+}
+
+async fn close(
+    catalog: &Catalog,
+    kind: &str,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    if catalog.close_finding(kind, key, now).await? {
+        tracing::info!(kind, key, "a finding is over");
+    }
+    Ok(())
+}
+
+fn reports(fleet: &Fleet) -> Vec<HostFacts> {
+    let hosts = fleet.hosts();
+    hosts.iter().map(|host| HostFacts::from(&**host)).collect()
+}
+
+async fn trim(catalog: &Catalog, now: DateTime<Utc>) {
+    let trimmed = async {
+        check::trim(catalog).await?;
+        catalog.trim_findings(now - KEEP).await
+    };
+    if let Err(error) = trimmed.await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot trim old history"
+        );
+    }
+}
+
+fn announce(seen: &Seen) {
+    let (kind, subject) = (seen.kind, &seen.subject);
+    match seen.severity {
+        Severity::Critical => tracing::error!(kind, subject, "{}", seen.message),
+        Severity::Warning => tracing::warn!(kind, subject, "{}", seen.message),
+        Severity::Info => tracing::info!(kind, subject, "{}", seen.message),
+    }
+}
