@@ -1,0 +1,118 @@
+//! The commands, one noun a file.
+
+use clap::Subcommand;
+
+use crate::{exit::Exit, failure::Failure, session::Session};
+
+pub mod audit;
+pub mod check;
+pub mod completions;
+pub mod container;
+pub mod context;
+pub mod copy;
+pub mod database;
+pub mod finding;
+pub mod host;
+pub mod instance;
+pub mod job;
+pub mod login;
+pub mod operator;
+pub mod status;
+pub mod version;
+pub mod volume;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The fleet on one screen: hosts, instances, findings, running jobs.
+    Status(status::Status),
+    /// Become an operator of a controller.
+    Login(login::Login),
+    /// Controllers that this file knows.
+    #[command(subcommand)]
+    Context(context::Context),
+    /// Machines with an agent.
+    #[command(subcommand)]
+    Host(host::Host),
+    /// Containers on the hosts.
+    #[command(subcommand)]
+    Container(container::Container),
+    /// Volumes on the hosts.
+    #[command(subcommand)]
+    Volume(volume::Volume),
+    /// Database servers.
+    #[command(subcommand)]
+    Instance(instance::Instance),
+    /// Databases.
+    #[command(subcommand)]
+    Database(database::Database),
+    /// Copy from one host to another.
+    #[command(subcommand)]
+    Copy(copy::Copy),
+    /// User-count checks.
+    #[command(subcommand)]
+    Check(check::Check),
+    /// Work that runs or ran.
+    #[command(subcommand)]
+    Job(job::Job),
+    /// What detectors saw.
+    #[command(subcommand)]
+    Finding(finding::Finding),
+    /// People who may use this controller.
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    /// The log of every change.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Print what makes the shell complete names.
+    Completions(completions::Completions),
+    /// Versions of ctl and of the controller.
+    Version(version::Version),
+}
+
+impl Command {
+    /// Its name in traces.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Login(_) => "login",
+            Self::Context(_) => "context",
+            Self::Host(_) => "host",
+            Self::Container(_) => "container",
+            Self::Volume(_) => "volume",
+            Self::Instance(_) => "instance",
+            Self::Database(_) => "database",
+            Self::Copy(_) => "copy",
+            Self::Check(_) => "check",
+            Self::Job(_) => "job",
+            Self::Finding(_) => "finding",
+            Self::Operator(_) => "operator",
+            Self::Audit(_) => "audit",
+            Self::Completions(_) => "completions",
+            Self::Version(_) => "version",
+        }
+    }
+
+    /// # Errors
+    /// Whatever kept it from doing what was asked; the exit code is in the failure.
+    pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        match self {
+            Self::Status(command) => command.run(session).await,
+            Self::Login(command) => command.run(session).await,
+            Self::Context(command) => command.run(session),
+            Self::Host(command) => command.run(session).await,
+            Self::Container(command) => command.run(session).await,
+            Self::Volume(command) => command.run(session).await,
+            Self::Instance(command) => command.run(session).await,
+            Self::Database(command) => command.run(session).await,
+            Self::Copy(command) => command.run(session).await,
+            Self::Check(command) => command.run(session).await,
+            Self::Job(command) => command.run(session).await,
+            Self::Finding(command) => command.run(session).await,
+            Self::Operator(command) => command.run(session).await,
+            Self::Audit(command) => command.run(session).await,
+            Self::Completions(command) => command.run(session),
+            Self::Version(command) => command.run(session).await,
+        }
+    }
+}

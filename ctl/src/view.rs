@@ -1,0 +1,28 @@
+//! What `ctl` shows: one module a noun, each with its fields (for `-o json`) and its text (for people).
+//!
+//! Field names are a promise; `docs/json.md` lists them and a test here holds the two together.
+
+pub mod account;
+pub mod audit;
+pub mod check;
+pub mod container;
+pub mod context;
+pub mod copy;
+pub mod database;
+pub mod finding;
+pub mod host;
+pub mod instance;
+pub mod job;
+pub mod proof;
+pub mod status;
+pub mod version;
+pub mod volume;
+
+#[cfg(test)]
+mod documented;
+#[cfg(test)]
+pub(crate) mod samples;
+
+use chrono::{DateTime, Utc};
+
+pub(crate) type Time = DateTime<Utc>;

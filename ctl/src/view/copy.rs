@@ -1,0 +1,263 @@
+//! How a copy ended: the few numbers first, the evidence behind them.
+
+use std::fmt::Write as _;
+
+use holdfast_proto::image::{DataPath, ProofLevel};
+use serde::Serialize;
+
+use super::{
+    job::{Job, JobDetail, JobState, moment},
+    proof::{CopyProof, PreflightLine, preflight_text, proof_text},
+};
+use crate::output::{Page, View, paint::Tone};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CopyResult {
+    pub source: String,
+    pub target: String,
+    pub dry_run: bool,
+    pub tables: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub seconds: f64,
+    pub path: Option<DataPath>,
+    pub proof_level: Option<ProofLevel>,
+    pub green: bool,
+    pub job: Job,
+    pub preflight: Vec<PreflightLine>,
+    pub proof: Option<CopyProof>,
+}
+
+/// A job that was watched to its end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct JobEnded(pub JobDetail);
+
+/// What the last words are made of.
+struct End<'a> {
+    job: &'a Job,
+    preflight: &'a [PreflightLine],
+    proof: Option<&'a CopyProof>,
+}
+
+impl CopyResult {
+    #[must_use]
+    pub fn of(source: String, target: String, dry_run: bool, detail: JobDetail) -> Self {
+        let JobDetail {
+            job,
+            preflight,
+            proof,
+            ..
+        } = detail;
+        let took = match (job.started_at, job.ended_at) {
+            (Some(start), Some(end)) => (end - start).to_std().unwrap_or_default(),
+            _ => std::time::Duration::ZERO,
+        };
+        let of_proof = |get: fn(&CopyProof) -> u64| proof.as_ref().map_or(0, get);
+        Self {
+            source,
+            target,
+            dry_run,
+            tables: of_proof(|proof| proof.relations.len() as u64),
+            rows: of_proof(|proof| proof.rows),
+            bytes: of_proof(|proof| proof.bytes),
+            seconds: took.as_secs_f64(),
+            path: proof.as_ref().and_then(|proof| proof.path),
+            proof_level: proof.as_ref().map(|proof| proof.level),
+            green: job.state == JobState::Succeeded
+                && proof.as_ref().is_some_and(|proof| proof.green),
+            job,
+            preflight,
+            proof,
+        }
+    }
+
+    fn end(&self) -> End<'_> {
+        End {
+            job: &self.job,
+            preflight: &self.preflight,
+            proof: self.proof.as_ref(),
+        }
+    }
+}
+
+impl View for CopyResult {
+    fn text(&self, page: &Page) -> String {
+        let both = format!("{} → {}", self.source, self.target);
+        let end = self.end();
+        if !self.dry_run {
+            return end.text(&both, page);
+        }
+        // Of a dry run the answers are the result.
+        let answers = preflight_text(&self.preflight, page.paint);
+        match self.job.state {
+            JobState::Succeeded => {
+                let good = format!("✓ {both}: this copy can be made; nothing was touched");
+                format!("{answers}{}\n", page.paint.tone(Tone::Good, &good))
+            }
+            _ => format!("{answers}{}", end.text(&both, page)),
+        }
+    }
+}
+
+impl View for JobEnded {
+    fn text(&self, page: &Page) -> String {
+        let JobDetail {
+            job,
+            preflight,
+            proof,
+            ..
+        } = &self.0;
+        let end = End {
+            job,
+            preflight,
+            proof: proof.as_ref(),
+        };
+        end.text(&job.title, page)
+    }
+}
+
+impl End<'_> {
+    fn text(&self, what: &str, page: &Page) -> String {
+        let (tone, headline) = self.headline(what);
+        let mut out = format!("{}\n", page.paint.tone(tone, &headline));
+        if !self.job.reason.is_empty() {
+            let _ = writeln!(out, "  reason     {}", self.job.reason);
+        }
+        if !self.job.advice.is_empty() {
+            let _ = writeln!(out, "  advice     {}", self.job.advice);
+        }
+        if let Some(proof) = self.proof {
+            out.push_str(&proof_text(proof, self.job, page));
+        }
+        out.push_str("next:\n");
+        if let Some(until) = self.job.undo_until {
+            let _ = writeln!(
+                out,
+                "  ctl job undo {:<5} takes the copy back, until {}",
+                self.job.id,
+                moment(until)
+            );
+        }
+        let _ = writeln!(
+            out,
+            "  ctl job show {:<5} every step, every comparison",
+            self.job.id
+        );
+        out
+    }
+
+    fn headline(&self, what: &str) -> (Tone, String) {
+        let (tone, words) = match (self.job.state, self.proof) {
+            (JobState::Succeeded, Some(proof)) if proof.green => (Tone::Good, "copied and proven"),
+            (JobState::Succeeded, Some(_)) => (Tone::Warn, "copied, but not proven"),
+            (JobState::Succeeded, None) => (Tone::Good, "succeeded; it carried no data"),
+            (JobState::Failed, _) if self.preflight.iter().any(PreflightLine::failed) => {
+                (Tone::Bad, "preflight failed; nothing was touched")
+            }
+            (JobState::Failed, _) => (Tone::Bad, "failed; everything it had done is undone"),
+            (JobState::Cancelled, _) => (Tone::Warn, "cancelled; everything it had done is undone"),
+            (JobState::Undone, _) => (Tone::Warn, "undone; what it had replaced is back"),
+            (JobState::Stuck, _) => (Tone::Bad, "STUCK: its undo failed, a person must look"),
+            (state, _) => (Tone::Plain, state.word()),
+        };
+        let mark = match tone {
+            Tone::Good => "✓ ",
+            Tone::Warn => "! ",
+            Tone::Bad => "✗ ",
+            _ => "",
+        };
+        (tone, format!("{mark}{what}: {words}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CopyResult, JobState};
+    use crate::{
+        output::{View as _, testing::page},
+        view::{proof::Answer, samples},
+    };
+
+    fn result(dry_run: bool, change: impl Fn(&mut crate::view::job::JobDetail)) -> CopyResult {
+        let mut detail = samples::job_detail();
+        change(&mut detail);
+        CopyResult::of(
+            "web-1/shop-db/shop".to_owned(),
+            "web-2/shop-db/shop_test".to_owned(),
+            dry_run,
+            detail,
+        )
+    }
+
+    #[test]
+    fn a_copy_ends_with_its_evidence_and_the_way_back() {
+        let text = result(false, |_| ()).text(&page());
+        assert!(
+            text.starts_with("✓ web-1/shop-db/shop → web-2/shop-db/shop_test: copied and proven\n  carried    2 tables"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(
+                "next:\n  ctl job undo 42    takes the copy back, until 2026-11-21 11:50:14 UTC\n  \
+                 ctl job show 42    every step, every comparison\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn every_end_has_its_own_words() {
+        let head = |dry_run, change: fn(&mut crate::view::job::JobDetail)| {
+            let text = result(dry_run, change).text(&page());
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            line.replace("web-1/shop-db/shop → web-2/shop-db/shop_test", "A → B")
+        };
+        assert_eq!(
+            head(false, |d| d.proof = None),
+            "✓ A → B: succeeded; it carried no data"
+        );
+        assert_eq!(
+            head(false, |d| d
+                .proof
+                .iter_mut()
+                .for_each(|proof| proof.green = false)),
+            "! A → B: copied, but not proven"
+        );
+        assert_eq!(
+            head(false, |d| {
+                d.job.state = JobState::Failed;
+                d.preflight[0].verdict = Answer::Failed;
+            }),
+            "✗ A → B: preflight failed; nothing was touched"
+        );
+        assert_eq!(
+            head(false, |d| d.job.state = JobState::Failed),
+            "✗ A → B: failed; everything it had done is undone"
+        );
+        assert_eq!(
+            head(false, |d| d.job.state = JobState::Stuck),
+            "✗ A → B: STUCK: its undo failed, a person must look"
+        );
+    }
+
+    #[test]
+    fn of_a_dry_run_the_answers_are_the_result() {
+        let text = result(true, |d| d.proof = None).text(&page());
+        assert!(
+            text.starts_with("✓ source is readable: 15.20, 340 MiB\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(": this copy can be made; nothing was touched\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn green_needs_a_success() {
+        assert!(result(false, |_| ()).green);
+        assert!(!result(false, |d| d.job.state = JobState::Failed).green);
+        assert!((result(false, |_| ()).seconds - 12.4).abs() < 0.01);
+    }
+}

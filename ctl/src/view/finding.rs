@@ -1,0 +1,136 @@
+//! Findings: what detectors saw, worst first.
+
+use serde::Serialize;
+
+use super::Time;
+use crate::output::{
+    Page, View,
+    grid::{Grid, plain, toned},
+    paint::Tone,
+    units,
+};
+
+/// Ordered: what is worst comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    Critical,
+    Warning,
+    Info,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub id: u64,
+    pub kind: String,
+    pub severity: Severity,
+    pub subject: String,
+    pub message: String,
+    pub advice: String,
+    pub opened_at: Option<Time>,
+    pub closed_at: Option<Time>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingList {
+    pub findings: Vec<Finding>,
+}
+
+impl Severity {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Critical => Tone::Bad,
+            Self::Warning => Tone::Warn,
+            Self::Info => Tone::Plain,
+        }
+    }
+}
+
+impl FindingList {
+    /// Open before closed, then worst first, then newest first.
+    #[must_use]
+    pub fn sorted(mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| {
+            (
+                finding.closed_at.is_some(),
+                finding.severity,
+                std::cmp::Reverse(finding.opened_at),
+                finding.id,
+            )
+        });
+        Self { findings }
+    }
+}
+
+impl View for FindingList {
+    fn text(&self, page: &Page) -> String {
+        table(&self.findings, page)
+    }
+}
+
+pub(crate) fn table(findings: &[Finding], page: &Page) -> String {
+    let mut grid = Grid::new(
+        page,
+        &["SEVERITY", "SUBJECT", "WHAT", "SINCE", "NEXT"],
+        "no open findings",
+    );
+    for finding in findings {
+        let since = match finding.closed_at {
+            Some(at) => format!("closed {}", units::ago(page.now, Some(at))),
+            None => units::ago(page.now, finding.opened_at),
+        };
+        let tone = if finding.closed_at.is_some() {
+            Tone::Dim
+        } else {
+            finding.severity.tone()
+        };
+        grid.row(vec![
+            toned(tone, finding.severity.word()),
+            toned(Tone::Strong, &finding.subject),
+            plain(&finding.message),
+            plain(since),
+            plain(&finding.advice),
+        ]);
+    }
+    grid.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FindingList, Severity};
+    use crate::{
+        output::{
+            View as _,
+            testing::{at, page},
+        },
+        view::samples,
+    };
+
+    #[test]
+    fn the_worst_comes_first_with_what_to_do() {
+        assert_eq!(
+            samples::finding_list().text(&page()),
+            "SEVERITY  SUBJECT        WHAT               SINCE    NEXT\n\
+             critical  web-1/shop-db  disk is 91 % full  3 m ago  ctl volume list web-1\n\
+             warning   web-2          no sign of life    9 m ago  systemctl status holdfast-agent\n"
+        );
+    }
+
+    #[test]
+    fn closed_ones_come_last() {
+        let mut findings = samples::finding_list().findings;
+        findings[0].closed_at = Some(at("2026-11-20T11:59:00Z"));
+        let sorted = FindingList::sorted(findings);
+        assert_eq!(sorted.findings[1].severity, Severity::Critical);
+        assert!(sorted.text(&page()).contains("closed 1 m ago"));
+    }
+}
