@@ -3,10 +3,11 @@
 //! Queries are checked when they run, by tests on a real server: nothing here needs a database to compile.
 
 mod audit;
+pub(crate) mod certificate;
 mod check;
 mod check_run;
 mod finding;
-mod host;
+pub(crate) mod host;
 mod instance_registration;
 mod job;
 mod job_event;
@@ -15,6 +16,7 @@ mod migrations;
 mod report;
 #[cfg(test)]
 pub mod testing;
+pub(crate) mod token;
 mod transfer_grant;
 
 use std::sync::Arc;
@@ -26,9 +28,11 @@ use sqlx::{
 };
 
 pub use self::{
+    certificate::{CertificateRow, SubjectRow},
     job::{BadState, Claim, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     migrations::{MigrateError, latest_known},
+    token::TokenRow,
 };
 use crate::audit::HeadFile;
 

@@ -1,1 +1,3 @@
 //! The gRPC services: convert, authorise, call, convert.
+
+pub mod enrolment;

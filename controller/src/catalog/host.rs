@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use holdfast_proto::names::HostName;
 
+use sqlx::PgConnection;
+
 use super::{Catalog, CatalogError};
 
 impl Catalog {
@@ -15,13 +17,12 @@ impl Catalog {
         host: &HostName,
         enrolled_at: DateTime<Utc>,
     ) -> Result<(), CatalogError> {
-        sqlx::query("insert into host (name, enrolled_at) values ($1, $2) on conflict do nothing")
-            .bind(host.as_str())
-            .bind(enrolled_at)
-            .execute(&self.pool)
+        let mut connection = self
+            .pool
+            .acquire()
             .await
-            .map(drop)
-            .map_err(CatalogError::doing("adding a host"))
+            .map_err(CatalogError::doing("adding a host"))?;
+        insert_host(&mut connection, host.as_str(), enrolled_at).await
     }
 
     /// With everything that was known of it. Says whether it was there.
@@ -36,4 +37,19 @@ impl Catalog {
             .map(|done| done.rows_affected() > 0)
             .map_err(CatalogError::doing("removing a host"))
     }
+}
+
+/// In the transaction that also records the host's certificate.
+pub(crate) async fn insert_host(
+    connection: &mut PgConnection,
+    host: &str,
+    enrolled_at: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    sqlx::query("insert into host (name, enrolled_at) values ($1, $2) on conflict do nothing")
+        .bind(host)
+        .bind(enrolled_at)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(CatalogError::doing("adding a host"))
 }

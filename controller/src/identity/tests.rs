@@ -1,0 +1,6 @@
+//! Identities end to end: a real catalog, real sockets, real handshakes.
+
+mod enrolment;
+mod house;
+mod lifetime;
+mod operators;
