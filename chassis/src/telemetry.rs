@@ -11,6 +11,7 @@ mod rpc;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    borrow::Cow,
     env,
     io::{self, IsTerminal as _},
     str::FromStr,
@@ -41,7 +42,7 @@ pub struct Settings {
     pub version: &'static str,
     pub format: LogFormat,
     /// Used when neither HOLDFAST_LOG nor RUST_LOG is set; "info" for a daemon.
-    pub default_filter: &'static str,
+    pub default_filter: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Settings {
             service,
             version,
             format,
-            default_filter: "info",
+            default_filter: Cow::Borrowed("info"),
         })
     }
 
@@ -141,7 +142,7 @@ impl FromStr for LogFormat {
 /// # Errors
 /// A variable of the environment makes no sense, or it was called before.
 pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
-    let filter = log_filter(settings.default_filter)?;
+    let filter = log_filter(&settings.default_filter)?;
     let collector = Collector::from_env()?;
     let mut provider = SdkTracerProvider::builder().with_resource(settings.resource());
     if let Some(collector) = &collector {
@@ -184,7 +185,17 @@ fn own_spans() -> Targets {
         .with_default(LevelFilter::OFF)
 }
 
-fn log_filter(default: &'static str) -> Result<EnvFilter, TelemetryError> {
+/// Whether a text is a log filter such as "info,holdfast_agent=debug".
+///
+/// # Errors
+/// Why it is none.
+pub fn check_filter(text: &str) -> Result<(), String> {
+    EnvFilter::try_new(text)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+fn log_filter(default: &str) -> Result<EnvFilter, TelemetryError> {
     for variable in ["HOLDFAST_LOG", "RUST_LOG"] {
         if let Some(value) = env::var(variable).ok().filter(|value| !value.is_empty()) {
             return EnvFilter::try_new(&value).map_err(|source| TelemetryError::Filter {

@@ -51,12 +51,10 @@ pub struct EmbeddedConfig {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdentityConfig {
-    /// Of a host's or operator's certificate.
+    /// Of every certificate, the controller's own too; it renews at 70 % of it.
     pub certificate_life: Duration,
     /// Of a one-time enrolment token.
     pub token_life: Duration,
-    /// After how much of its life a certificate is renewed.
-    pub renew_at_percent: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +135,6 @@ impl Config {
             identity: IdentityConfig {
                 certificate_life: values.get(&keys::CERTIFICATE_LIFE)?,
                 token_life: values.get(&keys::TOKEN_LIFE)?,
-                renew_at_percent: values.get(&keys::RENEW_AT_PERCENT)?,
             },
             session: SessionConfig {
                 heartbeat_interval: values.get(&keys::HEARTBEAT_INTERVAL)?,
@@ -262,7 +259,7 @@ mod tests {
     fn all_mistakes_are_told_at_once_with_place_key_value_and_reason() {
         let toml = "lisen = \"x\"\nlog = 3\n[session]\nheartbeat_interval = \"soon\"\n[jobs]\nconcurent = 4\nmax_attempts = 0\n";
         let environment = [
-            ("HOLDFAST_CONTROLLER__IDENTITY__RENEW_AT_PERCENT", "120"),
+            ("HOLDFAST_CONTROLLER__CHECKS__HISTORY_DAYS", "-1"),
             ("HOLDFAST_CONTROLLER__JOBS__LEES", "3s"),
         ];
         let error = load(toml, &environment, &[("listen", "everywhere")]).unwrap_err();
@@ -273,7 +270,7 @@ mod tests {
             "controller.toml: session.heartbeat_interval = \"soon\": ",
             "controller.toml: jobs.concurent: there is no such key; did you mean jobs.concurrent?",
             "controller.toml: jobs.max_attempts = 0: ",
-            "HOLDFAST_CONTROLLER__IDENTITY__RENEW_AT_PERCENT: identity.renew_at_percent = \"120\": ",
+            "HOLDFAST_CONTROLLER__CHECKS__HISTORY_DAYS: checks.history_days = \"-1\": ",
             "HOLDFAST_CONTROLLER__JOBS__LEES: jobs.lees: there is no such key; did you mean jobs.lease?",
             "--listen: listen = \"everywhere\": ",
         ] {

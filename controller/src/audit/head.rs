@@ -113,7 +113,9 @@ impl HeadFile {
     }
 
     fn replace(&self, text: &str) -> io::Result<()> {
-        let beside = self.path.with_extension("being-written");
+        let beside = self
+            .path
+            .with_extension(format!("{}.being-written", std::process::id()));
         let mut file: File = OpenOptions::new()
             .write(true)
             .create(true)

@@ -132,19 +132,13 @@ pub const CERTIFICATE_LIFE: Key<Duration> = key(
     "identity.certificate_life",
     "30days",
     parse::at_least_ten_seconds,
-    "How long the certificate of a host or operator is valid.",
+    "How long a certificate is valid; it renews by itself at 70 % of it.",
 );
 pub const TOKEN_LIFE: Key<Duration> = key(
     "identity.token_life",
     "1h",
     parse::at_least_one_second,
     "How long the one-time token of `ctl host enrol` is valid.",
-);
-pub const RENEW_AT_PERCENT: Key<u8> = key(
-    "identity.renew_at_percent",
-    "70",
-    parse::percent_of_life,
-    "After how much of its life a certificate is renewed, from 10 to 90.",
 );
 pub const HEARTBEAT_INTERVAL: Key<Duration> = key(
     "session.heartbeat_interval",
@@ -197,7 +191,7 @@ pub const HISTORY_DAYS: Key<u32> = key(
 pub const LOG_FILTER: Key<String> = key(
     "log.filter",
     "info",
-    parse::text,
+    parse::log_filter,
     "What is logged: a level, or target=level pairs with commas between them.",
 );
 pub const LOG_FORMAT: Key<LogFormat> = key(
@@ -217,7 +211,6 @@ pub const TABLE: &[&dyn AnyKey] = &[
     &EMBEDDED_USER,
     &CERTIFICATE_LIFE,
     &TOKEN_LIFE,
-    &RENEW_AT_PERCENT,
     &HEARTBEAT_INTERVAL,
     &HOST_PATIENCE,
     &CONCURRENT,

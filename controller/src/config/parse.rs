@@ -112,6 +112,13 @@ pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+pub fn log_filter(text: &str) -> Result<String, String> {
+    let reason =
+        |error| format!("must be a level or target=level pairs with commas between them ({error})");
+    holdfast_chassis::telemetry::check_filter(text).map_err(reason)?;
+    Ok(text.to_owned())
+}
+
 pub fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
@@ -139,10 +146,6 @@ pub fn from_1_to_1000(text: &str) -> Result<u32, String> {
 
 pub fn from_1_to_10000(text: &str) -> Result<u32, String> {
     number(text, 1, 10_000)
-}
-
-pub fn percent_of_life(text: &str) -> Result<u8, String> {
-    number(text, 10, 90)
 }
 
 fn at_least(text: &str, least: Duration) -> Result<Duration, String> {
@@ -199,6 +202,12 @@ mod tests {
         ] {
             assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_log_filter_is_one_that_the_log_understands() {
+        assert!(log_filter("info,holdfast_controller=debug").is_ok());
+        assert!(log_filter("holdfast=loud").is_err());
     }
 
     #[test]

@@ -29,14 +29,9 @@ pub fn commented_defaults() -> String {
                     # The environment goes over this file: HOLDFAST_CONTROLLER__SECTION__KEY; flags go over both.\n"
         .to_owned();
     write_sections(&mut text, |text, key, name| {
-        let unset = if key.default().is_none() {
-            " Unset by default."
-        } else {
-            ""
-        };
         let _ = writeln!(
             text,
-            "# {}{unset}\n#{name} = {}",
+            "# {}\n#{name} = {}",
             key.what(),
             literal(key.example())
         );
