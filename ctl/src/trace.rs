@@ -19,7 +19,7 @@ pub fn start() -> Result<Guard, TelemetryError> {
         service: "ctl",
         version: env!("CARGO_PKG_VERSION"),
         format: LogFormat::Text,
-        default_filter: QUIET,
+        default_filter: QUIET.into(),
     })
 }
 
