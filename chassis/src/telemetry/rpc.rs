@@ -84,3 +84,89 @@ fn record_status<Out>(response: &Response<Out>) {
         span.record("otel.status_description", status.code().description());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
+    use opentelemetry_sdk::{
+        error::OTelSdkResult,
+        trace::{SdkTracerProvider, SpanData, SpanExporter},
+    };
+    use std::sync::{Arc, Mutex};
+    use tower::{ServiceExt as _, service_fn};
+    use tracing::instrument::WithSubscriber as _;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::telemetry::current_trace_id;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    /// The span of one call whose handler answers `answer`, and the trace the handler saw.
+    async fn called(answer: Response<()>) -> (SpanData, Option<String>) {
+        let kept = Kept::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(kept.clone())
+            .build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let seen = Arc::new(Mutex::new(None));
+        let handler = service_fn({
+            let seen = seen.clone();
+            move |_: Request<()>| {
+                *seen.lock().unwrap() = current_trace_id();
+                std::future::ready(Ok::<_, Infallible>(answer.clone()))
+            }
+        });
+        let request = Request::builder()
+            .uri("https://controller/holdfast.v1.Operator/GetStatus")
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+            .body(())
+            .unwrap();
+        TraceRequests
+            .layer(handler)
+            .oneshot(request)
+            .with_subscriber(tracing_subscriber::registry().with(layer))
+            .await
+            .unwrap();
+        let span = kept.0.lock().unwrap().pop().unwrap();
+        let seen = seen.lock().unwrap().take();
+        (span, seen)
+    }
+
+    #[tokio::test]
+    async fn a_call_is_a_span_in_the_callers_trace() {
+        let (span, seen) = called(Response::new(())).await;
+        assert_eq!(span.name, "Operator/GetStatus");
+        assert_eq!(span.span_kind, SpanKind::Server);
+        assert_eq!(span.span_context.trace_id().to_string(), TRACE);
+        assert_eq!(span.parent_span_id.to_string(), "00f067aa0ba902b7");
+        assert_eq!(seen.as_deref(), Some(TRACE));
+        assert_eq!(span.status, Status::Unset);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_marks_the_span() {
+        let mut refusal = Response::new(());
+        tonic::Status::permission_denied("not yours")
+            .add_header(refusal.headers_mut())
+            .unwrap();
+        let (span, _) = called(refusal).await;
+        assert!(
+            matches!(span.status, Status::Error { .. }),
+            "{:?}",
+            span.status
+        );
+    }
+}
