@@ -413,4 +413,27 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        /// Whatever arrives is taken or refused; nothing panics.
+        #[test]
+        fn damaged_messages_are_taken_or_refused(
+            message in crate::convert::sample::any::<AgentMessage>(),
+            place: usize,
+            value: u8,
+        ) {
+            let mut bytes = prost::Message::encode_to_vec(&wire::SessionRequest::from(message));
+            if !bytes.is_empty() {
+                let place = place % bytes.len();
+                bytes[place] = value;
+            }
+            if let Ok(request) = <wire::SessionRequest as prost::Message>::decode(bytes.as_slice())
+                && let Ok(message) = AgentMessage::try_from(request)
+            {
+                // What was taken can be sent on.
+                let again = wire::SessionRequest::from(message.clone());
+                proptest::prop_assert_eq!(AgentMessage::try_from(again), Ok(message));
+            }
+        }
+    }
 }
