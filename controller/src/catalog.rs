@@ -28,6 +28,7 @@ use sqlx::{
 };
 
 pub use self::{
+    audit::VerifyError,
     certificate::{CertificateRow, SubjectRow},
     job::{BadState, Claim, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},

@@ -1,3 +1,5 @@
 //! Loops that repair: timer and signal, no input, idempotent.
 
+pub mod enrolled;
 pub mod findings;
+pub mod push;

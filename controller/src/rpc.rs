@@ -1,3 +1,11 @@
 //! The gRPC services: convert, authorise, call, convert.
 
+pub mod assembly;
+mod convert;
 pub mod enrolment;
+pub mod link;
+pub mod operator;
+mod role;
+pub mod status;
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use super::{Catalog, CatalogError};
 
 #[derive(FromRow)]
 struct Row {
+    host: String,
     name: String,
     engine: String,
     address: String,
@@ -86,49 +87,67 @@ impl Catalog {
         &self,
         host: &HostName,
     ) -> Result<Vec<RegisteredInstance>, CatalogError> {
+        let all = self.read_registrations(Some(host)).await?;
+        Ok(all.into_iter().map(|(_, instance)| instance).collect())
+    }
+
+    /// Those of every host, by host and name.
+    ///
+    /// # Errors
+    /// As [`Self::registered_instances`].
+    pub async fn all_registered_instances(
+        &self,
+    ) -> Result<Vec<(HostName, RegisteredInstance)>, CatalogError> {
+        self.read_registrations(None).await
+    }
+
+    async fn read_registrations(
+        &self,
+        host: Option<&HostName>,
+    ) -> Result<Vec<(HostName, RegisteredInstance)>, CatalogError> {
         let failed = CatalogError::doing("reading registered instances");
         let rows: Vec<Row> = sqlx::query_as(
-            "select name, engine, address, port, user_name, database, tls_mode
-             from instance_registration where host = $1 order by name",
+            "select host, name, engine, address, port, user_name, database, tls_mode
+             from instance_registration where $1::text is null or host = $1 order by host, name",
         )
-        .bind(host.as_str())
+        .bind(host.map(HostName::as_str))
         .fetch_all(&self.pool)
         .await
         .map_err(&failed)?;
         rows.into_iter()
-            .map(|row| RegisteredInstance::try_from(row).map_err(&failed))
+            .map(|row| registration(row).map_err(&failed))
             .collect()
     }
 }
 
-impl TryFrom<Row> for RegisteredInstance {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let Row {
-            name,
-            engine,
-            address,
-            port,
-            user_name,
-            database,
-            tls_mode,
-        } = row;
-        let wrong = |what: &str| {
-            sqlx::Error::Decode(format!("registered instance {name:?}: {what}").into())
-        };
-        let engine = ENGINES.iter().find(|(_, text)| *text == engine);
-        let tls_mode = TLS_MODES.iter().find(|(_, text)| *text == tls_mode);
-        Ok(Self {
-            engine: engine.ok_or_else(|| wrong("an engine that is none"))?.0,
-            tls_mode: tls_mode.ok_or_else(|| wrong("a TLS mode that is none"))?.0,
-            port: u16::try_from(port).map_err(|_| wrong("a port that is none"))?,
-            name,
-            address,
-            user: user_name,
-            database,
-        })
-    }
+fn registration(row: Row) -> Result<(HostName, RegisteredInstance), sqlx::Error> {
+    let Row {
+        host,
+        name,
+        engine,
+        address,
+        port,
+        user_name,
+        database,
+        tls_mode,
+    } = row;
+    let wrong =
+        |what: &str| sqlx::Error::Decode(format!("registered instance {name:?}: {what}").into());
+    let engine = ENGINES.iter().find(|(_, text)| *text == engine);
+    let tls_mode = TLS_MODES.iter().find(|(_, text)| *text == tls_mode);
+    let host = host
+        .parse()
+        .map_err(|_| wrong("a host name that is none"))?;
+    let instance = RegisteredInstance {
+        engine: engine.ok_or_else(|| wrong("an engine that is none"))?.0,
+        tls_mode: tls_mode.ok_or_else(|| wrong("a TLS mode that is none"))?.0,
+        port: u16::try_from(port).map_err(|_| wrong("a port that is none"))?,
+        name,
+        address,
+        user: user_name,
+        database,
+    };
+    Ok((host, instance))
 }
 
 const ENGINES: [(Engine, &str); 3] = [
@@ -192,6 +211,9 @@ mod tests {
                 );
             }
         }
+        let all = catalog.all_registered_instances().await.unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].0, host);
         assert!(catalog.unregister_instance(&host, "rds").await.unwrap());
         assert!(!catalog.unregister_instance(&host, "rds").await.unwrap());
         assert_eq!(catalog.registered_instances(&host).await.unwrap(), []);

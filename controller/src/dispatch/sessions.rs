@@ -16,7 +16,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_chassis::clock::SharedClock;
 use holdfast_proto::{
-    link::{ControllerMessage, Hello},
+    check::ScheduledCheck,
+    link::{ControllerMessage, Hello, RegisteredInstance},
     names::HostName,
     task::TaskEvent,
 };
@@ -40,6 +41,12 @@ pub enum EndReason {
     Slow,
     #[error("the controller is shutting down")]
     Shutdown,
+    #[error("the agent has not been heard of for three heartbeats")]
+    Silent,
+    #[error("the agent said what makes no sense")]
+    Nonsense,
+    #[error("the connection was lost")]
+    Lost,
 }
 
 /// One open session of one agent process.
@@ -51,8 +58,17 @@ pub struct Session {
     /// Ids that the agent named in its hello.
     tasks: Vec<String>,
     outbox: mpsc::Sender<ControllerMessage>,
+    /// The lists that the agent was given last.
+    shown: Mutex<Lists>,
     over: CancellationToken,
     reason: OnceLock<EndReason>,
+}
+
+/// What an agent is told as a whole, whenever it changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lists {
+    pub registered: Vec<RegisteredInstance>,
+    pub checks: Vec<ScheduledCheck>,
 }
 
 impl Session {
@@ -70,6 +86,18 @@ impl Session {
     #[must_use]
     pub fn knew(&self, task_id: &str) -> bool {
         self.tasks.iter().any(|known| known == task_id)
+    }
+
+    /// Gives the agent what changed against the lists that it was given last.
+    pub fn show(&self, lists: Lists) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.registered != lists.registered {
+            self.push(ControllerMessage::Registered(lists.registered.clone()));
+        }
+        if shown.checks != lists.checks {
+            self.push(ControllerMessage::Checks(lists.checks.clone()));
+        }
+        *shown = lists;
     }
 
     /// Puts a message into the agent's queue; a full queue ends the session instead of growing.
@@ -147,12 +175,16 @@ impl Sessions {
 
     /// The host's session from now on; an older one of the same host ends.
     ///
-    /// Whatever must reach the agent before its tasks has to be in the outbox already.
+    /// Whatever must reach the agent before its tasks has to be in the outbox already, the lists
+    /// `shown` among it. `note` is
+    /// called before anybody else sees the session, and in one order with that of [`Self::detach`].
     pub fn attach(
         &self,
         host: &HostName,
         hello: &Hello,
         outbox: mpsc::Sender<ControllerMessage>,
+        shown: Lists,
+        note: impl FnOnce(),
     ) -> Arc<Session> {
         let session = Arc::new(Session {
             id: self.inner.next_session.fetch_add(1, Ordering::Relaxed),
@@ -160,6 +192,7 @@ impl Sessions {
             run_id: hello.run_id.clone(),
             tasks: hello.tasks.iter().map(|t| t.task_id.clone()).collect(),
             outbox,
+            shown: Mutex::new(shown),
             over: CancellationToken::new(),
             reason: OnceLock::new(),
         });
@@ -168,25 +201,30 @@ impl Sessions {
         for message in entry.tasks.owed_to(&session) {
             session.push(message);
         }
+        note();
         if let Some(older) = entry.session.send_replace(Some(Arc::clone(&session))) {
             older.end(EndReason::Replaced);
         }
         session
     }
 
-    /// The session is over. Says whether it was the host's current one.
-    pub fn detach(&self, session: &Session) -> bool {
+    /// The session is over. When it was the host's current one, `note` is called: the host is away now.
+    pub fn detach(&self, session: &Session, note: impl FnOnce()) -> bool {
         let hosts = self.lock();
         let Some(entry) = hosts.get(&session.host) else {
             return false;
         };
-        entry.session.send_if_modified(|current| {
+        let was_current = entry.session.send_if_modified(|current| {
             let is_current = current.as_ref().is_some_and(|c| c.id == session.id);
             if is_current {
                 *current = None;
             }
             is_current
-        })
+        });
+        if was_current {
+            note();
+        }
+        was_current
     }
 
     /// The open session of a host.

@@ -11,7 +11,7 @@ use holdfast_proto::{
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    sessions::{EndReason, Session},
+    sessions::{EndReason, Lists, Session},
     *,
 };
 
@@ -86,7 +86,9 @@ impl Table {
         };
         let (outbox, inbox) = mpsc::channel(8);
         Agent {
-            session: self.sessions.attach(&host(), &hello, outbox),
+            session: self
+                .sessions
+                .attach(&host(), &hello, outbox, Lists::default(), || {}),
             inbox,
         }
     }
@@ -237,7 +239,7 @@ async fn after_a_lost_connection_the_same_process_is_asked_again_and_joins() {
     let run = table.run(TASK, 1);
     agent.is_told_to_start(1).await;
     table.tell(&agent, 1, ACCEPTED);
-    assert!(table.sessions.detach(&agent.session));
+    assert!(table.sessions.detach(&agent.session, || {}));
     let mut again = table.connect("run-a", &[(TASK, 1)]);
     again.is_told_to_start(1).await;
     table.tell(&again, 1, TaskEvent::Accepted { joined: true });
@@ -252,7 +254,7 @@ async fn a_task_dies_with_the_process_that_had_accepted_it() {
     let run = table.run(TASK, 1);
     agent.is_told_to_start(1).await;
     table.tell(&agent, 1, ACCEPTED);
-    table.sessions.detach(&agent.session);
+    table.sessions.detach(&agent.session, || {});
     let mut other = table.connect("run-b", &[]);
     let outcome = run.await.unwrap();
     assert!(
@@ -272,7 +274,7 @@ async fn a_task_that_no_process_had_accepted_is_started_in_the_new_one() {
     let mut agent = table.connect("run-a", &[]);
     let run = table.run(TASK, 1);
     agent.is_told_to_start(1).await;
-    table.sessions.detach(&agent.session);
+    table.sessions.detach(&agent.session, || {});
     let mut other = table.connect("run-b", &[]);
     other.is_told_to_start(1).await;
     table.tell(&other, 1, TaskEvent::Ended(done(2)));
@@ -290,7 +292,7 @@ async fn a_newer_session_ends_the_older_and_gets_the_tasks() {
     assert_eq!(older.session.ended().await, EndReason::Replaced);
     newer.is_told_to_start(1).await;
     // The older one's end must not make the host look gone.
-    assert!(!table.sessions.detach(&older.session));
+    assert!(!table.sessions.detach(&older.session, || {}));
     assert!(table.sessions.current(&host()).is_some());
     table.tell(&newer, 1, TaskEvent::Ended(done(3)));
     assert_eq!(run.await.unwrap(), done(3));
@@ -353,7 +355,7 @@ async fn a_missed_forget_is_said_again_to_the_next_session() {
     let run = table.run(TASK, 1);
     agent.is_told_to_start(1).await;
     table.tell(&agent, 1, TaskEvent::Ended(done(1)));
-    table.sessions.detach(&agent.session);
+    table.sessions.detach(&agent.session, || {});
     run.await.unwrap().unwrap();
     table.dispatch.forget(&host(), TASK).await;
     let mut again = table.connect("run-a", &[(TASK, 1)]);
@@ -402,7 +404,7 @@ async fn cancel_while_the_host_is_away_reaches_it_when_it_is_back() {
     let run = table.run(TASK, 1);
     agent.is_told_to_start(1).await;
     table.tell(&agent, 1, ACCEPTED);
-    table.sessions.detach(&agent.session);
+    table.sessions.detach(&agent.session, || {});
     table.dispatch.cancel(&host(), TASK, 1).await;
     let mut again = table.connect("run-a", &[(TASK, 1)]);
     let cancel = ControllerMessage::CancelTask {
@@ -424,7 +426,7 @@ async fn what_was_given_up_because_its_host_was_away_is_ended_when_the_host_is_b
     let run = table.run(TASK, 1);
     agent.is_told_to_start(1).await;
     table.tell(&agent, 1, ACCEPTED);
-    table.sessions.detach(&agent.session);
+    table.sessions.detach(&agent.session, || {});
     assert_eq!(kind(run.await.unwrap()), (FailureKind::Unavailable, true));
     let mut again = table.connect("run-a", &[(TASK, 1)]);
     assert!(matches!(

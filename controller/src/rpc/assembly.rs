@@ -1,0 +1,47 @@
+//! Every service behind one port: what it needs in, a router for the listener out.
+
+use std::time::Duration;
+
+use holdfast_chassis::{telemetry::TraceRequests, tls};
+use holdfast_proto::wire::{enrolment_server::EnrolmentServer, operator_server::OperatorServer};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Router;
+use tower::layer::util::{Identity, Stack};
+
+use super::{
+    enrolment::EnrolmentService,
+    link::LinkService,
+    operator::{OperatorService, Services},
+};
+use crate::relay::Relay;
+
+/// For `serve_with_incoming(registrar.incoming(listener)?)`. Each request is a span in its caller's
+/// trace; all services but enrolment let only those in whom the registrar admits.
+///
+/// `stop` ends every session: without it a graceful shutdown would wait for agents for ever.
+#[must_use]
+pub fn router(
+    services: &Services,
+    heartbeat_interval: Duration,
+    stop: CancellationToken,
+) -> Router<Stack<TraceRequests, Identity>> {
+    let registrar = &services.registrar;
+    let enrolment = EnrolmentService::new(registrar.clone(), services.fleet.clone());
+    let link = LinkService {
+        registrar: registrar.clone(),
+        catalog: services.catalog.clone(),
+        fleet: services.fleet.clone(),
+        sessions: services.sessions.clone(),
+        push: services.push.clone(),
+        relay: Relay::default(),
+        clock: services.clock.clone(),
+        heartbeat_interval,
+        stop,
+    };
+    let operator = OperatorServer::new(OperatorService::new(services.clone()));
+    tls::server()
+        .layer(TraceRequests)
+        .add_service(EnrolmentServer::new(enrolment))
+        .add_service(registrar.guard(link.into_server()))
+        .add_service(registrar.guard(operator))
+}

@@ -1,0 +1,290 @@
+//! The operators' service: every call is let in by role here, and answered in the file of its noun.
+
+mod account;
+mod audit;
+mod caller;
+mod check;
+mod container;
+mod copy;
+mod finding;
+mod host;
+mod instance;
+mod job;
+mod overview;
+mod task;
+mod volume;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use futures::Stream;
+use holdfast_chassis::{clock::SharedClock, tls::PeerInfo};
+use holdfast_proto::wire::{self, operator_server::Operator};
+use tonic::{Request, Response, Status};
+
+use self::caller::Caller;
+use super::{role::Call, status::RpcError};
+use crate::{
+    catalog::Catalog,
+    dispatch::{Dispatch, sessions::Sessions},
+    fleet::Fleet,
+    identity::Registrar,
+    job::engine::Engine,
+    reconcile::{enrolled::Enrolled, push::Push},
+};
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Services {
+    pub registrar: Registrar,
+    pub catalog: Catalog,
+    pub fleet: Fleet,
+    pub sessions: Sessions,
+    pub dispatch: Arc<dyn Dispatch>,
+    pub jobs: Engine,
+    pub push: Push,
+    pub enrolled: Enrolled,
+    pub clock: SharedClock,
+}
+
+#[derive(Debug, Clone)]
+pub struct OperatorService {
+    services: Arc<Services>,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+type Updates = Pin<Box<dyn Stream<Item = Result<wire::WatchJobResponse, Status>> + Send>>;
+
+impl OperatorService {
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        Self {
+            services: Arc::new(services),
+        }
+    }
+
+    /// Lets the caller in by role, and gives the handler what it works with.
+    async fn answer<Q, A, Work>(
+        &self,
+        call: Call,
+        request: Request<Q>,
+        handler: impl FnOnce(Arc<Services>, Caller, Q) -> Work + Send,
+    ) -> Reply<A>
+    where
+        Work: Future<Output = Result<A, RpcError>> + Send,
+    {
+        let peer = PeerInfo::of(&request)?;
+        let caller = match peer.operator(call.least_role()) {
+            Ok((name, role)) => Caller::new(name, role, peer),
+            Err(wrong) => {
+                return Err(self.services.registrar.refuse(peer, &call.name(), wrong));
+            }
+        };
+        let work = handler(Arc::clone(&self.services), caller, request.into_inner());
+        Ok(Response::new(work.await?))
+    }
+}
+
+#[tonic::async_trait]
+impl Operator for OperatorService {
+    type WatchJobStream = Updates;
+
+    async fn who_am_i(&self, request: Request<wire::WhoAmIRequest>) -> Reply<wire::WhoAmIResponse> {
+        self.answer(Call::WhoAmI, request, account::who_am_i).await
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<wire::RenewCertificateRequest>,
+    ) -> Reply<wire::RenewCertificateResponse> {
+        self.answer(Call::RenewCertificate, request, account::renew)
+            .await
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<wire::GetStatusRequest>,
+    ) -> Reply<wire::GetStatusResponse> {
+        self.answer(Call::GetStatus, request, overview::get).await
+    }
+
+    async fn list_hosts(
+        &self,
+        request: Request<wire::ListHostsRequest>,
+    ) -> Reply<wire::ListHostsResponse> {
+        self.answer(Call::ListHosts, request, host::list).await
+    }
+
+    async fn enrol_host(
+        &self,
+        request: Request<wire::EnrolHostRequest>,
+    ) -> Reply<wire::EnrolHostResponse> {
+        self.answer(Call::EnrolHost, request, host::enrol).await
+    }
+
+    async fn remove_host(
+        &self,
+        request: Request<wire::RemoveHostRequest>,
+    ) -> Reply<wire::RemoveHostResponse> {
+        self.answer(Call::RemoveHost, request, host::remove).await
+    }
+
+    async fn list_containers(
+        &self,
+        request: Request<wire::ListContainersRequest>,
+    ) -> Reply<wire::ListContainersResponse> {
+        self.answer(Call::ListContainers, request, container::list)
+            .await
+    }
+
+    async fn list_volumes(
+        &self,
+        request: Request<wire::ListVolumesRequest>,
+    ) -> Reply<wire::ListVolumesResponse> {
+        self.answer(Call::ListVolumes, request, volume::list).await
+    }
+
+    async fn measure_volume(
+        &self,
+        request: Request<wire::MeasureVolumeRequest>,
+    ) -> Reply<wire::MeasureVolumeResponse> {
+        self.answer(Call::MeasureVolume, request, volume::measure)
+            .await
+    }
+
+    async fn list_instances(
+        &self,
+        request: Request<wire::ListInstancesRequest>,
+    ) -> Reply<wire::ListInstancesResponse> {
+        self.answer(Call::ListInstances, request, instance::list)
+            .await
+    }
+
+    async fn add_instance(
+        &self,
+        request: Request<wire::AddInstanceRequest>,
+    ) -> Reply<wire::AddInstanceResponse> {
+        self.answer(Call::AddInstance, request, instance::add).await
+    }
+
+    async fn remove_instance(
+        &self,
+        request: Request<wire::RemoveInstanceRequest>,
+    ) -> Reply<wire::RemoveInstanceResponse> {
+        self.answer(Call::RemoveInstance, request, instance::remove)
+            .await
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<wire::ListFindingsRequest>,
+    ) -> Reply<wire::ListFindingsResponse> {
+        self.answer(Call::ListFindings, request, finding::list)
+            .await
+    }
+
+    async fn copy_database(
+        &self,
+        request: Request<wire::CopyDatabaseRequest>,
+    ) -> Reply<wire::CopyDatabaseResponse> {
+        self.answer(Call::CopyDatabase, request, copy::submit).await
+    }
+
+    async fn list_jobs(
+        &self,
+        request: Request<wire::ListJobsRequest>,
+    ) -> Reply<wire::ListJobsResponse> {
+        self.answer(Call::ListJobs, request, job::list).await
+    }
+
+    async fn get_job(&self, request: Request<wire::GetJobRequest>) -> Reply<wire::GetJobResponse> {
+        self.answer(Call::GetJob, request, job::get).await
+    }
+
+    async fn watch_job(
+        &self,
+        request: Request<wire::WatchJobRequest>,
+    ) -> Reply<Self::WatchJobStream> {
+        self.answer(Call::WatchJob, request, job::watch).await
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<wire::CancelJobRequest>,
+    ) -> Reply<wire::CancelJobResponse> {
+        self.answer(Call::CancelJob, request, job::cancel).await
+    }
+
+    async fn undo_job(
+        &self,
+        request: Request<wire::UndoJobRequest>,
+    ) -> Reply<wire::UndoJobResponse> {
+        self.answer(Call::UndoJob, request, job::undo).await
+    }
+
+    async fn set_check(
+        &self,
+        request: Request<wire::SetCheckRequest>,
+    ) -> Reply<wire::SetCheckResponse> {
+        self.answer(Call::SetCheck, request, check::set).await
+    }
+
+    async fn remove_check(
+        &self,
+        request: Request<wire::RemoveCheckRequest>,
+    ) -> Reply<wire::RemoveCheckResponse> {
+        self.answer(Call::RemoveCheck, request, check::remove).await
+    }
+
+    async fn list_checks(
+        &self,
+        request: Request<wire::ListChecksRequest>,
+    ) -> Reply<wire::ListChecksResponse> {
+        self.answer(Call::ListChecks, request, check::list).await
+    }
+
+    async fn get_check_history(
+        &self,
+        request: Request<wire::GetCheckHistoryRequest>,
+    ) -> Reply<wire::GetCheckHistoryResponse> {
+        self.answer(Call::GetCheckHistory, request, check::history)
+            .await
+    }
+
+    async fn invite_operator(
+        &self,
+        request: Request<wire::InviteOperatorRequest>,
+    ) -> Reply<wire::InviteOperatorResponse> {
+        self.answer(Call::InviteOperator, request, account::invite)
+            .await
+    }
+
+    async fn list_operators(
+        &self,
+        request: Request<wire::ListOperatorsRequest>,
+    ) -> Reply<wire::ListOperatorsResponse> {
+        self.answer(Call::ListOperators, request, account::list)
+            .await
+    }
+
+    async fn remove_operator(
+        &self,
+        request: Request<wire::RemoveOperatorRequest>,
+    ) -> Reply<wire::RemoveOperatorResponse> {
+        self.answer(Call::RemoveOperator, request, account::remove)
+            .await
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<wire::ListAuditRequest>,
+    ) -> Reply<wire::ListAuditResponse> {
+        self.answer(Call::ListAudit, request, audit::list).await
+    }
+
+    async fn verify_audit(
+        &self,
+        request: Request<wire::VerifyAuditRequest>,
+    ) -> Reply<wire::VerifyAuditResponse> {
+        self.answer(Call::VerifyAudit, request, audit::verify).await
+    }
+}

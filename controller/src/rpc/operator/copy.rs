@@ -1,0 +1,83 @@
+//! Copy a database: a job is made of the request.
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_chassis::telemetry;
+use holdfast_proto::{
+    image::ProofLevel,
+    names::DatabaseName,
+    task::Selection,
+    wire::{self, CopyDatabaseRequest, CopyDatabaseResponse},
+};
+
+use super::{
+    RpcError, Services,
+    caller::{Caller, Change},
+};
+use crate::{
+    job::CopyDatabase,
+    rpc::convert::{positive, required},
+};
+
+pub async fn submit(
+    services: Arc<Services>,
+    caller: Caller,
+    request: CopyDatabaseRequest,
+) -> Result<CopyDatabaseResponse, RpcError> {
+    let copy = read(request, services.jobs.settings().keep)?;
+    let change = Change {
+        action: "job.copy",
+        subject: copy.target.to_string(),
+        detail: detail(&copy),
+    };
+    let work = start(&services, &caller, copy);
+    let job = caller.change(&services, change, work).await?;
+    Ok(CopyDatabaseResponse { job })
+}
+
+/// A mistyped name is told at once, with the nearest one; everything else is the preflight's.
+async fn start(services: &Services, caller: &Caller, copy: CopyDatabase) -> Result<u64, RpcError> {
+    let source = services.fleet.host(&copy.source.host)?;
+    source.holding(&copy.source)?;
+    let target = services.fleet.host(&copy.target.host)?;
+    target.instance(&copy.target.instance)?;
+    let traceparent = telemetry::current_traceparent();
+    let by = caller.actor();
+    Ok(services.jobs.submit_copy(copy, &by, &traceparent).await?)
+}
+
+fn read(request: CopyDatabaseRequest, default_keep: Duration) -> Result<CopyDatabase, RpcError> {
+    let proof = request.proof();
+    let CopyDatabaseRequest {
+        source,
+        target,
+        replace,
+        keep,
+        proof: _,
+        dry_run,
+        selection,
+        jobs,
+        bandwidth,
+    } = request;
+    Ok(CopyDatabase {
+        source: DatabaseName::try_from(required(source, "source")?)?,
+        target: DatabaseName::try_from(required(target, "target")?)?,
+        replace,
+        keep: keep.map_or(Ok(default_keep), |keep| positive(keep, "keep"))?,
+        proof: match proof {
+            wire::ProofLevel::Unspecified | wire::ProofLevel::Full => ProofLevel::Full,
+            wire::ProofLevel::Transit => ProofLevel::Transit,
+        },
+        dry_run,
+        selection: selection.map_or_else(|| Ok(Selection::default()), Selection::try_from)?,
+        jobs,
+        bandwidth,
+    })
+}
+
+fn detail(copy: &CopyDatabase) -> String {
+    let flags = [(copy.replace, ", replacing"), (copy.dry_run, ", dry run")];
+    let said = flags.into_iter().filter(|(set, _)| *set);
+    let said: String = said.map(|(_, text)| text).collect();
+    format!("from {}{said}", copy.source)
+}

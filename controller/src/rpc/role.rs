@@ -1,0 +1,134 @@
+//! Who may ask for what: the least role for each call of operators.
+
+use holdfast_chassis::identity::Role;
+
+/// A call of the `Operator` service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    WhoAmI,
+    RenewCertificate,
+    GetStatus,
+    ListHosts,
+    EnrolHost,
+    RemoveHost,
+    ListContainers,
+    ListVolumes,
+    MeasureVolume,
+    ListInstances,
+    AddInstance,
+    RemoveInstance,
+    ListFindings,
+    CopyDatabase,
+    ListJobs,
+    GetJob,
+    WatchJob,
+    CancelJob,
+    UndoJob,
+    SetCheck,
+    RemoveCheck,
+    ListChecks,
+    GetCheckHistory,
+    InviteOperator,
+    ListOperators,
+    RemoveOperator,
+    ListAudit,
+    VerifyAudit,
+}
+
+impl Call {
+    /// As the contract names it, and the audit log.
+    #[must_use]
+    pub fn name(self) -> String {
+        format!("Operator/{self:?}")
+    }
+
+    /// Viewers read, operators run jobs and checks, admins decide who belongs to the fleet.
+    #[must_use]
+    pub fn least_role(self) -> Role {
+        match self {
+            Self::WhoAmI
+            | Self::RenewCertificate
+            | Self::GetStatus
+            | Self::ListHosts
+            | Self::ListContainers
+            | Self::ListVolumes
+            | Self::ListInstances
+            | Self::ListFindings
+            | Self::ListJobs
+            | Self::GetJob
+            | Self::WatchJob
+            | Self::ListChecks
+            | Self::GetCheckHistory
+            | Self::ListOperators
+            | Self::ListAudit
+            | Self::VerifyAudit => Role::Viewer,
+            Self::MeasureVolume
+            | Self::AddInstance
+            | Self::RemoveInstance
+            | Self::CopyDatabase
+            | Self::CancelJob
+            | Self::UndoJob
+            | Self::SetCheck
+            | Self::RemoveCheck => Role::Operator,
+            Self::EnrolHost | Self::RemoveHost | Self::InviteOperator | Self::RemoveOperator => {
+                Role::Admin
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Every call with its role, written down a second time: a change of the table is a decision.
+    pub const TABLE: [(Call, Role); 28] = [
+        (Call::WhoAmI, Role::Viewer),
+        (Call::RenewCertificate, Role::Viewer),
+        (Call::GetStatus, Role::Viewer),
+        (Call::ListHosts, Role::Viewer),
+        (Call::EnrolHost, Role::Admin),
+        (Call::RemoveHost, Role::Admin),
+        (Call::ListContainers, Role::Viewer),
+        (Call::ListVolumes, Role::Viewer),
+        (Call::MeasureVolume, Role::Operator),
+        (Call::ListInstances, Role::Viewer),
+        (Call::AddInstance, Role::Operator),
+        (Call::RemoveInstance, Role::Operator),
+        (Call::ListFindings, Role::Viewer),
+        (Call::CopyDatabase, Role::Operator),
+        (Call::ListJobs, Role::Viewer),
+        (Call::GetJob, Role::Viewer),
+        (Call::WatchJob, Role::Viewer),
+        (Call::CancelJob, Role::Operator),
+        (Call::UndoJob, Role::Operator),
+        (Call::SetCheck, Role::Operator),
+        (Call::RemoveCheck, Role::Operator),
+        (Call::ListChecks, Role::Viewer),
+        (Call::GetCheckHistory, Role::Viewer),
+        (Call::InviteOperator, Role::Admin),
+        (Call::ListOperators, Role::Viewer),
+        (Call::RemoveOperator, Role::Admin),
+        (Call::ListAudit, Role::Viewer),
+        (Call::VerifyAudit, Role::Viewer),
+    ];
+
+    #[test]
+    fn each_call_has_its_role() {
+        for (call, role) in TABLE {
+            assert_eq!(call.least_role(), role, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_holds_every_call_of_the_contract() {
+        let contract = include_str!("../../../proto/holdfast/v1/operator.proto");
+        let named: Vec<_> = contract
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("rpc "))
+            .map(|rest| format!("Operator/{}", rest.split('(').next().unwrap()))
+            .collect();
+        let known: Vec<_> = TABLE.iter().map(|(call, _)| call.name()).collect();
+        assert_eq!(named, known);
+    }
+}

@@ -1,0 +1,285 @@
+//! What agents can do, and what they cannot.
+
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use futures::StreamExt;
+use holdfast_chassis::identity::Role;
+use holdfast_proto::{
+    check::CheckLimits,
+    wire::{
+        self, agent_link_client::AgentLinkClient, relay_receive_request, send_request,
+        session_request::Message as Said, session_response::Message as Heard,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+use super::house::{Agent, House, eventually};
+use crate::check::Check;
+
+fn volume(name: &str) -> wire::Volume {
+    wire::Volume {
+        name: name.to_owned(),
+        driver: "local".to_owned(),
+        ..wire::Volume::default()
+    }
+}
+
+fn heartbeat(sequence: u64) -> Said {
+    Said::Heartbeat(wire::Heartbeat {
+        sequence,
+        at: Some(prost_types::Timestamp::default()),
+        rss_bytes: 20 << 20,
+    })
+}
+
+#[tokio::test]
+async fn a_session_greets_takes_reports_and_answers_heartbeats() {
+    let house = House::open().await;
+    let mut agent = Agent::dial(house.host("web-1").await, "web-1")
+        .await
+        .unwrap();
+    let (welcome, registered) = agent.greeted().await;
+    assert_eq!(welcome.heartbeat_interval.unwrap().seconds, 10);
+    assert!(registered.instances.is_empty());
+    let host = "web-1".parse().unwrap();
+    let fleet = &house.services.fleet;
+    assert_eq!(fleet.peer_addresses(&host), ["10.77.0.1:7444"]);
+
+    agent
+        .says(Said::Snapshot(wire::HostSnapshot {
+            volumes: vec![volume("data"), volume("old")],
+            ..wire::HostSnapshot::default()
+        }))
+        .await;
+    agent
+        .says(Said::Delta(wire::HostDelta {
+            volumes: vec![volume("new")],
+            removed_volumes: vec!["old".to_owned()],
+            ..wire::HostDelta::default()
+        }))
+        .await;
+    agent.says(heartbeat(7)).await;
+    // Answered in order: what was said before has been taken.
+    assert_eq!(
+        agent.hears().await,
+        Heard::Heartbeat(wire::HeartbeatAck { sequence: 7 })
+    );
+    let state = fleet.host(&host).unwrap();
+    let names: Vec<_> = state.report.volumes.keys().map(String::as_str).collect();
+    assert_eq!(names, ["data", "new"]);
+    assert_eq!(state.agent_rss_bytes, 20 << 20);
+    assert!(state.connected);
+    drop(agent);
+    house.is_away("web-1").await;
+    assert!(!fleet.host(&host).unwrap().report.volumes.is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_that_claims_another_name_is_refused() {
+    let house = House::open().await;
+    let refused = Agent::dial(house.host("web-1").await, "web-2").await;
+    let status = refused.err().unwrap();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("host/web-1, not of host/web-2"));
+    let line = house.refused("not of host/web-2").await;
+    assert_eq!(
+        (line.actor.as_str(), line.action.as_str()),
+        ("host/web-1", "rpc.refused")
+    );
+}
+
+#[tokio::test]
+async fn an_operator_is_no_agent() {
+    let house = House::open().await;
+    let channel = house.operator_channel("alice", Role::Admin).await;
+    let status = Agent::dial(channel, "web-1").await.err().unwrap();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().starts_with("operator/alice is not a host"));
+    house.refused("operator/alice is not a host").await;
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_begin_with_a_hello_is_refused() {
+    let house = House::open().await;
+    let mut link = AgentLinkClient::new(house.host("web-1").await);
+    let (say, said) = mpsc::channel(1);
+    let message = Some(heartbeat(1));
+    say.send(wire::SessionRequest { message }).await.unwrap();
+    let refused = link.session(ReceiverStream::new(said)).await;
+    assert_eq!(refused.err().unwrap().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn nonsense_in_the_middle_ends_the_session() {
+    let house = House::open().await;
+    let mut agent = house.agent("web-1").await;
+    agent
+        .says(Said::Task(wire::TaskEvent {
+            task_id: "7/x/do/1".to_owned(),
+            epoch: 1,
+            event: None,
+        }))
+        .await;
+    let status = agent.next().await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    house.is_away("web-1").await;
+}
+
+#[tokio::test]
+async fn a_silent_agent_is_away_after_three_intervals() {
+    let interval = Duration::from_millis(100);
+    let house = House::with_heartbeat(interval).await;
+    let mut agent = house.agent("web-1").await;
+    let began = Instant::now();
+    let status = agent.next().await.unwrap_err();
+    assert!(began.elapsed() >= interval * 2, "{:?}", began.elapsed());
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("three heartbeats"));
+    house.is_away("web-1").await;
+}
+
+#[tokio::test]
+async fn a_newer_session_takes_the_place_of_the_older() {
+    let house = House::open().await;
+    let channel = house.host("web-1").await;
+    let mut older = Agent::dial(channel.clone(), "web-1").await.unwrap();
+    older.greeted().await;
+    let mut newer = Agent::dial(channel, "web-1").await.unwrap();
+    newer.greeted().await;
+    let status = older.next().await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted);
+    newer.says(heartbeat(1)).await;
+    newer.hears().await;
+    assert!(house.services.fleet.is_connected(&"web-1".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn removing_a_host_ends_its_session_at_once() {
+    let house = House::open().await;
+    let mut agent = house.agent("web-1").await;
+    let mut admin = house.operator("alice", Role::Admin).await;
+    let name = "web-1".to_owned();
+    let removed = admin.remove_host(wire::RemoveHostRequest { name }).await;
+    let removed = removed.unwrap().into_inner();
+    assert_eq!(
+        (removed.revoked_certificates, removed.was_connected),
+        (1, true)
+    );
+    let status = agent.next().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let listed = admin.list_hosts(wire::ListHostsRequest {}).await.unwrap();
+    assert!(listed.into_inner().hosts.is_empty());
+    house.audited(|line| line.action == "host.remove").await;
+}
+
+#[tokio::test]
+async fn a_changed_check_reaches_the_agent_and_its_report_the_catalog() {
+    let house = House::open().await;
+    let mut agent = house.agent("web-1").await;
+    let check = Check {
+        id: 0,
+        database: "web-1/shop-db/shop".parse().unwrap(),
+        name: "users".to_owned(),
+        count_sql: "select count(*) from users".to_owned(),
+        newest_sql: String::new(),
+        limits: CheckLimits::default(),
+        every: Duration::from_secs(60),
+        timeout: Duration::from_secs(5),
+    };
+    let catalog = &house.catalog;
+    let put = catalog
+        .put_check(&check, "operator/alice", Utc::now())
+        .await;
+    let (id, _) = put.unwrap();
+    house.services.push.pass().await.unwrap();
+    let Heard::Checks(schedule) = agent.hears().await else {
+        panic!("no checks");
+    };
+    assert_eq!(schedule.checks[0].id, id);
+    // Nothing changed: nothing is sent again.
+    house.services.push.pass().await.unwrap();
+    house
+        .services
+        .push
+        .host(&"web-1".parse().unwrap())
+        .await
+        .unwrap();
+    agent.says(heartbeat(1)).await;
+    assert!(matches!(agent.hears().await, Heard::Heartbeat(_)));
+
+    let at = Utc::now() - TimeDelta::seconds(1);
+    agent
+        .says(Said::Check(wire::CheckReport {
+            check_id: id,
+            outcome: Some(wire::CheckOutcome {
+                at: crate::rpc::convert::time(at),
+                count: Some(42),
+                newest: None,
+                error: String::new(),
+            }),
+        }))
+        .await;
+    eventually("the report is stored", async || {
+        let runs = catalog.check_runs(id, 10).await.unwrap();
+        runs.first()
+            .is_some_and(|run| run.outcome.count == Some(42))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_through_the_controller_to_the_agent_that_waits_for_it() {
+    let house = House::open().await;
+    let (source, target) = (house.host("web-1").await, house.host("web-2").await);
+    let grant = vec![9; 32];
+    let (answer, answers) = mpsc::channel(4);
+    let wait = relay_receive_request::Message::Wait(wire::RelayWait {
+        grant: grant.clone(),
+    });
+    answer.send(receive(wait)).await.unwrap();
+    let mut receiver = AgentLinkClient::new(target);
+    let received = receiver.relay_receive(ReceiverStream::new(answers)).await;
+    let mut received = received.unwrap().into_inner();
+
+    let rows: Vec<_> = (0..50).map(|n| vec![n; 1 << 20]).collect();
+    let open = send_request::Message::Open(wire::OpenStream {
+        grant,
+        ..wire::OpenStream::default()
+    });
+    let data = rows.clone().into_iter();
+    let data = data.map(|bytes| send_request::Message::Data(bytes.into()));
+    let close = send_request::Message::Close(wire::CloseStream::default());
+    let all = std::iter::once(open).chain(data).chain([close]);
+    let all = all.map(|message| wire::SendRequest {
+        message: Some(message),
+    });
+    let mut sender = AgentLinkClient::new(source);
+    let sent = tokio::spawn(async move { sender.relay_send(futures::stream::iter(all)).await });
+    let mut arrived = Vec::new();
+    loop {
+        let message = received.next().await.unwrap().unwrap();
+        assert_eq!(message.sender, "web-1");
+        match message.request.unwrap().message.unwrap() {
+            send_request::Message::Open(_) => {}
+            send_request::Message::Data(bytes) => arrived.push(bytes.to_vec()),
+            send_request::Message::Close(_) => break,
+        }
+    }
+    assert!(arrived == rows, "the bytes are others");
+    let receipt = relay_receive_request::Message::Receipt(wire::SendResponse {
+        rows: 50,
+        ..wire::SendResponse::default()
+    });
+    answer.send(receive(receipt)).await.unwrap();
+    assert_eq!(sent.await.unwrap().unwrap().into_inner().rows, 50);
+    assert!(received.next().await.is_none());
+}
+
+fn receive(message: relay_receive_request::Message) -> wire::RelayReceiveRequest {
+    wire::RelayReceiveRequest {
+        message: Some(message),
+    }
+}
