@@ -1,7 +1,52 @@
 //! What PostgreSQL answered, as the end of a task.
 
+use std::fmt::Display;
+
 use holdfast_proto::task::{FailureKind, TaskFailure};
 use tokio_postgres::error::SqlState;
+
+use super::wire::RawError;
+
+/// A failure without an error behind it.
+#[must_use]
+pub fn failure(kind: FailureKind, message: impl Display, advice: impl Display) -> TaskFailure {
+    TaskFailure {
+        kind,
+        message: message.to_string(),
+        advice: advice.to_string(),
+        retryable: kind == FailureKind::Unavailable,
+    }
+}
+
+/// The failure of a session on a bare socket.
+#[must_use]
+pub fn raw(doing: impl Display, error: &RawError) -> TaskFailure {
+    match error {
+        RawError::Server { code, message } => {
+            let (kind, retryable) = classify(&SqlState::from_code(code));
+            TaskFailure {
+                retryable,
+                ..failure(kind, format!("{doing}: {message} (SQLSTATE {code})"), "")
+            }
+        }
+        RawError::Miscounted { .. } => failure(
+            FailureKind::DataMismatch,
+            format!("{doing}: {error}"),
+            "try again; if it comes back, look at what lies between agent and server",
+        ),
+        RawError::Protocol(_) => failure(FailureKind::Internal, format!("{doing}: {error}"), ""),
+        RawError::Connect(_) => failure(
+            FailureKind::Unavailable,
+            format!("{doing}: {error}"),
+            "see whether the server is up: ctl instance list",
+        ),
+        RawError::Broken(source) => failure(
+            FailureKind::Unavailable,
+            format!("{doing}: {error} ({source})"),
+            "see whether the server is up: ctl instance list",
+        ),
+    }
+}
 
 /// The failure of a statement, named for what we were doing with it.
 #[must_use]

@@ -1,0 +1,173 @@
+//! Getting one stream to the receiver, again when it got lost.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use holdfast_chassis::retry::Policy;
+use holdfast_proto::{
+    image::{ImageStream, Receipt},
+    task::{FailureKind, TaskFailure},
+};
+use tokio::{sync::mpsc, time::Instant};
+use tracing::warn;
+
+use super::{Throttle, empty_body};
+use crate::engine::postgres::{
+    failure::failure,
+    image::{ImagePeer, PIECES_WAITING, Piece, SendError},
+    meter::Meter,
+};
+
+/// How long a stream is tried again before the task gives up. Long enough for a network that
+/// went away and came back, with room.
+const PATIENCE: Duration = Duration::from_secs(600);
+const WAITS: Policy = Policy::forever(Duration::from_millis(250), Duration::from_secs(5));
+
+/// What all streams of a sending share.
+pub(super) struct Delivery {
+    peer: Arc<dyn ImagePeer>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) throttle: Throttle,
+    receiver_run: Mutex<String>,
+    resent: AtomicU32,
+}
+
+/// What a producer made of a stream, or why it could not.
+pub(super) enum Produced<T> {
+    Whole(T),
+    /// The receiver took no more before the end.
+    Stopped,
+    Failed(TaskFailure),
+}
+
+impl Delivery {
+    pub(super) fn new(peer: Arc<dyn ImagePeer>, meter: Arc<Meter>, throttle: Throttle) -> Self {
+        Self {
+            peer,
+            meter,
+            throttle,
+            receiver_run: Mutex::new(String::new()),
+            resent: AtomicU32::new(0),
+        }
+    }
+
+    pub(super) fn resent(&self) -> u32 {
+        self.resent.load(Relaxed)
+    }
+
+    /// Opens the image; learns which run of the receiver it goes to.
+    pub(super) async fn begin(&self, estimated_bytes: u64) -> Result<(), TaskFailure> {
+        let begin = ImageStream::Begin { estimated_bytes };
+        let receipt = self.plain(begin, "opening the image").await?;
+        *self.run() = receipt.receiver_run;
+        Ok(())
+    }
+
+    /// A stream without data.
+    pub(super) async fn plain(
+        &self,
+        stream: ImageStream,
+        doing: &str,
+    ) -> Result<Receipt, TaskFailure> {
+        let mut patience = Patience::new();
+        loop {
+            match self.once(stream.clone(), empty_body()).await {
+                Ok(receipt) => return Ok(receipt),
+                Err(error) => patience.wait(doing, error).await?,
+            }
+        }
+    }
+
+    /// A stream of data: `produce` fills the channel, once for every attempt.
+    ///
+    /// Gives what the last whole production said, and the receipt.
+    pub(super) async fn stream<T, Producing>(
+        &self,
+        stream: &ImageStream,
+        doing: &str,
+        mut produce: impl FnMut(mpsc::Sender<Piece>) -> Producing,
+    ) -> Result<(T, Receipt), TaskFailure>
+    where
+        Producing: Future<Output = Produced<T>>,
+    {
+        let mut patience = Patience::new();
+        let mut whole = None;
+        loop {
+            let (pieces, body) = mpsc::channel(PIECES_WAITING);
+            let (produced, delivered) =
+                tokio::join!(produce(pieces), self.once(stream.clone(), body));
+            match produced {
+                Produced::Whole(made) => whole = Some(made),
+                Produced::Stopped => {}
+                Produced::Failed(failure) => return Err(failure),
+            }
+            match (delivered, whole.take()) {
+                (Ok(receipt), Some(made)) => return Ok((made, receipt)),
+                // Stored by an attempt of which we know nothing: it cannot be ours.
+                (Ok(_), None) => {
+                    return Err(failure(
+                        FailureKind::DataMismatch,
+                        format!("{doing}: the receiver has it stored and it was never sent whole"),
+                        "",
+                    ));
+                }
+                (Err(error), made) => {
+                    whole = made;
+                    patience.wait(doing, error).await?;
+                    self.resent.fetch_add(1, Relaxed);
+                }
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        stream: ImageStream,
+        body: mpsc::Receiver<Piece>,
+    ) -> Result<Receipt, SendError> {
+        let run = self.run().clone();
+        let outcome = self.peer.send(stream, &run, body).await;
+        self.meter.path(self.peer.path());
+        outcome
+    }
+
+    fn run(&self) -> std::sync::MutexGuard<'_, String> {
+        self.receiver_run
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much longer a lost stream is worth another attempt.
+struct Patience {
+    until: Instant,
+    waits: holdfast_chassis::retry::Backoff,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self {
+            until: Instant::now() + PATIENCE,
+            waits: WAITS.backoff(),
+        }
+    }
+
+    async fn wait(&mut self, doing: &str, error: SendError) -> Result<(), TaskFailure> {
+        let lost = matches!(error, SendError::Lost(_));
+        let wait = self.waits.next();
+        match wait.filter(|_| lost && Instant::now() < self.until) {
+            Some(wait) => {
+                warn!(doing, %error, "the receiver was not reached; trying again");
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            None => Err(error.into_failure(doing)),
+        }
+    }
+}
