@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod copy_sql;
 pub mod databases;
+pub mod empty;
 pub mod failure;
 pub mod image;
 pub mod inventory;
@@ -10,6 +11,7 @@ pub mod meter;
 pub mod plan;
 pub mod publication;
 pub mod quote;
+pub mod receive;
 pub mod route;
 pub mod send;
 pub mod settings;

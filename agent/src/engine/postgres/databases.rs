@@ -12,7 +12,7 @@ use super::{
 use crate::{observe::instances::Located, task::Context};
 
 /// Databases of every server; one of them is connected to for work on the others.
-const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+pub(crate) const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 /// How long sessions get to end after they were told to.
 const SESSIONS_END: Duration = Duration::from_secs(30);
 /// Marks that a job puts into the names of databases it makes, before its own number.

@@ -87,27 +87,25 @@ async fn dump(
     let mut hash = Xxh3Default::new();
     let mut total = 0;
     let mut gathered = Vec::with_capacity(PIECE);
-    loop {
-        let chunk = tool.read().await?;
-        let ended = chunk.is_none();
-        gathered.extend_from_slice(&chunk.unwrap_or_default());
-        if gathered.len() < PIECE && !ended {
+    while let Some(chunk) = tool.read().await? {
+        gathered.extend_from_slice(&chunk);
+        if gathered.len() < PIECE {
             continue;
         }
         let piece = std::mem::take(&mut gathered);
         hash.update(&piece);
         total += piece.len() as u64;
-        if ended {
-            // The last piece waits for the verdict: half an archive must not be closed as whole.
-            tool.end().await?;
-        }
         delivery.throttle.pass(piece.len() as u64).await;
-        if !piece.is_empty() && pieces.send(Piece::Data(piece.into())).await.is_err() {
+        if pieces.send(Piece::Data(piece.into())).await.is_err() {
             return Ok(None);
         }
-        if ended {
-            break;
-        }
+    }
+    // Half an archive must not be closed as whole.
+    tool.end().await?;
+    hash.update(&gathered);
+    total += gathered.len() as u64;
+    if !gathered.is_empty() && pieces.send(Piece::Data(gathered.into())).await.is_err() {
+        return Ok(None);
     }
     Ok(Some(CloseStream {
         rows: 0,

@@ -1,0 +1,261 @@
+//! Streams as they arrive: who may send, what may come when, and what is stored already.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use holdfast_proto::{
+    image::{CloseStream, ImageStream, Manifest, OpenStream, Part, Receipt},
+    task::{FailureKind, ReceiveImage, TaskFailure},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use uuid::Uuid;
+
+use super::{Target, load, pool::Pool, schema, state::State};
+use crate::engine::postgres::image::{Body, Interrupted};
+
+/// Why a stream was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It broke off; the sender may send it again.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error("{message}")]
+    No { kind: FailureKind, message: String },
+}
+
+/// How storing a stream went wrong.
+pub(super) enum Trouble {
+    Interrupted(Interrupted),
+    /// The whole receiving is over.
+    Fatal(TaskFailure),
+}
+
+impl From<TaskFailure> for Trouble {
+    fn from(failure: TaskFailure) -> Self {
+        Self::Fatal(failure)
+    }
+}
+
+impl From<Interrupted> for Trouble {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::Interrupted(interrupted)
+    }
+}
+
+/// One image's end of the streams, from the first to the last.
+pub struct Reception {
+    run: String,
+    peer_host: String,
+    pub(super) target: Target,
+    pub(super) pool: Pool,
+    pub(super) state: State,
+    running: Mutex<HashMap<Key, Running>>,
+}
+
+/// Streams that are the same stream when they come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Schema,
+    Data { relation: u32, part: u32 },
+}
+
+#[derive(Clone, Default)]
+struct Running {
+    superseded: CancellationToken,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Reception {
+    pub(super) fn new(spec: &ReceiveImage, target: Target, pool: Pool) -> Self {
+        Self {
+            run: Uuid::now_v7().to_string(),
+            peer_host: spec.peer_host.clone(),
+            target,
+            pool,
+            state: State::new(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// Takes one stream from the host that its certificate names.
+    ///
+    /// # Errors
+    /// [`Refusal`]: not from this sender, not in this order, broken off, or not storable.
+    pub async fn accept(
+        &self,
+        sender_host: &str,
+        open: OpenStream,
+        body: Body,
+    ) -> Result<Receipt, Refusal> {
+        if sender_host != self.peer_host {
+            return Err(no(
+                FailureKind::Refused,
+                format!("this image is expected from {}, not from {sender_host}", self.peer_host),
+            ));
+        }
+        if let Some(failure) = self.state.failure() {
+            return Err(no(failure.kind, format!("the receiving has failed: {failure}")));
+        }
+        let begins = matches!(open.stream, ImageStream::Begin { .. });
+        let known = if begins {
+            self.state.bind(&open.sender_run)
+        } else {
+            self.state.is_bound_to(&open.sender_run) && open.receiver_run == self.run
+        };
+        if !known {
+            return Err(no(
+                FailureKind::Refused,
+                "this image is being received from another run of the sender".to_owned(),
+            ));
+        }
+        let _counted = self.state.stream();
+        let taken = match open.stream {
+            ImageStream::Begin { .. } => Ok(self.receipt(&nothing(), false)),
+            ImageStream::Schema {
+                relations,
+                sequences,
+                no_tablespaces,
+            } => {
+                let announced = schema::Announced {
+                    relations,
+                    sequences,
+                    no_tablespaces,
+                };
+                self.one_at_a_time(Key::Schema, self.take_schema(announced, body))
+                    .await
+            }
+            ImageStream::Data { relation, part } => {
+                let key = Key::Data {
+                    relation,
+                    part: part.index,
+                };
+                self.one_at_a_time(key, self.take_part(relation, part, body))
+                    .await
+            }
+            ImageStream::Finish { manifest } => self.take_manifest(manifest),
+        };
+        taken.map_err(|trouble| match trouble {
+            Trouble::Interrupted(interrupted) => Refusal::Interrupted(interrupted),
+            Trouble::Fatal(failure) => {
+                self.state.fail(failure.clone());
+                no(failure.kind, failure.message)
+            }
+        })
+    }
+
+    /// The same stream sent again means that the one before is dead, whether we have noticed or not.
+    async fn one_at_a_time(
+        &self,
+        key: Key,
+        work: impl Future<Output = Result<Receipt, Trouble>>,
+    ) -> Result<Receipt, Trouble> {
+        let (mine, turn) = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let slot = running.entry(key).or_default();
+            slot.superseded.cancel();
+            slot.superseded = CancellationToken::new();
+            (slot.superseded.clone(), Arc::clone(&slot.turn))
+        };
+        let _turn = turn.lock_owned().await;
+        tokio::select! {
+            biased;
+            () = mine.cancelled() => Err(Interrupted("it was sent again".to_owned()).into()),
+            outcome = work => outcome,
+        }
+    }
+
+    async fn take_schema(
+        &self,
+        announced: schema::Announced,
+        body: Body,
+    ) -> Result<Receipt, Trouble> {
+        if let Some((bytes_hash, bytes)) = self.state.schema() {
+            let stored = CloseStream {
+                rows: 0,
+                bytes,
+                bytes_hash,
+            };
+            return Ok(self.receipt(&stored, true));
+        }
+        let (contents, close) = schema::make(&self.target, &self.pool, announced, body).await?;
+        info!(
+            database = %self.target.database,
+            relations = contents.relations.len(),
+            entries = contents.entries.len(),
+            "the schema stands"
+        );
+        self.state.schema_made(contents);
+        Ok(self.receipt(&close, false))
+    }
+
+    async fn take_part(&self, relation: u32, part: Part, body: Body) -> Result<Receipt, Trouble> {
+        let Some(plan) = self.state.relation(relation) else {
+            return Err(Trouble::Fatal(super::internal(format!(
+                "rows came for relation {relation}, which was not announced"
+            ))));
+        };
+        if part.index >= plan.parts {
+            return Err(Trouble::Fatal(super::internal(format!(
+                "part {} came of {}.{}, which has {}",
+                part.index, plan.schema, plan.name, plan.parts
+            ))));
+        }
+        if let Some(stored) = self.state.part(relation, part.index) {
+            return Ok(self.receipt(&closing(&stored), true));
+        }
+        let by_root = self.state.is_root(relation);
+        let meter = &self.target.meter;
+        let stored = load::part(&self.pool, meter, &plan, by_root, part, body).await?;
+        self.state.store(relation, stored);
+        self.target.meter.item_done();
+        Ok(self.receipt(&closing(&stored), false))
+    }
+
+    fn take_manifest(&self, manifest: Manifest) -> Result<Receipt, Trouble> {
+        let contents = self.state.contents().map_err(Trouble::Fatal)?;
+        for plan in &contents.relations {
+            let stored = self.state.parts_stored(plan.id);
+            if stored != plan.parts as usize {
+                return Err(Trouble::Fatal(super::internal(format!(
+                    "the image was closed with {stored} of {} parts of {}.{}",
+                    plan.parts, plan.schema, plan.name
+                ))));
+            }
+        }
+        self.state.finish(manifest);
+        Ok(self.receipt(&nothing(), false))
+    }
+
+    fn receipt(&self, stored: &CloseStream, already_stored: bool) -> Receipt {
+        Receipt {
+            receiver_run: self.run.clone(),
+            rows: stored.rows,
+            bytes: stored.bytes,
+            bytes_hash: stored.bytes_hash,
+            already_stored,
+        }
+    }
+}
+
+fn closing(part: &Part) -> CloseStream {
+    CloseStream {
+        rows: part.rows,
+        bytes: part.bytes,
+        bytes_hash: part.bytes_hash,
+    }
+}
+
+fn nothing() -> CloseStream {
+    CloseStream {
+        rows: 0,
+        bytes: 0,
+        bytes_hash: holdfast_proto::image::Hash128::default(),
+    }
+}
+
+fn no(kind: FailureKind, message: String) -> Refusal {
+    Refusal::No { kind, message }
+}

@@ -1,0 +1,270 @@
+//! Everything that is built on the target: indexes while rows still come, then what needs them all.
+
+mod build;
+
+use std::{
+    collections::{BTreeMap, BinaryHeap},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use holdfast_proto::{
+    image::{ProofLevel, RelationPlan},
+    task::{ReceiveImage, TaskFailure, TaskPhase},
+};
+use tokio::task::JoinSet;
+
+use self::build::{Done, Job, Ready};
+use super::{
+    Reception, Target, internal,
+    order::{self, Order, Step},
+    pool::Pool,
+    state::Contents,
+};
+use crate::engine::postgres::wire::Tally;
+
+/// What has been made.
+#[derive(Debug, Default)]
+pub(super) struct Built {
+    pub(super) read_back: BTreeMap<u32, Tally>,
+    pub(super) indexes: u32,
+    pub(super) constraints: u32,
+}
+
+/// The yard: what waits, what is ready, what runs.
+pub(super) struct Assembly {
+    reception: Arc<Reception>,
+    target: Target,
+    pool: Pool,
+    proof: ProofLevel,
+    loaders: usize,
+    order: Order,
+    /// Not loaded yet.
+    awaited: BTreeMap<u32, RelationPlan>,
+    parts: usize,
+    ready: BinaryHeap<Ready>,
+    /// Jobs that a table's last steps still wait for.
+    pending: BTreeMap<u32, usize>,
+    running: JoinSet<Result<Done, TaskFailure>>,
+    sizes: BTreeMap<u32, u64>,
+    built: Built,
+    finished_rest: bool,
+}
+
+impl Assembly {
+    pub(super) async fn new(
+        spec: &ReceiveImage,
+        target: &Target,
+        reception: Arc<Reception>,
+        contents: &Contents,
+    ) -> Result<Self, TaskFailure> {
+        let order = order::of(contents);
+        let relations = contents.relations.iter();
+        Ok(Self {
+            pool: reception.pool.clone(),
+            reception,
+            target: target.clone(),
+            proof: spec.proof,
+            loaders: spec.jobs.max(1) as usize,
+            built: Built {
+                indexes: order.indexes,
+                constraints: order.constraints,
+                ..Built::default()
+            },
+            order,
+            awaited: relations.clone().map(|plan| (plan.id, plan.clone())).collect(),
+            parts: relations.clone().map(|plan| plan.parts as usize).sum(),
+            ready: BinaryHeap::new(),
+            pending: BTreeMap::new(),
+            running: JoinSet::new(),
+            sizes: relations.map(|plan| (plan.id, plan.estimated_bytes)).collect(),
+            finished_rest: false,
+        })
+    }
+
+    /// Builds beside the loading until every row and the manifest are there.
+    pub(super) async fn until_loaded(&mut self, silence: Duration) -> Result<(), TaskFailure> {
+        let mut bell = self.reception.state.bell();
+        loop {
+            bell.mark_unchanged();
+            self.reception.state.check(silence)?;
+            self.notice_loaded();
+            if self.awaited.is_empty() && self.reception.state.has_manifest() {
+                return Ok(());
+            }
+            self.start_ready();
+            tokio::select! {
+                Some(ended) = self.running.join_next() => self.take(ended)?,
+                waited = self.reception.state.wait(&mut bell) => waited?,
+            }
+        }
+    }
+
+    /// Everything but what must come after ANALYZE.
+    pub(super) async fn complete(&mut self) -> Result<Built, TaskFailure> {
+        let early = self.ready.len() + self.running.len();
+        self.target.meter.phase(TaskPhase::Indexes, early as u64);
+        self.drain().await?;
+        for ((_, table), step) in std::mem::take(&mut self.order.beside) {
+            self.push(0, Job::Steps { what: table, steps: vec![step] });
+        }
+        self.drain().await?;
+        let foreign_keys = std::mem::take(&mut self.order.foreign_keys);
+        let structure = std::mem::take(&mut self.order.structure);
+        let rest = std::mem::take(&mut self.order.rest);
+        let steps = structure.len() + rest.len() + 2 * foreign_keys.len();
+        self.target.meter.phase(TaskPhase::Constraints, steps as u64);
+        self.in_order(structure).await?;
+        self.in_order(foreign_keys.iter().map(|key| key.add.clone()).collect())
+            .await?;
+        let mut validations: BTreeMap<(String, String), Vec<Step>> = BTreeMap::new();
+        for key in foreign_keys {
+            if let Some(step) = key.validate {
+                validations.entry(key.table).or_default().push(step);
+            }
+        }
+        for ((_, table), steps) in validations {
+            self.push(0, Job::Steps { what: table, steps });
+        }
+        self.drain().await?;
+        self.in_order(rest).await?;
+        self.finished_rest = true;
+        Ok(std::mem::take(&mut self.built))
+    }
+
+    /// Refreshes of materialised views, then event triggers. Gives what could not be made.
+    pub(super) async fn last_entries(&mut self) -> Result<Vec<String>, TaskFailure> {
+        if !self.finished_rest {
+            return Err(internal("the last entries came before the others"));
+        }
+        let last = std::mem::take(&mut self.order.last);
+        self.in_order(last).await?;
+        Ok(std::mem::take(&mut self.order.left_out))
+    }
+
+    /// Tables whose last part has been stored since we looked.
+    fn notice_loaded(&mut self) {
+        let state = &self.reception.state;
+        let loaded: Vec<u32> = self
+            .awaited
+            .values()
+            .filter(|plan| state.parts_stored(plan.id) >= plan.parts as usize)
+            .map(|plan| plan.id)
+            .collect();
+        for id in loaded {
+            if let Some(plan) = self.awaited.remove(&id) {
+                self.table_loaded(plan);
+            }
+        }
+    }
+
+    fn table_loaded(&mut self, plan: RelationPlan) {
+        let (id, bytes) = (plan.id, plan.estimated_bytes);
+        let (mine, others) = std::mem::take(&mut self.order.early)
+            .into_iter()
+            .partition(|early| early.relation == id);
+        self.order.early = others;
+        let mut jobs = 0;
+        for early in mine {
+            let weight = if early.inverted { 6 } else { 2 };
+            let step = early.step;
+            self.push(bytes * weight, Job::Early { relation: id, step });
+            jobs += 1;
+        }
+        if self.proof == ProofLevel::Full {
+            let by_root = self.reception.state.is_root(id);
+            self.push(bytes, Job::ReadBack { plan, by_root });
+            jobs += 1;
+        }
+        self.pending.insert(id, jobs);
+        self.after(id);
+    }
+
+    /// What needs the table alone, when nothing else needs it.
+    fn after(&mut self, relation: u32) {
+        if self.pending.get(&relation) != Some(&0) {
+            return;
+        }
+        self.pending.remove(&relation);
+        if let Some(steps) = self.order.after.remove(&relation) {
+            let bytes = self.sizes.get(&relation).copied().unwrap_or_default();
+            let what = steps.first().map(|step| step.label.clone()).unwrap_or_default();
+            self.push(bytes * 2, Job::Steps { what, steps });
+        }
+    }
+
+    fn push(&mut self, weight: u64, job: Job) {
+        self.ready.push(Ready { weight, job });
+    }
+
+    /// Loaders come first: what they need of the processors is not given to builders.
+    fn start_ready(&mut self) {
+        let stored: usize = self.parts - self.missing_parts();
+        let loading = self.loaders.min(self.parts - stored);
+        let allowed = self.target.permits.saturating_sub(loading);
+        // Without loaders at least one builds, whatever the setting.
+        let allowed = if loading == 0 { allowed.max(1) } else { allowed };
+        while self.running.len() < allowed {
+            let Some(ready) = self.ready.pop() else {
+                return;
+            };
+            let (pool, meter) = (self.pool.clone(), Arc::clone(&self.target.meter));
+            self.running.spawn(build::run(ready.job, pool, meter));
+        }
+    }
+
+    fn missing_parts(&self) -> usize {
+        let state = &self.reception.state;
+        self.awaited
+            .values()
+            .map(|plan| (plan.parts as usize).saturating_sub(state.parts_stored(plan.id)))
+            .sum()
+    }
+
+    async fn drain(&mut self) -> Result<(), TaskFailure> {
+        loop {
+            self.start_ready();
+            match self.running.join_next().await {
+                Some(ended) => self.take(ended)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        ended: Result<Result<Done, TaskFailure>, tokio::task::JoinError>,
+    ) -> Result<(), TaskFailure> {
+        let done = ended.map_err(|error| internal(format!("a builder died: {error}")))??;
+        self.target.meter.item_done();
+        let relation = match done {
+            Done::Early { relation } => relation,
+            Done::ReadBack { relation, tally } => {
+                self.built.read_back.insert(relation, tally);
+                relation
+            }
+            Done::Steps => return Ok(()),
+        };
+        if let Some(left) = self.pending.get_mut(&relation) {
+            *left -= 1;
+        }
+        self.after(relation);
+        Ok(())
+    }
+
+    async fn in_order(&self, steps: Vec<Step>) -> Result<(), TaskFailure> {
+        for step in steps {
+            self.target.meter.current(&step.label);
+            self.pool
+                .execute(&format!("making {}", step.label), &step.sql)
+                .await?;
+            self.target.meter.item_done();
+        }
+        Ok(())
+    }
+}
+
+/// Rows read back so far, for the progress.
+fn verified(meter: &crate::engine::postgres::meter::Meter, rows: u64) {
+    meter.verified_rows.fetch_add(rows, Relaxed);
+}
