@@ -63,11 +63,15 @@ impl Peers {
     pub fn receive(&self, grant: &[u8], calls: u32, reception: Arc<Reception>) -> Receiving {
         let stop = CancellationToken::new();
         for _ in 0..calls {
-            let call = relay::wait_for_streams(self.clone(), grant.to_vec(), Arc::clone(&reception));
+            let call =
+                relay::wait_for_streams(self.clone(), grant.to_vec(), Arc::clone(&reception));
             let stop = stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(call).await });
+            tokio::spawn(async move { Box::pin(stop.run_until_cancelled(call)).await });
         }
-        Receiving { _granted: self.grants.grant(grant, reception), _relays: stop.drop_guard() }
+        Receiving {
+            _granted: self.grants.grant(grant, reception),
+            _relays: stop.drop_guard(),
+        }
     }
 
     /// The receiver of an image, for the one run of a sender.
@@ -86,10 +90,16 @@ impl Peers {
         clock: SharedClock,
         shutdown: CancellationToken,
     ) -> Result<(), ListenError> {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| ListenError::Bind { address, source })?;
         // Revocation reaches a host with the next grant that is not given: a grant is one job's, and short.
-        let tls = ServerTls::new(self.identity.clone(), &self.roots, Revoked::default(), clock)?;
+        let tls = ServerTls::new(
+            self.identity.clone(),
+            &self.roots,
+            Revoked::default(),
+            clock,
+        )?;
         let incoming = serve_incoming(listener, tls, |refusal| {
             warn!(address = %refusal.address, reason = %refusal.reason, "another agent was refused");
         });

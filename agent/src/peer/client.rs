@@ -64,7 +64,10 @@ impl PeerClient {
         let found = match self.direct().await {
             Ok(channel) => Way::Direct(channel),
             Err(reason) => {
-                info!(peer = self.host, reason, "the other agent is not reached, going through the controller");
+                info!(
+                    peer = self.host,
+                    reason, "the other agent is not reached, going through the controller"
+                );
                 Way::Relay(self.controller(&reason).await?)
             }
         };
@@ -84,7 +87,10 @@ impl PeerClient {
                     return Ok(channel);
                 }
                 Ok(Err(error)) => reasons.push(format!("{address}: {error}")),
-                Err(_) => reasons.push(format!("{address}: no answer within {} s", DIRECT_CONNECT.as_secs())),
+                Err(_) => reasons.push(format!(
+                    "{address}: no answer within {} s",
+                    DIRECT_CONNECT.as_secs()
+                )),
             }
         }
         if reasons.is_empty() {
@@ -96,12 +102,21 @@ impl PeerClient {
     async fn controller(&self, direct: &str) -> Result<Channel, SendError> {
         let mut reason = String::from("no controller is known");
         for address in self.peers.controllers.iter() {
-            match client_channel(address, link::CONTROLLER, &self.peers.identity, &self.peers.roots).await {
+            match client_channel(
+                address,
+                link::CONTROLLER,
+                &self.peers.identity,
+                &self.peers.roots,
+            )
+            .await
+            {
                 Ok(channel) => return Ok(channel),
                 Err(error) => reason = error.to_string(),
             }
         }
-        Err(SendError::Lost(format!("neither directly ({direct}) nor through the controller ({reason})")))
+        Err(SendError::Lost(format!(
+            "neither directly ({direct}) nor through the controller ({reason})"
+        )))
     }
 
     fn opening(&self, stream: ImageStream, receiver_run: &str) -> SendRequest {

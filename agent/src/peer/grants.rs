@@ -31,7 +31,10 @@ impl Grants {
     pub(super) fn grant(&self, secret: &[u8], reception: Arc<Reception>) -> Granted {
         let key = xxh3_128(secret);
         self.table().insert(key, reception);
-        Granted { grants: self.clone(), key }
+        Granted {
+            grants: self.clone(),
+            key,
+        }
     }
 
     pub(super) fn find(&self, secret: &[u8]) -> Option<Arc<Reception>> {

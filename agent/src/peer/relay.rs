@@ -38,7 +38,10 @@ pub(super) async fn wait_for_streams(peers: Peers, grant: Vec<u8>, reception: Ar
     }
 }
 
-async fn channel_to_controller(peers: &Peers, known: &mut Option<Channel>) -> Result<Channel, Status> {
+async fn channel_to_controller(
+    peers: &Peers,
+    known: &mut Option<Channel>,
+) -> Result<Channel, Status> {
     if let Some(channel) = known {
         return Ok(channel.clone());
     }
@@ -54,10 +57,14 @@ async fn channel_to_controller(peers: &Peers, known: &mut Option<Channel>) -> Re
 
 async fn one_stream(channel: Channel, grant: &[u8], reception: &Reception) -> Result<(), Status> {
     let (outbox, outbound) = mpsc::channel(2);
-    let wait = Message::Wait(RelayWait { grant: grant.to_vec() });
+    let wait = Message::Wait(RelayWait {
+        grant: grant.to_vec(),
+    });
     tell(&outbox, wait).await?;
-    let mut inbound =
-        link::client(channel).relay_receive(ReceiverStream::new(outbound)).await?.into_inner();
+    let mut inbound = link::client(channel)
+        .relay_receive(ReceiverStream::new(outbound))
+        .await?
+        .into_inner();
     let Some(RelayReceiveResponse { sender, request }) = inbound.message().await? else {
         return Ok(());
     };
@@ -70,13 +77,21 @@ async fn one_stream(channel: Channel, grant: &[u8], reception: &Reception) -> Re
         Ok(receipt) => Message::Receipt(receipt.into()),
         Err(refusal) => {
             let status = status::from_refusal(&refusal);
-            Message::Failure(RelayFailure { code: status.code().into(), message: status.message().to_owned() })
+            Message::Failure(RelayFailure {
+                code: status.code().into(),
+                message: status.message().to_owned(),
+            })
         }
     };
     tell(&outbox, answer).await
 }
 
 async fn tell(outbox: &mpsc::Sender<RelayReceiveRequest>, message: Message) -> Result<(), Status> {
-    let message = RelayReceiveRequest { message: Some(message) };
-    outbox.send(message).await.map_err(|_| Status::unavailable("the call has ended"))
+    let message = RelayReceiveRequest {
+        message: Some(message),
+    };
+    outbox
+        .send(message)
+        .await
+        .map_err(|_| Status::unavailable("the call has ended"))
 }

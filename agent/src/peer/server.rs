@@ -16,7 +16,10 @@ pub(super) struct Streams(pub(super) Grants);
 
 #[tonic::async_trait]
 impl Peer for Streams {
-    async fn send(&self, request: Request<Streaming<SendRequest>>) -> Result<Response<SendResponse>, Status> {
+    async fn send(
+        &self,
+        request: Request<Streaming<SendRequest>>,
+    ) -> Result<Response<SendResponse>, Status> {
         let sender = PeerInfo::of(&request)?.host()?.to_owned();
         let mut inbound = request.into_inner();
         let open = opening(inbound.message().await?)?;
@@ -34,7 +37,8 @@ impl Peer for Streams {
 
 /// The first message of a stream.
 pub(super) fn opening(first: Option<SendRequest>) -> Result<OpenStream, Status> {
-    let first = first.ok_or_else(|| Status::invalid_argument("the stream ended before it was opened"))?;
+    let first =
+        first.ok_or_else(|| Status::invalid_argument("the stream ended before it was opened"))?;
     match StreamMessage::try_from(first) {
         Ok(StreamMessage::Open(open)) => Ok(open),
         Ok(_) => Err(Status::invalid_argument("a stream begins with its opening")),
@@ -43,13 +47,17 @@ pub(super) fn opening(first: Option<SendRequest>) -> Result<OpenStream, Status> 
 }
 
 /// What follows the opening.
-pub(super) fn body(messages: impl Stream<Item = Result<SendRequest, Status>> + Send + 'static) -> Body {
+pub(super) fn body(
+    messages: impl Stream<Item = Result<SendRequest, Status>> + Send + 'static,
+) -> Body {
     Box::pin(messages.map(|message| {
         let message = message.map_err(|status| Interrupted(status.message().to_owned()))?;
         match StreamMessage::try_from(message) {
             Ok(StreamMessage::Data(data)) => Ok(Piece::Data(data)),
             Ok(StreamMessage::Close(close)) => Ok(Piece::Close(close)),
-            Ok(StreamMessage::Open(_)) => Err(Interrupted("it was opened a second time".to_owned())),
+            Ok(StreamMessage::Open(_)) => {
+                Err(Interrupted("it was opened a second time".to_owned()))
+            }
             Err(error) => Err(Interrupted(error.to_string())),
         }
     }))

@@ -22,7 +22,10 @@ pub(super) fn from_refusal(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::Interrupted(_) => Status::aborted(refusal.to_string()),
         Refusal::No { kind, message } => {
-            let code = CODES.iter().find(|(known, _)| known == kind).map_or(Code::Unknown, |(_, code)| *code);
+            let code = CODES
+                .iter()
+                .find(|(known, _)| known == kind)
+                .map_or(Code::Unknown, |(_, code)| *code);
             Status::new(code, message)
         }
     }
@@ -31,7 +34,10 @@ pub(super) fn from_refusal(refusal: &Refusal) -> Status {
 /// What a call gave that did not give a receipt. Whatever the network made of it can be tried again.
 pub(super) fn into_error(status: &Status) -> SendError {
     match CODES.iter().find(|(_, code)| *code == status.code()) {
-        Some((kind, _)) => SendError::Refused { kind: *kind, message: status.message().to_owned() },
+        Some((kind, _)) => SendError::Refused {
+            kind: *kind,
+            message: status.message().to_owned(),
+        },
         None => SendError::Lost(words(status)),
     }
 }
@@ -52,16 +58,34 @@ mod tests {
     #[test]
     fn a_refusal_arrives_as_what_it_was() {
         for (kind, _) in CODES {
-            let status = from_refusal(&Refusal::No { kind, message: "no".into() });
-            assert_eq!(into_error(&status), SendError::Refused { kind, message: "no".into() });
+            let status = from_refusal(&Refusal::No {
+                kind,
+                message: "no".into(),
+            });
+            assert_eq!(
+                into_error(&status),
+                SendError::Refused {
+                    kind,
+                    message: "no".into()
+                }
+            );
         }
     }
 
     #[test]
     fn what_broke_on_the_way_can_be_sent_again() {
         let interrupted = from_refusal(&Refusal::Interrupted(Interrupted("cable".into())));
-        for status in [interrupted, Status::unavailable("x"), Status::internal("h2"), Status::unknown("x"), Status::cancelled("x")] {
-            assert!(matches!(into_error(&status), SendError::Lost(_)), "{status}");
+        for status in [
+            interrupted,
+            Status::unavailable("x"),
+            Status::internal("h2"),
+            Status::unknown("x"),
+            Status::cancelled("x"),
+        ] {
+            assert!(
+                matches!(into_error(&status), SendError::Lost(_)),
+                "{status}"
+            );
         }
     }
 }

@@ -55,11 +55,7 @@ impl TocReader {
     ///
     /// # Errors
     /// [`ArchiveError`] when this cannot be an archive that is understood.
-    pub fn push(
-        &mut self,
-        bytes: &[u8],
-        mut entry: impl FnMut(Entry),
-    ) -> Result<(), ArchiveError> {
+    pub fn push(&mut self, bytes: &[u8], mut entry: impl FnMut(Entry)) -> Result<(), ArchiveError> {
         if self.is_complete() {
             return Ok(());
         }
@@ -167,8 +163,8 @@ fn read_head(cursor: &mut Cursor<'_>) -> Result<(Layout, u64), Short> {
         cursor.text(layout.int_bytes)?;
     }
     let count = cursor.int(layout.int_bytes)?;
-    let count = u64::try_from(count)
-        .map_err(|_| Short::Bad(ArchiveError::Damaged("number of entries")))?;
+    let count =
+        u64::try_from(count).map_err(|_| Short::Bad(ArchiveError::Damaged("number of entries")))?;
     Ok((layout, count))
 }
 
@@ -327,6 +323,9 @@ mod tests {
         let bytes = archive(14, &SOME);
         let error = read(&bytes[..bytes.len() - 20], 64).unwrap_err();
         assert_eq!(error, ArchiveError::Truncated { read: 3, all: 4 });
-        assert_eq!(read(b"SELECT 1;", 3).unwrap_err(), ArchiveError::NotAnArchive);
+        assert_eq!(
+            read(b"SELECT 1;", 3).unwrap_err(),
+            ArchiveError::NotAnArchive
+        );
     }
 }

@@ -114,7 +114,13 @@ mod tests {
     fn a_table_without_columns_still_has_rows() {
         let mut plan = plan();
         plan.columns.clear();
-        assert_eq!(out(&plan, None, false), r#"COPY "a.b"."t" TO STDOUT (FORMAT binary)"#);
-        assert_eq!(into(&plan, false), r#"COPY "a.b"."t" FROM STDIN (FORMAT binary)"#);
+        assert_eq!(
+            out(&plan, None, false),
+            r#"COPY "a.b"."t" TO STDOUT (FORMAT binary)"#
+        );
+        assert_eq!(
+            into(&plan, false),
+            r#"COPY "a.b"."t" FROM STDIN (FORMAT binary)"#
+        );
     }
 }

@@ -77,7 +77,10 @@ async fn is_empty(located: &Located, database: &str) -> Result<bool, TaskFailure
 /// The columns that say what a database is like were renamed from version to version.
 async fn like_sql(client: &Client) -> Result<String, tokio_postgres::Error> {
     let row = client
-        .query_one("SELECT pg_catalog.current_setting('server_version_num')::int", &[])
+        .query_one(
+            "SELECT pg_catalog.current_setting('server_version_num')::int",
+            &[],
+        )
         .await?;
     let (provider, locale) = match row.get::<_, i32>(0) / 10_000 {
         ..15 => ("'c'", "NULL"),

@@ -66,7 +66,8 @@ impl SendError {
             Self::Lost(reason) => TaskFailure {
                 kind: FailureKind::Unavailable,
                 message: format!("{doing}: the receiver was not reached: {reason}"),
-                advice: "see that both agents run and reach each other or the controller".to_owned(),
+                advice: "see that both agents run and reach each other or the controller"
+                    .to_owned(),
                 retryable: true,
             },
             Self::Refused { kind, message } => TaskFailure {

@@ -77,9 +77,7 @@ const NOT_OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema
 ///
 /// # Errors
 /// What the server answers.
-pub async fn read<C: GenericClient + Sync>(
-    client: &C,
-) -> Result<Inventory, tokio_postgres::Error> {
+pub async fn read<C: GenericClient + Sync>(client: &C) -> Result<Inventory, tokio_postgres::Error> {
     let mut inventory = Inventory {
         relations: relations(client).await?,
         types: types(client).await?,

@@ -147,7 +147,11 @@ fn constraint_indexes(relation: &RelationFacts) -> Vec<ConstraintIndex> {
             attach: format!(
                 "ALTER TABLE ONLY {table} ADD CONSTRAINT {} {} USING INDEX {}",
                 ident(&index.constraint),
-                if index.primary { "PRIMARY KEY" } else { "UNIQUE" },
+                if index.primary {
+                    "PRIMARY KEY"
+                } else {
+                    "UNIQUE"
+                },
                 ident(&index.index),
             ),
         })
@@ -174,11 +178,7 @@ fn large_objects(inventory: &Inventory) -> Travelling {
 }
 
 /// A sequence goes with the table that owns it; one of an extension only as its configuration.
-fn sequences(
-    inventory: &Inventory,
-    chosen: &Chosen,
-    schema_only: bool,
-) -> Vec<(String, String)> {
+fn sequences(inventory: &Inventory, chosen: &Chosen, schema_only: bool) -> Vec<(String, String)> {
     if schema_only {
         return Vec::new();
     }
@@ -187,7 +187,10 @@ fn sequences(
         .iter()
         .filter(|r| r.kind == 'S' && chosen.included.contains(&r.oid))
         .filter(|r| !r.of_extension || r.config_filter.is_some())
-        .filter(|r| r.owned_by.is_none_or(|owner| chosen.with_data.contains(&owner)))
+        .filter(|r| {
+            r.owned_by
+                .is_none_or(|owner| chosen.with_data.contains(&owner))
+        })
         .map(|r| (r.schema.clone(), r.name.clone()))
         .collect()
 }

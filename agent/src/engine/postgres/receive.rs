@@ -14,15 +14,13 @@ mod state;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use holdfast_proto::task::{
-    FailureKind, ReceiveImage, ReceivedImage, TaskFailure, TaskPhase,
-};
+use holdfast_proto::task::{FailureKind, ReceiveImage, ReceivedImage, TaskFailure, TaskPhase};
 use tokio::time::Duration;
 
-pub use accept::{Reception, Refusal};
 use self::{assembly::Assembly, pool::Pool};
 use super::{databases, failure::failure, meter::Meter, tools::Toolbox};
 use crate::{container::ContainerEngine, observe::instances::Located};
+pub use accept::{Reception, Refusal};
 
 /// Without any stream for so long the sender is taken for gone. Longer than a sender tries again.
 const SILENCE: Duration = Duration::from_secs(660);
@@ -113,10 +111,17 @@ impl Receiver {
         finish::sequences(&self.reception.pool, &contents.sequences).await?;
         finish::analyze(&self.reception.pool, &self.target).await?;
         let notices = assembly.last_entries().await?;
-        finish::properties(&self.reception.pool, &self.target.database, &self.spec.properties)
-            .await?;
+        finish::properties(
+            &self.reception.pool,
+            &self.target.database,
+            &self.spec.properties,
+        )
+        .await?;
         let sequences = finish::read_sequences(&self.reception.pool, &contents.sequences).await?;
-        let relations = self.reception.state.relations(self.spec.proof, &built.read_back)?;
+        let relations = self
+            .reception
+            .state
+            .relations(self.spec.proof, &built.read_back)?;
         let mut all_notices = contents.notices.clone();
         all_notices.extend(notices);
         all_notices.truncate(50);

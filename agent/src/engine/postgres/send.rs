@@ -70,10 +70,9 @@ impl Sender<'_> {
         let states = sequences::read(snapshot.client(), &plan.sequences)
             .await
             .map_err(|error| failed("reading the sequences of the source", &error))?;
-        self.meter.bytes_total.store(
-            plan.estimated_bytes,
-            std::sync::atomic::Ordering::Relaxed,
-        );
+        self.meter
+            .bytes_total
+            .store(plan.estimated_bytes, std::sync::atomic::Ordering::Relaxed);
 
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&self.peer),
@@ -234,7 +233,8 @@ impl Work {
     }
 
     fn manifest(&self) -> Vec<Relation> {
-        let mut sent = std::mem::take(&mut *self.sent.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut sent =
+            std::mem::take(&mut *self.sent.lock().unwrap_or_else(PoisonError::into_inner));
         for relation in &mut sent {
             relation.parts.sort_by_key(|part| part.index);
         }

@@ -98,7 +98,10 @@ impl Snapshot {
     /// When a table has been dropped since the snapshot.
     pub async fn lock(&self, tables: &[String]) -> Result<(), TaskFailure> {
         for names in tables.chunks(LOCKS_AT_ONCE) {
-            let sql = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", names.join(", ONLY "));
+            let sql = format!(
+                "LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
+                names.join(", ONLY ")
+            );
             self.client
                 .batch_execute(&sql)
                 .await

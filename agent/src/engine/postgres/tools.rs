@@ -31,7 +31,8 @@ const CHUNK: usize = 64 << 10;
 
 /// Runs a program with its input tied to our connection: when we are gone, so is the program.
 /// `$1` is the major version, the rest the command.
-const WITH_INPUT: &str = r#"PATH="/usr/lib/postgresql/$1/bin:/usr/pgsql-$1/bin:$PATH"; shift; exec "$@""#;
+const WITH_INPUT: &str =
+    r#"PATH="/usr/lib/postgresql/$1/bin:/usr/pgsql-$1/bin:$PATH"; shift; exec "$@""#;
 const WITHOUT_INPUT: &str = r#"PATH="/usr/lib/postgresql/$1/bin:/usr/pgsql-$1/bin:$PATH"; shift
 exec 3<&0
 "$@" </dev/null 3<&- & tool=$!
@@ -81,11 +82,7 @@ impl Toolbox<'_> {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub async fn restore(
-        &self,
-        database: &str,
-        arguments: &[String],
-    ) -> Result<Tool, TaskFailure> {
+    pub async fn restore(&self, database: &str, arguments: &[String]) -> Result<Tool, TaskFailure> {
         let mut command = vec!["pg_restore".to_owned(), "-d".to_owned(), conninfo(database)];
         command.extend_from_slice(arguments);
         self.start(command, true).await
@@ -114,7 +111,11 @@ impl Toolbox<'_> {
         let name = command.first().cloned().unwrap_or_default();
         let process = match &self.located.container {
             Some(container) => {
-                let script = if with_input { WITH_INPUT } else { WITHOUT_INPUT };
+                let script = if with_input {
+                    WITH_INPUT
+                } else {
+                    WITHOUT_INPUT
+                };
                 let mut words = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
                 words.push("tool".to_owned());
                 words.push((self.version_num / 10_000).to_string());
@@ -155,8 +156,10 @@ impl Toolbox<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        if let (Target::Unix(socket), true) = (&self.located.route.target, rustix::process::geteuid().is_root())
-            && let Some(owner) = socket.owner
+        if let (Target::Unix(socket), true) = (
+            &self.located.route.target,
+            rustix::process::geteuid().is_root(),
+        ) && let Some(owner) = socket.owner
         {
             here.uid(owner);
         }
@@ -387,7 +390,11 @@ fn conninfo(database: &str) -> String {
 /// The oldest version that is new enough; then whatever the search path has.
 fn find_program(name: &str, major: u32) -> Option<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
-    for entry in std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let version = entry.file_name().to_string_lossy().parse::<u32>();
         let program = entry.path().join("bin").join(name);
         if let Ok(version) = version
@@ -419,6 +426,10 @@ mod tests {
             failure.message,
             "pg_restore ended with code 1: pg_restore: error: could not do it"
         );
-        assert!(ended_badly("pg_dump", Some(127), "").advice.contains("client programs"));
+        assert!(
+            ended_badly("pg_dump", Some(127), "")
+                .advice
+                .contains("client programs")
+        );
     }
 }

@@ -22,7 +22,13 @@ pub(super) fn cut(heap_bytes: u64, block_bytes: u64, cpus: u32) -> Vec<Part> {
     let step = PART_BYTES / block_bytes;
     let pages = heap_bytes.div_ceil(block_bytes);
     (0..pages.div_ceil(step))
-        .map(|at| part(u32::try_from(at).unwrap_or(u32::MAX), at * step, (at + 1) * step))
+        .map(|at| {
+            part(
+                u32::try_from(at).unwrap_or(u32::MAX),
+                at * step,
+                (at + 1) * step,
+            )
+        })
         .collect()
 }
 

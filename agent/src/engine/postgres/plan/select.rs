@@ -107,7 +107,8 @@ impl Chosen {
                 .unwrap_or(relation.oid);
             if self.roots.insert(top) {
                 let below = family.with_partitions(BTreeSet::from([top]));
-                self.by_root.extend(below.into_iter().filter(|oid| *oid != top));
+                self.by_root
+                    .extend(below.into_iter().filter(|oid| *oid != top));
             }
         }
     }
@@ -130,7 +131,11 @@ impl Family {
         for relation in inventory.relations.iter().filter(|r| r.is_partition) {
             family.is_partition.insert(relation.oid);
             if let Some(&parent) = relation.parents.first() {
-                family.partitions.entry(parent).or_default().push(relation.oid);
+                family
+                    .partitions
+                    .entry(parent)
+                    .or_default()
+                    .push(relation.oid);
                 family.parent.insert(relation.oid, parent);
             }
         }

@@ -79,7 +79,11 @@ fn inventory(relations: Vec<RelationFacts>) -> Inventory {
 }
 
 fn travelling_names(plan: &Plan) -> Vec<&str> {
-    let mut names: Vec<_> = plan.relations.iter().map(|r| r.plan.name.as_str()).collect();
+    let mut names: Vec<_> = plan
+        .relations
+        .iter()
+        .map(|r| r.plan.name.as_str())
+        .collect();
     names.sort_unstable();
     names
 }
@@ -132,7 +136,10 @@ fn what_reads_a_table_left_out_is_left_out_with_it() {
     assert_eq!(travelling_names(&plan), ["users"]);
     assert_eq!(plan.left_out.len(), 3);
     assert!(plan.sequences.is_empty());
-    assert_eq!(Chosen::of(&all, &selection).unmatched_patterns, ["nothing*"]);
+    assert_eq!(
+        Chosen::of(&all, &selection).unmatched_patterns,
+        ["nothing*"]
+    );
 }
 
 #[test]

@@ -93,11 +93,17 @@ impl Reception {
         if sender_host != self.peer_host {
             return Err(no(
                 FailureKind::Refused,
-                format!("this image is expected from {}, not from {sender_host}", self.peer_host),
+                format!(
+                    "this image is expected from {}, not from {sender_host}",
+                    self.peer_host
+                ),
             ));
         }
         if let Some(failure) = self.state.failure() {
-            return Err(no(failure.kind, format!("the receiving has failed: {failure}")));
+            return Err(no(
+                failure.kind,
+                format!("the receiving has failed: {failure}"),
+            ));
         }
         let begins = matches!(open.stream, ImageStream::Begin { .. });
         let known = if begins {

@@ -72,12 +72,17 @@ impl Assembly {
                 ..Built::default()
             },
             order,
-            awaited: relations.clone().map(|plan| (plan.id, plan.clone())).collect(),
+            awaited: relations
+                .clone()
+                .map(|plan| (plan.id, plan.clone()))
+                .collect(),
             parts: relations.clone().map(|plan| plan.parts as usize).sum(),
             ready: BinaryHeap::new(),
             pending: BTreeMap::new(),
             running: JoinSet::new(),
-            sizes: relations.map(|plan| (plan.id, plan.estimated_bytes)).collect(),
+            sizes: relations
+                .map(|plan| (plan.id, plan.estimated_bytes))
+                .collect(),
             finished_rest: false,
         })
     }
@@ -106,14 +111,22 @@ impl Assembly {
         self.target.meter.phase(TaskPhase::Indexes, early as u64);
         self.drain().await?;
         for ((_, table), step) in std::mem::take(&mut self.order.beside) {
-            self.push(0, Job::Steps { what: table, steps: vec![step] });
+            self.push(
+                0,
+                Job::Steps {
+                    what: table,
+                    steps: vec![step],
+                },
+            );
         }
         self.drain().await?;
         let foreign_keys = std::mem::take(&mut self.order.foreign_keys);
         let structure = std::mem::take(&mut self.order.structure);
         let rest = std::mem::take(&mut self.order.rest);
         let steps = structure.len() + rest.len() + 2 * foreign_keys.len();
-        self.target.meter.phase(TaskPhase::Constraints, steps as u64);
+        self.target
+            .meter
+            .phase(TaskPhase::Constraints, steps as u64);
         self.in_order(structure).await?;
         self.in_order(foreign_keys.iter().map(|key| key.add.clone()).collect())
             .await?;
@@ -188,7 +201,10 @@ impl Assembly {
         self.pending.remove(&relation);
         if let Some(steps) = self.order.after.remove(&relation) {
             let bytes = self.sizes.get(&relation).copied().unwrap_or_default();
-            let what = steps.first().map(|step| step.label.clone()).unwrap_or_default();
+            let what = steps
+                .first()
+                .map(|step| step.label.clone())
+                .unwrap_or_default();
             self.push(bytes * 2, Job::Steps { what, steps });
         }
     }
@@ -203,7 +219,11 @@ impl Assembly {
         let loading = self.loaders.min(self.parts - stored);
         let allowed = self.target.permits.saturating_sub(loading);
         // Without loaders at least one builds, whatever the setting.
-        let allowed = if loading == 0 { allowed.max(1) } else { allowed };
+        let allowed = if loading == 0 {
+            allowed.max(1)
+        } else {
+            allowed
+        };
         while self.running.len() < allowed {
             let Some(ready) = self.ready.pop() else {
                 return;

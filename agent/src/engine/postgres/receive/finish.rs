@@ -36,7 +36,8 @@ pub(super) async fn sequences(pool: &Pool, states: &[SequenceState]) -> Result<(
                 )
             })
             .collect();
-        pool.execute("setting the sequences", &sql.join(";")).await?;
+        pool.execute("setting the sequences", &sql.join(";"))
+            .await?;
     }
     Ok(())
 }
@@ -125,8 +126,11 @@ pub(super) async fn properties(
     if statements.is_empty() {
         return Ok(());
     }
-    pool.execute("setting what belongs to the database itself", &statements.join(";\n"))
-        .await
+    pool.execute(
+        "setting what belongs to the database itself",
+        &statements.join(";\n"),
+    )
+    .await
 }
 
 fn statements(database: &str, properties: &DatabaseProperties) -> Vec<String> {
@@ -146,7 +150,11 @@ fn statements(database: &str, properties: &DatabaseProperties) -> Vec<String> {
             } else {
                 ident(&grant.grantee)
             };
-            let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
+            let option = if grant.grantable {
+                " WITH GRANT OPTION"
+            } else {
+                ""
+            };
             out.push(format!(
                 "GRANT {} ON DATABASE {name} TO {grantee}{option}",
                 privilege(&grant.privilege)
@@ -182,7 +190,11 @@ fn setting_statement(database: &str, setting: &DatabaseSetting) -> String {
         if elements.is_empty() {
             "''".to_owned()
         } else {
-            elements.iter().map(|e| literal(e)).collect::<Vec<_>>().join(", ")
+            elements
+                .iter()
+                .map(|e| literal(e))
+                .collect::<Vec<_>>()
+                .join(", ")
         }
     } else {
         literal(&setting.value)

@@ -142,7 +142,10 @@ async fn commit(client: &Client, plan: &RelationPlan, doing: &str) -> Result<(),
         Err(error) if error.as_db_error().is_none() && plan.parts == 1 => {
             Err(Interrupted(format!("{doing}: the server went away at the commit")).into())
         }
-        Err(error) => Err(Trouble::Fatal(failed(&format!("{doing}, at the commit"), &error))),
+        Err(error) => Err(Trouble::Fatal(failed(
+            &format!("{doing}, at the commit"),
+            &error,
+        ))),
     }
 }
 

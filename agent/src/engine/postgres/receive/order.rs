@@ -132,7 +132,10 @@ impl<'a> Sorting<'a> {
             self.order.structure.push(step);
             return;
         };
-        let plan = self.by_name.get(&(table.0.as_str(), table.1.as_str())).copied();
+        let plan = self
+            .by_name
+            .get(&(table.0.as_str(), table.1.as_str()))
+            .copied();
         match (entry.desc.as_str(), plan) {
             ("INDEX", Some(plan)) if is_one_statement(&entry.defn) => {
                 let step = self.step(entry);
@@ -160,7 +163,10 @@ impl<'a> Sorting<'a> {
 
     /// Its index early and the constraint after, where the source said that this is the same.
     fn constraint(&mut self, entry: &Entry, table: &(String, String), plan: &RelationPlan) {
-        let name = entry.tag.strip_prefix(&table.1).and_then(|t| t.strip_prefix(' '));
+        let name = entry
+            .tag
+            .strip_prefix(&table.1)
+            .and_then(|t| t.strip_prefix(' '));
         let known = plan
             .constraint_indexes
             .iter()
@@ -193,11 +199,9 @@ impl<'a> Sorting<'a> {
             .filter_map(|id| self.contents.tables.get(id))
             .collect();
         let defn = entry.defn.trim_end().trim_end_matches(';');
-        let Some(table) = tables
-            .iter()
-            .copied()
-            .find(|table| entry.tag.starts_with(&format!("{} ", table.1)) && table.0 == entry.namespace)
-        else {
+        let Some(table) = tables.iter().copied().find(|table| {
+            entry.tag.starts_with(&format!("{} ", table.1)) && table.0 == entry.namespace
+        }) else {
             let step = self.step(entry);
             self.order.rest.push(step);
             return;
@@ -254,7 +258,9 @@ fn is_one_statement(defn: &str) -> bool {
 
 fn is_inverted(sql: &str) -> bool {
     let lower = sql.to_ascii_lowercase();
-    [" using gin ", " using gist "].iter().any(|method| lower.contains(method))
+    [" using gin ", " using gist "]
+        .iter()
+        .any(|method| lower.contains(method))
 }
 
 #[cfg(test)]

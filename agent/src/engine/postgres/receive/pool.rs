@@ -116,5 +116,8 @@ fn pop<T>(stack: &Mutex<Vec<T>>) -> Option<T> {
 }
 
 fn push<T>(stack: &Mutex<Vec<T>>, item: T) {
-    stack.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+    stack
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(item);
 }

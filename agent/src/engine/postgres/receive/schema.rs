@@ -107,7 +107,9 @@ fn keep(contents: &mut Contents, entry: Entry) {
     match (entry.section, entry.desc.as_str()) {
         (Section::Post, _) => contents.entries.push(entry),
         (_, "TABLE" | "MATERIALIZED VIEW") => {
-            contents.tables.insert(entry.id, (entry.namespace, entry.tag));
+            contents
+                .tables
+                .insert(entry.id, (entry.namespace, entry.tag));
         }
         _ => {}
     }

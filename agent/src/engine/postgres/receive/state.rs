@@ -145,7 +145,11 @@ impl State {
 
     pub(super) fn store(&self, relation: u32, part: Part) {
         self.change(|inner| {
-            inner.stored.entry(relation).or_default().insert(part.index, part);
+            inner
+                .stored
+                .entry(relation)
+                .or_default()
+                .insert(part.index, part);
         });
     }
 
@@ -215,7 +219,11 @@ impl State {
         let mut relations = Vec::with_capacity(contents.relations.len());
         for plan in &contents.relations {
             let stored = inner.stored.get(&plan.id);
-            let parts: Vec<Part> = stored.into_iter().flat_map(BTreeMap::values).copied().collect();
+            let parts: Vec<Part> = stored
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .copied()
+                .collect();
             let counted = parts.iter().map(|part| part.rows).sum();
             let (rows, fingerprint, bytes) = match proof {
                 ProofLevel::Transit => (

@@ -40,7 +40,9 @@ pub(super) async fn authenticate(session: &mut RawSession, route: &Route) -> Res
     }
     match session.message().await? {
         Message::AuthenticationOk => Ok(()),
-        _ => Err(RawError::Protocol("no end of the authentication".to_owned())),
+        _ => Err(RawError::Protocol(
+            "no end of the authentication".to_owned(),
+        )),
     }
 }
 

@@ -123,7 +123,9 @@ impl CopyOut<'_> {
                 });
                 Ok(true)
             }
-            _ => Err(RawError::Protocol("something else inside a COPY".to_owned())),
+            _ => Err(RawError::Protocol(
+                "something else inside a COPY".to_owned(),
+            )),
         }
     }
 

@@ -162,7 +162,9 @@ impl RawSession {
             match self.message().await {
                 Ok(Message::ReadyForQuery(_)) => return Ok(()),
                 Ok(Message::CopyInResponse(_) | Message::CopyOutResponse(_)) => {
-                    return Err(RawError::Protocol("a COPY that nobody asked for".to_owned()));
+                    return Err(RawError::Protocol(
+                        "a COPY that nobody asked for".to_owned(),
+                    ));
                 }
                 Ok(_) => {}
                 Err(error) => return Err(error),
@@ -210,14 +212,15 @@ async fn encrypt(
     match stream.read_u8().await.map_err(RawError::Broken)? {
         b'S' => {}
         _ if required => {
-            return Err(RawError::Protocol("the server does not offer TLS".to_owned()));
+            return Err(RawError::Protocol(
+                "the server does not offer TLS".to_owned(),
+            ));
         }
         _ => return Ok(Box::new(stream)),
     }
     let mut connector = tls::connector().map_err(|e| RawError::Broken(io::Error::other(e)))?;
-    let connect =
-        <_ as MakeTlsConnect<TcpStream>>::make_tls_connect(&mut connector, address)
-            .map_err(|e| RawError::Broken(io::Error::other(e)))?;
+    let connect = <_ as MakeTlsConnect<TcpStream>>::make_tls_connect(&mut connector, address)
+        .map_err(|e| RawError::Broken(io::Error::other(e)))?;
     let stream = connect
         .connect(stream)
         .await

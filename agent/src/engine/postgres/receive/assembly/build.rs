@@ -8,18 +8,22 @@ use holdfast_proto::{
 };
 
 use super::{Pool, Step, verified};
-use crate::engine::postgres::{
-    copy_sql,
-    failure::raw,
-    meter::Meter,
-    wire::Tally,
-};
+use crate::engine::postgres::{copy_sql, failure::raw, meter::Meter, wire::Tally};
 
 pub(super) enum Job {
-    Early { relation: u32, step: Step },
-    ReadBack { plan: RelationPlan, by_root: bool },
+    Early {
+        relation: u32,
+        step: Step,
+    },
+    ReadBack {
+        plan: RelationPlan,
+        by_root: bool,
+    },
     /// One after another.
-    Steps { what: String, steps: Vec<Step> },
+    Steps {
+        what: String,
+        steps: Vec<Step>,
+    },
 }
 
 pub(super) enum Done {

@@ -79,7 +79,12 @@ fn a_plain_primary_key_is_an_early_index_and_a_late_constraint() {
         &[1],
     )]));
     assert_eq!(order.early.len(), 1);
-    assert!(order.early[0].step.sql.ends_with("CREATE UNIQUE INDEX a b_pkey …"));
+    assert!(
+        order.early[0]
+            .step
+            .sql
+            .ends_with("CREATE UNIQUE INDEX a b_pkey …")
+    );
     assert_eq!(order.after[&10][0].sql, "ATTACH a b_pkey");
     assert_eq!(order.constraints, 1);
 }
@@ -88,7 +93,13 @@ fn a_plain_primary_key_is_an_early_index_and_a_late_constraint() {
 fn a_constraint_that_marks_its_table_waits_and_stays_as_it_is() {
     let defn = "ALTER TABLE ONLY public.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);\n\n\
                 ALTER TABLE public.users CLUSTER ON users_pkey;\n";
-    let order = of(&contents(vec![entry(100, "CONSTRAINT", "users users_pkey", defn, &[2])]));
+    let order = of(&contents(vec![entry(
+        100,
+        "CONSTRAINT",
+        "users users_pkey",
+        defn,
+        &[2],
+    )]));
     assert!(order.early.is_empty());
     assert!(order.after[&20][0].sql.contains("CLUSTER ON"));
 }
@@ -96,15 +107,49 @@ fn a_constraint_that_marks_its_table_waits_and_stays_as_it_is() {
 #[test]
 fn indexes_of_what_has_no_rows_of_its_own_do_not_run_early() {
     let order = of(&contents(vec![
-        entry(100, "INDEX", "parted_x", "CREATE INDEX parted_x ON ONLY public.parted (x);\n", &[3]),
-        entry(101, "INDEX", "totals_x", "CREATE INDEX totals_x ON public.totals (x);\n", &[4]),
-        entry(102, "INDEX", "empty_x", "CREATE INDEX empty_x ON public.empty (x);\n", &[5]),
-        entry(103, "INDEX", "users_x", "CREATE INDEX users_x ON public.users USING gin (x);\n", &[2]),
-        entry(104, "INDEX ATTACH", "users_x", "ALTER INDEX …;\n", &[100, 103]),
+        entry(
+            100,
+            "INDEX",
+            "parted_x",
+            "CREATE INDEX parted_x ON ONLY public.parted (x);\n",
+            &[3],
+        ),
+        entry(
+            101,
+            "INDEX",
+            "totals_x",
+            "CREATE INDEX totals_x ON public.totals (x);\n",
+            &[4],
+        ),
+        entry(
+            102,
+            "INDEX",
+            "empty_x",
+            "CREATE INDEX empty_x ON public.empty (x);\n",
+            &[5],
+        ),
+        entry(
+            103,
+            "INDEX",
+            "users_x",
+            "CREATE INDEX users_x ON public.users USING gin (x);\n",
+            &[2],
+        ),
+        entry(
+            104,
+            "INDEX ATTACH",
+            "users_x",
+            "ALTER INDEX …;\n",
+            &[100, 103],
+        ),
     ]));
     assert_eq!(
         labels(&order.structure),
-        ["INDEX public.parted_x", "INDEX public.totals_x", "INDEX ATTACH public.users_x"]
+        [
+            "INDEX public.parted_x",
+            "INDEX public.totals_x",
+            "INDEX ATTACH public.users_x"
+        ]
     );
     assert_eq!(order.beside.len(), 1);
     assert_eq!((order.early.len(), order.early[0].inverted), (1, true));
@@ -114,7 +159,13 @@ fn indexes_of_what_has_no_rows_of_its_own_do_not_run_early() {
 #[test]
 fn what_depends_on_a_late_entry_keeps_its_place() {
     let order = of(&contents(vec![
-        entry(100, "MATERIALIZED VIEW", "late", "CREATE MATERIALIZED VIEW …;\n", &[]),
+        entry(
+            100,
+            "MATERIALIZED VIEW",
+            "late",
+            "CREATE MATERIALIZED VIEW …;\n",
+            &[],
+        ),
         entry(101, "INDEX", "late_x", "CREATE INDEX …;\n", &[100]),
     ]));
     assert_eq!(
@@ -152,7 +203,12 @@ fn foreign_keys_of_ordinary_tables_are_validated_apart() {
         panic!("three foreign keys: {order:?}");
     };
     assert_eq!(first.table, name("a b"));
-    assert!(first.add.sql.ends_with("REFERENCES public.users(id) DEFERRABLE NOT VALID"));
+    assert!(
+        first
+            .add
+            .sql
+            .ends_with("REFERENCES public.users(id) DEFERRABLE NOT VALID")
+    );
     assert_eq!(
         first.validate.as_ref().unwrap().sql,
         r#"ALTER TABLE "public"."a b" VALIDATE CONSTRAINT "fk""#
@@ -165,7 +221,13 @@ fn foreign_keys_of_ordinary_tables_are_validated_apart() {
 fn grants_come_after_objects_and_event_triggers_at_the_very_end() {
     let order = of(&contents(vec![
         entry(100, "EVENT TRIGGER", "e", "CREATE EVENT TRIGGER …;\n", &[]),
-        entry(101, "DEFAULT ACL", "d", "ALTER DEFAULT PRIVILEGES …;\n", &[]),
+        entry(
+            101,
+            "DEFAULT ACL",
+            "d",
+            "ALTER DEFAULT PRIVILEGES …;\n",
+            &[],
+        ),
         entry(102, "TRIGGER", "users t", "CREATE TRIGGER …;\n", &[2]),
         entry(103, "COMMENT", "EVENT TRIGGER e", "COMMENT …;\n", &[100]),
     ]));
