@@ -235,6 +235,12 @@ impl Member {
         }
     }
 
+    /// Gives the machine up for another enrolment; the agent must have ended.
+    #[must_use]
+    pub fn into_host(self) -> (Host, String) {
+        (self.host, self.name)
+    }
+
     /// Starts the agent again after `agent.kill_9()` or a power cut.
     pub fn restart_agent(&mut self) {
         self.agent = start_agent(&self.name, &self.host, &self.dir, &self.environment);
