@@ -3,11 +3,35 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use e2e::{
+    ctl::Ctl,
     eventually::eventually,
     fleet::{BRIDGE, Fleet, Plan},
     otlp::{Collector, Span},
     postgres::{Version, psql, start_postgres},
 };
+
+#[test]
+fn a_command_that_fails_exports_its_span_before_it_ends() {
+    let collector = Collector::start();
+    let home = tempfile::tempdir().expect("a directory");
+    let output = Ctl::with_home(home.path())
+        .command()
+        .envs(collector.environment("127.0.0.1"))
+        .arg("status")
+        .output()
+        .expect("ctl starts");
+    assert!(!output.status.success(), "nobody is logged in: {output:?}");
+    let span = eventually(Duration::from_secs(10), "a span of ctl", || {
+        let mut spans = collector.spans();
+        spans.pop().ok_or("nothing was received")
+    });
+    assert_eq!(
+        (span.service.as_str(), span.name.as_str()),
+        ("ctl", "ctl status")
+    );
+    assert!(span.attributes.contains_key("exit"), "{span:#?}");
+    assert_eq!(span.parent_id, "");
+}
 
 #[test]
 fn a_copy_is_one_trace_from_ctl_to_both_agents() {
