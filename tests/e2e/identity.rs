@@ -12,14 +12,30 @@ use serde_json::Value;
 
 /// Words of the `holdfast-agent join` line that `ctl host enrol` printed.
 fn join_words(fleet: &Fleet, name: &str) -> Vec<String> {
-    let enrolment = fleet.ctl.json(&["host", "enrol", name, "--controller-address", &fleet.address()]);
-    let line = enrolment["command"].as_str().expect("a command line").to_owned();
-    line.split_whitespace().skip_while(|word| *word != "join").map(str::to_owned).collect()
+    let enrolment = fleet.ctl.json(&[
+        "host",
+        "enrol",
+        name,
+        "--controller-address",
+        &fleet.address(),
+    ]);
+    let line = enrolment["command"]
+        .as_str()
+        .expect("a command line")
+        .to_owned();
+    line.split_whitespace()
+        .skip_while(|word| *word != "join")
+        .map(str::to_owned)
+        .collect()
 }
 
 fn join(host: &Host, words: &[String], state: &Path) -> Said {
     let mut command = host.command(binary("holdfast-agent"));
-    command.args(words).arg("--no-start").arg("--state-dir").arg(state);
+    command
+        .args(words)
+        .arg("--no-start")
+        .arg("--state-dir")
+        .arg(state);
     let output = command.output().expect("the agent starts");
     Said {
         code: output.status.code().unwrap_or(-1),
@@ -34,18 +50,30 @@ fn audit(fleet: &Fleet) -> Vec<Value> {
 }
 
 fn wait_for_refusal(fleet: &Fleet, words: &str) {
-    eventually(Duration::from_secs(10), &format!("an audit line about {words:?}"), || {
-        let entries = audit(fleet);
-        let found = entries.iter().any(|entry| {
-            entry["outcome"] == "refused" && entry["detail"].as_str().is_some_and(|d| d.contains(words))
-        });
-        if found { Ok(()) } else { Err(format!("{entries:#?}")) }
-    });
+    eventually(
+        Duration::from_secs(10),
+        &format!("an audit line about {words:?}"),
+        || {
+            let entries = audit(fleet);
+            let found = entries.iter().any(|entry| {
+                entry["outcome"] == "refused"
+                    && entry["detail"].as_str().is_some_and(|d| d.contains(words))
+            });
+            if found {
+                Ok(())
+            } else {
+                Err(format!("{entries:#?}"))
+            }
+        },
+    );
 }
 
 #[test]
 fn a_token_is_good_once_for_its_hour_and_for_its_own_authority() {
-    let plan = Plan { controller_settings: "[identity]\ntoken_life = \"20s\"".to_owned(), ..Plan::default() };
+    let plan = Plan {
+        controller_settings: "[identity]\ntoken_life = \"20s\"".to_owned(),
+        ..Plan::default()
+    };
     let fleet = Fleet::start_with(1, plan);
     let host = fleet.host("web-1");
     let state = |name: &str| fleet.dir().join(name);
@@ -56,35 +84,67 @@ fn a_token_is_good_once_for_its_hour_and_for_its_own_authority() {
     let reused = join(host, &words, &state("reused"));
     assert_ne!(reused.code, 0);
     assert!(reused.err.contains("used"), "{}", reused.err);
-    assert!(!state("reused").join("agent.key").exists(), "nothing is left of a refused enrolment");
+    assert!(
+        !state("reused").join("agent.key").exists(),
+        "nothing is left of a refused enrolment"
+    );
 
     let mut wrong = join_words(&fleet, "web-8");
-    let token = wrong.iter_mut().find(|word| word.starts_with("hf1_")).expect("a token");
+    let token = wrong
+        .iter_mut()
+        .find(|word| word.starts_with("hf1_"))
+        .expect("a token");
     let secret_end = token.rfind('_').expect("two parts");
     token.replace_range(4..secret_end, &"A".repeat(secret_end - 4));
     let unknown = join(host, &wrong, &state("unknown"));
     assert_ne!(unknown.code, 0);
-    assert!(unknown.err.contains("not known") || unknown.err.contains("unknown"), "{}", unknown.err);
+    assert!(
+        unknown.err.contains("not known") || unknown.err.contains("unknown"),
+        "{}",
+        unknown.err
+    );
 
     let other = Fleet::start(1);
     let mut misled = join_words(&fleet, "web-7");
-    let at = misled.iter().position(|word| *word == fleet.address()).expect("the controller's address");
+    let at = misled
+        .iter()
+        .position(|word| *word == fleet.address())
+        .expect("the controller's address");
     misled[at] = other.address();
     let refused = join(host, &misled, &state("misled"));
     assert_ne!(refused.code, 0);
-    assert!(refused.err.contains("fingerprint") || refused.err.contains("authority"), "{}", refused.err);
+    assert!(
+        refused.err.contains("fingerprint") || refused.err.contains("authority"),
+        "{}",
+        refused.err
+    );
 
     let late = join_words(&fleet, "web-6");
-    let expired = eventually(Duration::from_secs(40), "the end of the token's life", || {
-        // A join that is still allowed would use the token up: look at the clock of the audit instead.
-        let asked = fleet.ctl.json(&["audit", "list"]);
-        let entries = asked["entries"].as_array().expect("a list").clone();
-        let made = entries.iter().find(|entry| entry["subject"].as_str().is_some_and(|s| s.contains("web-6")));
-        let made = made.and_then(|entry| entry["at"].as_str()).ok_or("no line about web-6")?.to_owned();
-        let now = succeed_date(&["-u", "+%s"]);
-        let then = succeed_date(&["-u", "-d", &made, "+%s"]);
-        if now > then + 21 { Ok(join(host, &late, &state("late"))) } else { Err("too early") }
-    });
+    let expired = eventually(
+        Duration::from_secs(40),
+        "the end of the token's life",
+        || {
+            // A join that is still allowed would use the token up: look at the clock of the audit instead.
+            let asked = fleet.ctl.json(&["audit", "list"]);
+            let entries = asked["entries"].as_array().expect("a list").clone();
+            let made = entries.iter().find(|entry| {
+                entry["subject"]
+                    .as_str()
+                    .is_some_and(|s| s.contains("web-6"))
+            });
+            let made = made
+                .and_then(|entry| entry["at"].as_str())
+                .ok_or("no line about web-6")?
+                .to_owned();
+            let now = succeed_date(&["-u", "+%s"]);
+            let then = succeed_date(&["-u", "-d", &made, "+%s"]);
+            if now > then + 21 {
+                Ok(join(host, &late, &state("late")))
+            } else {
+                Err("too early")
+            }
+        },
+    );
     assert_ne!(expired.code, 0);
     assert!(expired.err.contains("expired"), "{}", expired.err);
     wait_for_refusal(&fleet, "expired");
@@ -99,12 +159,22 @@ fn succeed_date(args: &[&str]) -> u64 {
 #[test]
 fn a_removed_host_is_out_at_once_and_can_come_back_with_a_new_key() {
     let mut fleet = Fleet::start(1);
-    let removed = fleet.ctl.json(&["host", "remove", "web-1", "--yes", "web-1"]);
+    let removed = fleet
+        .ctl
+        .json(&["host", "remove", "web-1", "--yes", "web-1"]);
     assert_eq!(removed["was_connected"], true, "{removed}");
-    eventually(Duration::from_secs(10), "the agent's word that it is revoked", || {
-        let log = fleet.member("web-1").agent.log();
-        if log.contains("revoked") { Ok(()) } else { Err(log) }
-    });
+    eventually(
+        Duration::from_secs(10),
+        "the agent's word that it is revoked",
+        || {
+            let log = fleet.member("web-1").agent.log();
+            if log.contains("revoked") {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        },
+    );
     wait_for_refusal(&fleet, "revoked");
     let list = fleet.ctl.json(&["host", "list"]);
     assert_eq!(list["hosts"].as_array().map(Vec::len), Some(0), "{list}");
@@ -125,7 +195,10 @@ fn certificates_are_renewed_again_and_again_while_the_session_lives() {
     let fleet = Fleet::start_with(1, plan);
     let expiry = || {
         let list = fleet.ctl.json(&["host", "list"]);
-        list["hosts"][0]["certificate_expires_at"].as_str().expect("a time").to_owned()
+        list["hosts"][0]["certificate_expires_at"]
+            .as_str()
+            .expect("a time")
+            .to_owned()
     };
     let mut seen = vec![expiry()];
     eventually(Duration::from_secs(60), "two renewals", || {
@@ -133,10 +206,18 @@ fn certificates_are_renewed_again_and_again_while_the_session_lives() {
         if seen.last() != Some(&now) {
             seen.push(now);
         }
-        if seen.len() > 2 { Ok(()) } else { Err(format!("{seen:?}")) }
+        if seen.len() > 2 {
+            Ok(())
+        } else {
+            Err(format!("{seen:?}"))
+        }
     });
     let log = fleet.member("web-1").agent.log();
-    assert_eq!(log.matches("session with the controller stands").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("session with the controller stands").count(),
+        1,
+        "{log}"
+    );
     let list = fleet.ctl.json(&["host", "list"]);
     assert_eq!(list["hosts"][0]["connected"], true, "{list}");
 }
@@ -144,9 +225,14 @@ fn certificates_are_renewed_again_and_again_while_the_session_lives() {
 #[test]
 fn the_audit_log_holds_every_change_and_its_chain_is_whole() {
     let fleet = Fleet::start(1);
-    let actions: Vec<String> =
-        audit(&fleet).iter().filter_map(|entry| entry["action"].as_str().map(str::to_owned)).collect();
-    assert!(actions.iter().any(|action| action.contains("enrol")), "{actions:?}");
+    let actions: Vec<String> = audit(&fleet)
+        .iter()
+        .filter_map(|entry| entry["action"].as_str().map(str::to_owned))
+        .collect();
+    assert!(
+        actions.iter().any(|action| action.contains("enrol")),
+        "{actions:?}"
+    );
     let verified = fleet.ctl.run(&["-o", "json", "audit", "verify"]);
     assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
 }

@@ -36,7 +36,10 @@ pub fn run_postgres(host: &Host, name: &str, version: Version, docker: &[&str], 
         "-e",
         "POSTGRES_PASSWORD=secret",
     ];
-    args.extend(["--restart", "unless-stopped", "-v", &volume]);
+    args.extend(["--restart", "unless-stopped"]);
+    if !docker.contains(&"-v") {
+        args.extend(["-v", &volume]);
+    }
     args.extend(docker);
     args.extend([version.image(), "postgres"]);
     args.extend(settings.iter().flat_map(|setting| ["-c", setting]));
