@@ -1,0 +1,14 @@
+//! The real `ctl` binary against a scripted controller over real mTLS.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod completion;
+mod controller;
+mod copy;
+mod errors;
+mod identity;
+mod jobs;
+mod nouns;
+mod scripted;
+mod traces;
