@@ -67,6 +67,15 @@ impl Embedded {
         self.state_dir.join("postgres")
     }
 
+    /// How to connect to the private server of a controller that runs; none while it is not ready.
+    #[must_use]
+    pub fn running(&self) -> Option<PgConnectOptions> {
+        let lock = self.directory().join("data/postmaster.pid");
+        let content = std::fs::read_to_string(lock).ok()?;
+        let sockets = predecessor::sockets_when_ready(&content)?;
+        Some(connect_options(Path::new(sockets)).database(DATABASE))
+    }
+
     /// Starts the private server and waits until it accepts connections; makes its data directory
     /// the first time.
     ///

@@ -7,8 +7,9 @@ use holdfast_chassis::{clock::SystemClock, shutdown, telemetry};
 use holdfast_controller::{
     config::{Config, Inputs, Loaded, LogFormat, commented_defaults, effective_as_toml},
     exit::Exit,
-    serve::{ServeError, serve},
+    serve::{ServeError, invite_admin, serve},
 };
+use holdfast_proto::names::OperatorName;
 
 /// Keeps the catalog of a fleet's databases and runs the jobs on them.
 #[derive(Parser)]
@@ -22,6 +23,15 @@ struct Cli {
 enum Command {
     /// Run the controller until SIGTERM or SIGINT.
     Serve(Settings),
+    /// Print a one-time token with which somebody becomes an admin: for who has lost every other way in.
+    InviteAdmin {
+        /// Who it is for.
+        name: OperatorName,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(short, long, value_enum)]
+        output: Option<Output>,
+    },
     /// Show every setting with its default, or what is in effect and why.
     Config {
         #[command(flatten)]
@@ -87,6 +97,13 @@ impl Settings {
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(settings) => settings.load().and_then(|loaded| run(loaded.config)),
+        Command::InviteAdmin {
+            name,
+            settings,
+            output,
+        } => settings
+            .load()
+            .and_then(|loaded| invite(&loaded.config, &name, output)),
         Command::Config {
             settings,
             effective: true,
@@ -129,6 +146,21 @@ fn run(config: Config) -> Result<(), Exit> {
             );
             exit
         })
+}
+
+fn invite(config: &Config, name: &OperatorName, output: Option<Output>) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| tell(&error, Exit::Failed))?;
+    let invitation = runtime
+        .block_on(invite_admin(config, name, Arc::new(SystemClock)))
+        .map_err(|error| tell(&error, error.exit()))?;
+    print(&match output {
+        Some(Output::Json) => json(&serde_json::json!({
+            "name": name,
+            "command": invitation.command,
+            "expires_at": invitation.expires_at,
+        }))?,
+        None => format!("{}\n", invitation.command),
+    })
 }
 
 /// For what fails before there is a log.

@@ -1,20 +1,25 @@
 //! Puts the controller together and runs it: what is started first is stopped last.
 
+mod address;
 mod backing;
+mod invite;
 mod notify;
+mod running;
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use chrono::{DateTime, Utc};
 use holdfast_chassis::clock::SharedClock;
 use tokio_util::sync::CancellationToken;
 
-use self::backing::Backing;
+pub use self::invite::invite_admin;
+use self::{address::Reserved, backing::Backing, running::Running};
 use crate::{
     catalog::{CatalogError, MigrateError},
     config::Config,
     embedded::{EmbeddedError, ServerError},
     exit::Exit,
+    identity::IdentityError,
     state_dir::{StateDir, StateDirError},
 };
 
@@ -32,6 +37,26 @@ pub enum ServeError {
     Catalog(#[source] CatalogError),
     #[error(transparent)]
     Migrate(MigrateError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(
+        "cannot listen on {address}; is another program there? Choose another with listen or --listen"
+    )]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{what} ended without being asked to")]
+    Ended {
+        what: &'static str,
+        #[source]
+        source: Option<tonic::transport::Error>,
+    },
+    #[error(
+        "the catalog's server of the controller that runs here does not accept connections; try again in a moment"
+    )]
+    NotReady,
     #[error("cannot watch for signals")]
     Signals(#[source] io::Error),
 }
@@ -44,7 +69,11 @@ impl ServeError {
             Self::StateDir(_) => Exit::StateDir,
             Self::PrivateServer(_) => Exit::PrivateServer,
             Self::CatalogUrl(_) | Self::Catalog(_) | Self::Migrate(_) => Exit::Catalog,
-            Self::ServerLost(_) | Self::Signals(_) => Exit::Failed,
+            Self::Identity(_) => Exit::Identity,
+            Self::Listen { .. } => Exit::Listen,
+            Self::ServerLost(_) | Self::Ended { .. } | Self::NotReady | Self::Signals(_) => {
+                Exit::Failed
+            }
         }
     }
 }
@@ -60,8 +89,29 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let started: DateTime<Utc> = clock.now();
     let state_dir = StateDir::open(&config.state_dir)?;
+    let address = config.listen;
+    let reserved =
+        Reserved::take(address).map_err(|source| ServeError::Listen { address, source })?;
     let mut backing = Box::pin(Backing::start(&config, state_dir.path(), clock.clone())).await?;
+    let catalog = backing.catalog.clone();
+    let running = Box::pin(Running::start(
+        &config,
+        state_dir.path(),
+        catalog,
+        clock.clone(),
+        reserved,
+    ))
+    .await;
+    let mut running = match running {
+        Ok(running) => running,
+        Err(error) => {
+            backing.stop().await;
+            return Err(error);
+        }
+    };
     tracing::info!(
+        listen = %running.listening,
+        advertised = running.advertised,
         state_dir = %state_dir.path().display(),
         catalog = backing.describe(),
         seconds = (clock.now() - started).as_seconds_f64(),
@@ -70,9 +120,11 @@ pub async fn serve(
     notify::notify("READY=1");
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
+        error = running.failed() => Err(error),
         error = backing.lost() => Err(ServeError::ServerLost(Box::new(error))),
     };
     notify::notify("STOPPING=1");
+    running.stop().await;
     backing.stop().await;
     ended
 }

@@ -95,6 +95,15 @@ fn first_number(content: &str) -> Option<u32> {
         .ok()
 }
 
+/// Where the server listens, as its lock file says once it accepts connections.
+pub fn sockets_when_ready(content: &str) -> Option<&str> {
+    let lines: Vec<_> = content.lines().map(str::trim).collect();
+    match lines.as_slice() {
+        [_, _, _, _, sockets, _, _, "ready", ..] if !sockets.is_empty() => Some(sockets),
+        _ => None,
+    }
+}
+
 async fn stop(pid: u32, data: &Path) -> Result<(), PredecessorError> {
     tracing::warn!(pid, data = %data.display(), "an earlier controller left its PostgreSQL running: it is stopped and started again");
     for (signal, patience) in [(Signal::INT, ORDERLY), (Signal::QUIT, IMMEDIATE)] {
@@ -144,6 +153,14 @@ mod tests {
         assert_eq!(look(data.path(), &lock).unwrap(), Left::StaleLock(Some(me)));
         std::fs::write(&lock, "").unwrap();
         assert_eq!(look(data.path(), &lock).unwrap(), Left::StaleLock(None));
+    }
+
+    #[test]
+    fn the_sockets_of_a_server_are_known_once_it_is_ready() {
+        let starting = "1\n/data\n1700000000\n5432\n/run/x\n\n  1  2\nstarting\n";
+        assert_eq!(sockets_when_ready(starting), None);
+        let ready = starting.replace("starting\n", "ready   \n");
+        assert_eq!(sockets_when_ready(&ready), Some("/run/x"));
     }
 
     #[tokio::test]

@@ -47,7 +47,10 @@ pub fn advertised(configured: Option<&str>, listening: SocketAddr) -> String {
     match configured {
         Some(address) => address.to_owned(),
         None if listening.ip().is_unspecified() => {
-            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let name = rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned();
             format!("{name}:{}", listening.port())
         }
         None => listening.to_string(),
@@ -65,7 +68,8 @@ mod tests {
         assert_ne!(address.port(), 0);
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
         let listener = reserved.open().unwrap();
-        let (_client, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let (_client, accepted) =
+            tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
         accepted.unwrap();
         assert!(Reserved::take(address).and_then(Reserved::open).is_err());
     }
@@ -75,7 +79,13 @@ mod tests {
         let any: SocketAddr = "0.0.0.0:7443".parse().unwrap();
         assert_eq!(advertised(Some("c.example:1"), any), "c.example:1");
         let own = advertised(None, any);
-        assert!(own.ends_with(":7443") && !own.starts_with("0.0.0.0"), "{own}");
-        assert_eq!(advertised(None, "10.0.0.1:7443".parse().unwrap()), "10.0.0.1:7443");
+        assert!(
+            own.ends_with(":7443") && !own.starts_with("0.0.0.0"),
+            "{own}"
+        );
+        assert_eq!(
+            advertised(None, "10.0.0.1:7443".parse().unwrap()),
+            "10.0.0.1:7443"
+        );
     }
 }

@@ -49,6 +49,22 @@ impl Backing {
         }
     }
 
+    /// Through a server that another controller runs.
+    ///
+    /// # Errors
+    /// When it does not answer, or the catalog is refused.
+    pub async fn attach(
+        options: PgConnectOptions,
+        state_dir: &Path,
+        clock: SharedClock,
+    ) -> Result<Self, ServeError> {
+        let catalog = open(options, state_dir, clock).await?;
+        Ok(Self {
+            catalog,
+            private: None,
+        })
+    }
+
     /// Of the private server: its process id and where its binaries are.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -33,7 +33,9 @@ pub async fn invite_admin(
         Err(StateDirError::Locked { path, .. }) => {
             let options = match &config.catalog.url {
                 Some(url) => url.options().map_err(ServeError::CatalogUrl)?,
-                None => embedded(config, &path).running().ok_or(ServeError::NotReady)?,
+                None => embedded(config, &path)
+                    .running()
+                    .ok_or(ServeError::NotReady)?,
             };
             let backing = Backing::attach(options, &path, clock).await?;
             let invitation = invite(config, &backing, name, &path).await;

@@ -102,7 +102,10 @@ impl Running {
             ended = self.services.next() => ended,
             ended = self.loops.next() => ended,
         };
-        ServeError::Ended { what: ended.what, source: ended.error }
+        ServeError::Ended {
+            what: ended.what,
+            source: ended.error,
+        }
     }
 
     /// Each group waits for the one before it.
@@ -114,25 +117,28 @@ impl Running {
 
     fn start_loops(&mut self, services: &Services) {
         let registrar = services.registrar.clone();
-        self.loops.start("the renewal of certificates", async move |stop| {
-            registrar.run(stop).await;
-            None
-        });
+        self.loops
+            .start("the renewal of certificates", async move |stop| {
+                registrar.run(stop).await;
+                None
+            });
         let enrolled = services.enrolled.clone();
         self.loops.start("the list of hosts", async move |stop| {
             enrolled.run(stop).await;
             None
         });
         let push = services.push.clone();
-        self.loops.start("the lists that agents work by", async move |stop| {
-            push.run(stop).await;
-            None
-        });
+        self.loops
+            .start("the lists that agents work by", async move |stop| {
+                push.run(stop).await;
+                None
+            });
         let persister = Persister::new(services.fleet.clone(), services.catalog.clone());
-        self.loops.start("the picture of the fleet", async move |stop| {
-            persister.run(stop).await;
-            None
-        });
+        self.loops
+            .start("the picture of the fleet", async move |stop| {
+                persister.run(stop).await;
+                None
+            });
         let (catalog, fleet) = (services.catalog.clone(), services.fleet.clone());
         self.loops.start("the findings", async move |stop| {
             findings::run(catalog, fleet, stop).await;
@@ -140,9 +146,16 @@ impl Running {
         });
     }
 
-    fn open(&mut self, config: &Config, services: &Services, reserved: Reserved) -> Result<(), ServeError> {
+    fn open(
+        &mut self,
+        config: &Config,
+        services: &Services,
+        reserved: Reserved,
+    ) -> Result<(), ServeError> {
         let address = reserved.address();
-        let listener = reserved.open().map_err(|source| ServeError::Listen { address, source })?;
+        let listener = reserved
+            .open()
+            .map_err(|source| ServeError::Listen { address, source })?;
         let incoming = services.registrar.incoming(listener)?;
         let interval = config.session.heartbeat_interval;
         let router = assembly::router(services, interval, self.services.stop.clone());
@@ -162,14 +175,22 @@ impl Group {
         Work: Future<Output = Option<tonic::transport::Error>> + Send + 'static,
     {
         let work = work(self.stop.clone());
-        self.tasks.spawn(async move { Ended { what, error: work.await } });
+        self.tasks.spawn(async move {
+            Ended {
+                what,
+                error: work.await,
+            }
+        });
     }
 
     /// The first that ends; of a panic the hook has told already.
     async fn next(&mut self) -> Ended {
         match self.tasks.join_next().await {
             Some(Ok(ended)) => ended,
-            Some(Err(_)) => Ended { what: "a part that panicked", error: None },
+            Some(Err(_)) => Ended {
+                what: "a part that panicked",
+                error: None,
+            },
             None => std::future::pending().await,
         }
     }
@@ -178,7 +199,10 @@ impl Group {
         self.stop.cancel();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, all).await.is_err() {
-            tracing::warn!(seconds = patience.as_secs(), "not everything ended in time: it is ended now");
+            tracing::warn!(
+                seconds = patience.as_secs(),
+                "not everything ended in time: it is ended now"
+            );
             self.tasks.shutdown().await;
         }
     }
@@ -193,8 +217,10 @@ async fn services(
     let known = catalog.load_fleet().await.map_err(ServeError::Catalog)?;
     let fleet = Fleet::from_known(known);
     let sessions = Sessions::new(clock.clone());
-    let dispatch: Arc<dyn Dispatch> =
-        Arc::new(SessionDispatch::new(sessions.clone(), config.session.host_patience));
+    let dispatch: Arc<dyn Dispatch> = Arc::new(SessionDispatch::new(
+        sessions.clone(),
+        config.session.host_patience,
+    ));
     let jobs = Engine::new(
         catalog.clone(),
         dispatch.clone(),
@@ -216,7 +242,10 @@ async fn services(
 }
 
 fn engine_settings(config: &Config) -> engine::Settings {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     engine::Settings {
         // Another process on the same machine is another owner.
         owner: format!("{name}/{}", std::process::id()),
