@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::copy::{fill_users, two_servers};
 
 const USERS: u32 = 60_000;
-const STEPS: [&str; 6] = ["preflight", "stage", "transfer", "prove", "publish", "keep"];
+const STEPS: [&str; 5] = ["preflight", "stage", "transfer", "prove", "publish"];
 
 /// Starts a copy that is slow enough to be disturbed, and gives its job.
 fn start_copy(fleet: &Fleet, target: &str) -> String {
