@@ -3,11 +3,13 @@
 pub mod check;
 pub mod config;
 pub mod container;
+pub mod credentials;
 pub mod engine;
 pub mod identity;
 pub mod join;
 pub mod link;
 pub mod observe;
 pub mod peer;
+pub mod run;
 pub mod secret;
 pub mod task;

@@ -2,7 +2,10 @@
 
 mod drop_database;
 mod fence;
+mod measure_volume;
+mod probe_instance;
 mod publish_database;
+pub mod run_check;
 pub mod runtime;
 mod stage_database;
 mod unpublish_database;
@@ -11,10 +14,13 @@ use std::path::PathBuf;
 
 use holdfast_chassis::clock::SharedClock;
 use holdfast_proto::task::{FailureKind, TaskFailure, TaskProgress, TaskResult, TaskSpec};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{container::ContainerEngine, observe::instances::Instances};
+use crate::{
+    container::ContainerEngine,
+    observe::{instances::Instances, observer::Ask},
+};
 
 /// What a verb works with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,11 +33,39 @@ pub struct Context {
     pub progress: ProgressSender,
     /// The verb ends as `Cancelled`, tidied up, soon after this fires.
     pub cancel: CancellationToken,
+    /// Looks at an instance now.
+    pub observer: mpsc::Sender<Ask>,
+}
+
+/// What all verbs of a process share.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    pub instances: Instances,
+    pub containers: ContainerEngine,
+    pub state_dir: PathBuf,
+    pub clock: SharedClock,
+    pub observer: mpsc::Sender<Ask>,
 }
 
 /// Takes progress as often as a verb likes; the newest is what gets sent.
 #[derive(Debug, Clone)]
 pub struct ProgressSender(watch::Sender<Option<TaskProgress>>);
+
+impl Environment {
+    /// For one task.
+    #[must_use]
+    pub fn context(&self, progress: ProgressSender, cancel: CancellationToken) -> Context {
+        Context {
+            instances: self.instances.clone(),
+            containers: self.containers.clone(),
+            state_dir: self.state_dir.clone(),
+            clock: self.clock.clone(),
+            progress,
+            cancel,
+            observer: self.observer.clone(),
+        }
+    }
+}
 
 impl ProgressSender {
     #[must_use]
@@ -63,6 +97,15 @@ pub async fn perform(spec: TaskSpec, context: &Context) -> Result<TaskResult, Ta
         TaskSpec::DropDatabase(spec) => drop_database::run(spec, context)
             .await
             .map(TaskResult::DroppedDatabase),
+        TaskSpec::RunCheck(spec) => run_check::run(spec, context)
+            .await
+            .map(TaskResult::CheckOutcome),
+        TaskSpec::MeasureVolume(spec) => measure_volume::run(spec, context)
+            .await
+            .map(TaskResult::MeasuredVolume),
+        TaskSpec::ProbeInstance(spec) => probe_instance::run(spec, context)
+            .await
+            .map(TaskResult::ProbedInstance),
         spec => Err(TaskFailure {
             kind: FailureKind::Invalid,
             message: format!("this agent does not know the verb of {spec:?}"),

@@ -64,6 +64,15 @@ impl Instances {
         *self.write() = table;
     }
 
+    /// Adds or replaces one.
+    pub fn set(&self, name: &str, standing: Standing) {
+        self.write().insert(name.to_owned(), standing);
+    }
+
+    pub fn remove(&self, name: &str) {
+        self.write().remove(name);
+    }
+
     /// The server of that name, when it can be worked with.
     ///
     /// # Errors

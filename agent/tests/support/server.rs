@@ -68,6 +68,7 @@ impl Server {
             clock: Arc::new(SystemClock),
             progress: ProgressSender::new().0,
             cancel: CancellationToken::new(),
+            observer: tokio::sync::mpsc::channel(1).0,
         }
     }
 

@@ -1,0 +1,231 @@
+//! The health of a server, read over one connection that changes nothing and waits for nothing.
+//!
+//! Works on PostgreSQL 13 to 18, and without superuser as far as the server allows: what may not
+//! be read is left at its default, it never fails the rest.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use holdfast_proto::fleet::{Archiver, Database, InstanceHealth, LongQuery, ReplicationSlot};
+use tokio_postgres::{Client, Error, Row};
+
+/// From here on a statement is a long one.
+const LONG_QUERY_SECONDS: f64 = 300.0;
+/// Sizes may take at most one part in this many of our time on a server.
+const SIZES_SHARE: u32 = 50;
+const SIZES_AT_LEAST: Duration = Duration::from_secs(25);
+
+const PREPARE: &str = "SET default_transaction_read_only = on; SET statement_timeout = '5s'; \
+    SET lock_timeout = '1s'; SET application_name = 'holdfast-agent'; SET jit = off";
+
+const BASICS: &str = "\
+    SELECT pg_catalog.current_setting('server_version'), \
+    pg_catalog.current_setting('server_version_num')::int4, \
+    pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.pg_postmaster_start_time(), \
+    pg_catalog.current_setting('max_connections')::int4, \
+    (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
+       WHERE pid <> pg_catalog.pg_backend_pid() AND (backend_type = 'client backend' \
+         OR (backend_type IS NULL AND datid IS NOT NULL))), \
+    pg_catalog.current_setting('data_checksums') = 'on', \
+    (SELECT coalesce(pg_catalog.sum(checksum_failures), 0)::int8 FROM pg_catalog.pg_stat_database), \
+    (SELECT pg_catalog.max(pg_catalog.age(datfrozenxid)) FROM pg_catalog.pg_database), \
+    (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'data_directory'), \
+    pg_catalog.current_setting('archive_mode') <> 'off' \
+      AND (coalesce(pg_catalog.current_setting('archive_command', true), '') <> '' \
+        OR coalesce(pg_catalog.current_setting('archive_library', true), '') <> '')";
+
+const ARCHIVER: &str = "\
+    SELECT archived_count, failed_count, last_archived_time, last_failed_time, last_failed_wal \
+    FROM pg_catalog.pg_stat_archiver";
+
+const SLOTS: &str = "\
+    SELECT slot_name, slot_type, active, \
+    greatest(coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() \
+      THEN coalesce(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn()) \
+      ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn), 0), 0)::int8 \
+    FROM pg_catalog.pg_replication_slots ORDER BY slot_name";
+
+const QUERIES: &str = "\
+    SELECT pid, datname, usename, \
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - query_start)::float8, \
+    pg_catalog.left(query, 200) FROM pg_catalog.pg_stat_activity \
+    WHERE state = 'active' AND backend_type = 'client backend' \
+    AND pid <> pg_catalog.pg_backend_pid() AND query_start IS NOT NULL \
+    ORDER BY query_start LIMIT 20";
+
+const DATABASES: &str = "\
+    SELECT d.datname, pg_catalog.pg_get_userbyid(d.datdba), \
+    pg_catalog.pg_encoding_to_char(d.encoding), \
+    coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale', \
+      d.datcollate::text), d.datallowconn, d.datistemplate \
+    FROM pg_catalog.pg_database d ORDER BY d.datname";
+
+const SIZES: &str = "\
+    SELECT datname, pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database \
+    WHERE pg_catalog.has_database_privilege(oid, 'CONNECT') \
+    OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')";
+
+const SYSTEM_IDENTIFIER: &str =
+    "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
+
+/// Sizes of databases: the server walks all files for them, so they are asked only as often as
+/// they are cheap, and at once when a database comes or goes.
+#[derive(Debug, Clone, Default)]
+pub struct Sizes {
+    known: HashMap<String, u64>,
+    due: Option<Instant>,
+}
+
+/// Reads everything. `data` leads to the data directory when it is on this host.
+///
+/// # Errors
+/// When the server does not even answer the basic questions.
+pub async fn read(
+    client: &Client,
+    sizes: &mut Sizes,
+    data: Option<&Path>,
+) -> Result<InstanceHealth, Error> {
+    client.batch_execute(PREPARE).await?;
+    let basics = client.query_one(BASICS, &[]).await?;
+    let mut health = basics_of(&basics)?;
+    health.databases = client
+        .query(DATABASES, &[])
+        .await?
+        .iter()
+        .map(database)
+        .collect::<Result<_, _>>()?;
+    sizes.fill(client, &mut health.databases).await;
+    let system = client.query_one(SYSTEM_IDENTIFIER, &[]).await;
+    health.system_identifier = system.and_then(|row| row.try_get(0)).unwrap_or_default();
+    let archiver = client.query_one(ARCHIVER, &[]).await;
+    if let Ok(archiver) = archiver.and_then(|row| archiver_of(&row, health.archiver.on)) {
+        health.archiver = archiver;
+    }
+    let slots = client.query(SLOTS, &[]).await.unwrap_or_default();
+    health.slots = slots.iter().filter_map(|row| slot(row).ok()).collect();
+    let queries = client.query(QUERIES, &[]).await.unwrap_or_default();
+    let queries: Vec<_> = queries.iter().filter_map(|row| query(row).ok()).collect();
+    health.longest_query_seconds = queries.first().map_or(0.0, |q| q.seconds);
+    health.long_queries = queries
+        .into_iter()
+        .filter(|q| q.seconds >= LONG_QUERY_SECONDS)
+        .collect();
+    if let Some((total, free)) = data.and_then(disk) {
+        health.disk_total_bytes = total;
+        health.disk_free_bytes = free;
+    }
+    Ok(health)
+}
+
+impl Sizes {
+    async fn fill(&mut self, client: &Client, databases: &mut [Database]) {
+        let news = databases.iter().any(|d| !self.known.contains_key(&d.name));
+        let begun = Instant::now();
+        if news || self.due.is_none_or(|due| begun >= due) {
+            if let Ok(rows) = client.query(SIZES, &[]).await {
+                self.known = rows.iter().filter_map(size).collect();
+            }
+            self.due = Some(Instant::now() + SIZES_AT_LEAST.max(begun.elapsed() * SIZES_SHARE));
+        }
+        for database in databases {
+            let known = self.known.entry(database.name.clone()).or_default();
+            database.size_bytes = *known;
+        }
+    }
+}
+
+/// Total and free bytes (for the server, not for root) of the file system under a directory.
+#[must_use]
+pub fn disk(directory: &Path) -> Option<(u64, u64)> {
+    let found = rustix::fs::statvfs(directory).ok()?;
+    Some((
+        found.f_blocks.saturating_mul(found.f_frsize),
+        found.f_bavail.saturating_mul(found.f_frsize),
+    ))
+}
+
+fn basics_of(row: &Row) -> Result<InstanceHealth, Error> {
+    Ok(InstanceHealth {
+        version: row.try_get(0)?,
+        version_num: unsigned(row.try_get::<_, i32>(1)?),
+        system_identifier: String::new(),
+        in_recovery: row.try_get(2)?,
+        started_at: row.try_get(3)?,
+        connections_max: unsigned(row.try_get::<_, i32>(4)?),
+        connections_used: u32::try_from(row.try_get::<_, i64>(5)?).unwrap_or_default(),
+        long_queries: Vec::new(),
+        longest_query_seconds: 0.0,
+        archiver: Archiver {
+            on: row.try_get(10)?,
+            ..Archiver::default()
+        },
+        slots: Vec::new(),
+        transaction_id_age: unsigned(row.try_get::<_, Option<i32>>(8)?.unwrap_or_default()),
+        checksums_on: row.try_get(6)?,
+        checksum_failures: count(row.try_get(7)?),
+        disk_total_bytes: 0,
+        disk_free_bytes: 0,
+        data_directory: row.try_get::<_, Option<String>>(9)?.unwrap_or_default(),
+        databases: Vec::new(),
+    })
+}
+
+fn archiver_of(row: &Row, on: bool) -> Result<Archiver, Error> {
+    Ok(Archiver {
+        on,
+        archived: count(row.try_get(0)?),
+        failed: count(row.try_get(1)?),
+        last_archived_at: row.try_get::<_, Option<DateTime<Utc>>>(2)?,
+        last_failed_at: row.try_get(3)?,
+        last_failed_wal: row.try_get::<_, Option<String>>(4)?.unwrap_or_default(),
+    })
+}
+
+fn slot(row: &Row) -> Result<ReplicationSlot, Error> {
+    Ok(ReplicationSlot {
+        name: row.try_get(0)?,
+        kind: row.try_get(1)?,
+        active: row.try_get(2)?,
+        lag_bytes: count(row.try_get(3)?),
+    })
+}
+
+fn query(row: &Row) -> Result<LongQuery, Error> {
+    Ok(LongQuery {
+        pid: row.try_get(0)?,
+        database: row.try_get::<_, Option<String>>(1)?.unwrap_or_default(),
+        user: row.try_get::<_, Option<String>>(2)?.unwrap_or_default(),
+        seconds: row.try_get(3)?,
+        statement: row.try_get::<_, Option<String>>(4)?.unwrap_or_default(),
+    })
+}
+
+fn database(row: &Row) -> Result<Database, Error> {
+    Ok(Database {
+        name: row.try_get(0)?,
+        owner: row.try_get(1)?,
+        size_bytes: 0,
+        encoding: row.try_get(2)?,
+        collation: row.try_get::<_, Option<String>>(3)?.unwrap_or_default(),
+        allows_connections: row.try_get(4)?,
+        is_template: row.try_get(5)?,
+    })
+}
+
+fn size(row: &Row) -> Option<(String, u64)> {
+    let bytes: Option<i64> = row.try_get(1).ok()?;
+    Some((row.try_get(0).ok()?, count(bytes?)))
+}
+
+fn unsigned(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,150 @@
+//! The whole agent at work: observer, checks, tasks and the link, until it is told to end.
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_chassis::clock::{Clock, SystemClock};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::{
+    check,
+    config::Config,
+    container::ContainerEngine,
+    credentials::Credentials,
+    identity::{self, Enrolment},
+    link::{self, EngineName, Facts},
+    observe::{host, instances::Instances, observer, registrations, reports::Reports},
+    task::{Environment, perform, runtime::Runtime},
+};
+
+/// How long running tasks may tidy up when the agent is told to end.
+const TIDY_UP: Duration = Duration::from_secs(20);
+/// Requests for a look at an instance that wait for the observer.
+const ASKS: usize = 32;
+
+/// Why the agent cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("cannot read which jobs this host has seen, in {}", .state_dir.display())]
+    Fence {
+        state_dir: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl EngineName for ContainerEngine {
+    fn name(&self) -> String {
+        self.current_name()
+    }
+}
+
+/// Works until `shutdown`, then ends its tasks and goes.
+///
+/// # Errors
+/// When what the agent must remember cannot be read.
+pub async fn run(
+    config: Config,
+    enrolment: Enrolment,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let containers = ContainerEngine::new(config.sockets.clone());
+    let instances = Instances::default();
+    let reports = Reports::default();
+    let (ask, asked) = mpsc::channel(ASKS);
+    let environment = Environment {
+        instances: instances.clone(),
+        containers: containers.clone(),
+        state_dir: config.state_dir.clone(),
+        clock: Arc::clone(&clock),
+        observer: ask,
+    };
+    let runtime = tasks(&config, &environment)?;
+    let stored = registrations::path(&config.state_dir);
+    let registered = watch::Sender::new(registrations::load(&stored));
+    let (checks, schedule) = watch::channel(Vec::new());
+    let (report, check_reports) = mpsc::channel(check::REPORTS_KEPT);
+
+    let controllers = match config.controllers.as_slice() {
+        [] => vec![enrolment.controller.clone()],
+        configured => configured.to_vec(),
+    };
+    info!(host = %enrolment.host, ?controllers, "the agent begins");
+
+    let mut parts = JoinSet::new();
+    parts.spawn(identity::keep_renewed(
+        enrolment.clone(),
+        controllers.clone(),
+        Arc::clone(&clock),
+        shutdown.clone(),
+    ));
+    parts.spawn(observer::run(
+        observer::Parts {
+            engine: containers.clone(),
+            credentials: Credentials::path(&config.state_dir),
+            clock: Arc::clone(&clock),
+            interval: config.report_interval,
+            reports: reports.clone(),
+            instances,
+            registered: registered.subscribe(),
+            asked,
+        },
+        shutdown.clone(),
+    ));
+    parts.spawn(registrations::keep(stored, registered.subscribe()));
+    parts.spawn(check::run(environment, schedule, report, shutdown.clone()));
+    parts.spawn(link::run(
+        link::Parts {
+            controllers,
+            identity: enrolment.identity,
+            roots: enrolment.roots,
+            facts: facts(&config, enrolment.host, containers, clock.as_ref()),
+            clock,
+            runtime: runtime.clone(),
+            reports,
+            registered,
+            checks,
+            check_reports,
+        },
+        shutdown.clone(),
+    ));
+    shutdown.cancelled().await;
+    let _ = tokio::time::timeout(TIDY_UP, runtime.shut_down()).await;
+    parts.shutdown().await;
+    info!("ended");
+    Ok(())
+}
+
+fn tasks(config: &Config, environment: &Environment) -> Result<Runtime, RunError> {
+    let environment = environment.clone();
+    let perform = move |spec, progress, cancel| {
+        let context = environment.context(progress, cancel);
+        let work = async move { perform(spec, &context).await };
+        Box::pin(work) as futures::future::BoxFuture<'static, _>
+    };
+    Runtime::new(&config.state_dir, Arc::new(perform)).map_err(|source| RunError::Fence {
+        state_dir: config.state_dir.clone(),
+        source,
+    })
+}
+
+fn facts(config: &Config, host: String, containers: ContainerEngine, clock: &dyn Clock) -> Facts {
+    Facts {
+        host,
+        run_id: Uuid::now_v7().to_string(),
+        started_at: clock.now(),
+        operating_system: host::operating_system(),
+        kernel: host::kernel(),
+        cpus: host::cpus(),
+        memory_bytes: host::memory(),
+        advertise: config.peer.advertise.clone(),
+        peer_port: config.peer.listen.map(|address| address.port()),
+        container_engine: Arc::new(containers),
+    }
+}
