@@ -72,15 +72,11 @@ pub struct JobsConfig {
     pub lease: Duration,
     /// How long a database that was replaced is kept, unless the job says otherwise.
     pub keep_replaced: Duration,
-    /// Of one step.
-    pub max_attempts: u32,
-    /// Of one whole job.
-    pub deadline: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChecksConfig {
-    /// How long the results of checks are kept.
+    /// How long the results of checks, and findings that are over, are kept.
     pub history_days: u32,
 }
 
@@ -144,8 +140,6 @@ impl Config {
                 concurrent: values.get(&keys::CONCURRENT)?,
                 lease: values.get(&keys::LEASE)?,
                 keep_replaced: values.get(&keys::KEEP_REPLACED)?,
-                max_attempts: values.get(&keys::MAX_ATTEMPTS)?,
-                deadline: values.get(&keys::DEADLINE)?,
             },
             checks: ChecksConfig {
                 history_days: values.get(&keys::HISTORY_DAYS)?,
@@ -165,9 +159,6 @@ impl Config {
                 &keys::HOST_PATIENCE,
                 "must be at least 3 times session.heartbeat_interval: a host is called silent only then",
             ));
-        }
-        if self.jobs.deadline <= self.jobs.lease {
-            problems.push(values.problem(&keys::DEADLINE, "must be longer than jobs.lease"));
         }
         problems
     }
@@ -257,7 +248,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once_with_place_key_value_and_reason() {
-        let toml = "lisen = \"x\"\nlog = 3\n[session]\nheartbeat_interval = \"soon\"\n[jobs]\nconcurent = 4\nmax_attempts = 0\n";
+        let toml = "lisen = \"x\"\nlog = 3\n[session]\nheartbeat_interval = \"soon\"\n[jobs]\nconcurent = 4\nlease = \"0s\"\n";
         let environment = [
             ("HOLDFAST_CONTROLLER__CHECKS__HISTORY_DAYS", "-1"),
             ("HOLDFAST_CONTROLLER__JOBS__LEES", "3s"),
@@ -269,7 +260,7 @@ mod tests {
             "controller.toml: log = 3: is a section",
             "controller.toml: session.heartbeat_interval = \"soon\": ",
             "controller.toml: jobs.concurent: there is no such key; did you mean jobs.concurrent?",
-            "controller.toml: jobs.max_attempts = 0: ",
+            "controller.toml: jobs.lease = \"0s\": ",
             "HOLDFAST_CONTROLLER__CHECKS__HISTORY_DAYS: checks.history_days = \"-1\": ",
             "HOLDFAST_CONTROLLER__JOBS__LEES: jobs.lees: there is no such key; did you mean jobs.lease?",
             "--listen: listen = \"everywhere\": ",

@@ -24,8 +24,61 @@ pub enum Exit {
     Listen = 8,
 }
 
+impl Exit {
+    /// As documented.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Config => "config",
+            Self::StateDir => "state-dir",
+            Self::PrivateServer => "private-server",
+            Self::Catalog => "catalog",
+            Self::Identity => "identity",
+            Self::Listen => "listen",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_code() {
+        let documented = include_str!("../../docs/exit-codes.md");
+        let (_, ours) = documented
+            .split_once("# Exit codes of `holdfast-controller`")
+            .unwrap();
+        let rows = ours
+            .lines()
+            .filter_map(|line| line.strip_prefix("| "))
+            .skip(1);
+        let found: Vec<_> = rows
+            .map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" "))
+            .collect();
+        let all = [
+            Exit::Ok,
+            Exit::Failed,
+            Exit::Config,
+            Exit::StateDir,
+            Exit::PrivateServer,
+            Exit::Catalog,
+            Exit::Identity,
+            Exit::Listen,
+        ];
+        let mut expected: Vec<_> = all
+            .iter()
+            .map(|exit| format!("{} {}", *exit as u8, exit.name()))
+            .collect();
+        expected.insert(2, "2 usage".to_owned());
+        assert_eq!(found, expected);
     }
 }

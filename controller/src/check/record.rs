@@ -1,6 +1,6 @@
 //! Keep a report of an agent: judged, stored, and a finding when it is not ok.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
 use holdfast_proto::{
     check::{CheckOutcome, CheckVerdict},
     names::HostName,
@@ -12,9 +12,6 @@ use crate::{
     detect::check::finding,
     reconcile::findings::settle_check,
 };
-
-/// History is kept for so long.
-const KEEP: TimeDelta = TimeDelta::days(90);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -53,12 +50,12 @@ pub async fn record(
     Ok(Some(run))
 }
 
-/// Drops history that is too old. To be called once in a while.
+/// Drops older history. To be called once in a while.
 ///
 /// # Errors
 /// When the catalog fails.
-pub async fn trim(catalog: &Catalog) -> Result<u64, CatalogError> {
-    catalog.trim_check_runs(catalog.clock.now() - KEEP).await
+pub async fn trim(catalog: &Catalog, older_than: DateTime<Utc>) -> Result<u64, CatalogError> {
+    catalog.trim_check_runs(older_than).await
 }
 
 pub(super) async fn keep(

@@ -170,23 +170,11 @@ pub const KEEP_REPLACED: Key<Duration> = key(
     parse::duration,
     "How long a replaced database is kept for `ctl job undo`, unless the job says otherwise.",
 );
-pub const MAX_ATTEMPTS: Key<u32> = key(
-    "jobs.max_attempts",
-    "5",
-    parse::from_1_to_1000,
-    "How often a job's step is tried when trying again can help.",
-);
-pub const DEADLINE: Key<Duration> = key(
-    "jobs.deadline",
-    "24h",
-    parse::at_least_one_second,
-    "How long a whole job may take before it is undone.",
-);
 pub const HISTORY_DAYS: Key<u32> = key(
     "checks.history_days",
     "90",
     parse::from_1_to_10000,
-    "How many days the results of checks are kept.",
+    "How many days the results of checks, and findings that are over, are kept.",
 );
 pub const LOG_FILTER: Key<String> = key(
     "log.filter",
@@ -216,8 +204,6 @@ pub const TABLE: &[&dyn AnyKey] = &[
     &CONCURRENT,
     &LEASE,
     &KEEP_REPLACED,
-    &MAX_ATTEMPTS,
-    &DEADLINE,
     &HISTORY_DAYS,
     &LOG_FILTER,
     &LOG_FORMAT,

@@ -19,8 +19,6 @@ const EVERY: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(200);
 /// After a start agents need a moment to come back before their silence means something.
 const AFTER_START: TimeDelta = TimeDelta::seconds(45);
-/// Closed findings are kept for so long.
-const KEEP: TimeDelta = TimeDelta::days(90);
 const TRIM_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// What to write, to make the table agree with what is seen.
@@ -32,8 +30,8 @@ pub struct Plan {
     pub close: Vec<(String, String)>,
 }
 
-/// Runs until the token is cancelled.
-pub async fn run(catalog: Catalog, fleet: Fleet, shutdown: CancellationToken) {
+/// Runs until the token is cancelled; results of checks and closed findings go when they are older than `history`.
+pub async fn run(catalog: Catalog, fleet: Fleet, history: TimeDelta, shutdown: CancellationToken) {
     let mut changes = fleet.changes();
     let started = catalog.clock.now();
     let mut before = Facts::default();
@@ -49,7 +47,7 @@ pub async fn run(catalog: Catalog, fleet: Fleet, shutdown: CancellationToken) {
         }
         if now - trimmed > TRIM_EVERY {
             trimmed = now;
-            trim(&catalog, now).await;
+            trim(&catalog, now - history).await;
         }
         let rung = async {
             // The fleet lives as long as we hold it.
@@ -169,10 +167,10 @@ fn reports(fleet: &Fleet) -> Vec<HostFacts> {
     hosts.iter().map(|host| HostFacts::from(&**host)).collect()
 }
 
-async fn trim(catalog: &Catalog, now: DateTime<Utc>) {
+async fn trim(catalog: &Catalog, older_than: DateTime<Utc>) {
     let trimmed = async {
-        check::trim(catalog).await?;
-        catalog.trim_findings(now - KEEP).await
+        check::trim(catalog, older_than).await?;
+        catalog.trim_findings(older_than).await
     };
     if let Err(error) = trimmed.await {
         tracing::warn!(

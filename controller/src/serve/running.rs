@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use holdfast_chassis::clock::SharedClock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,7 @@ impl Running {
             listening,
             advertised,
         };
-        running.start_loops(&services);
+        running.start_loops(config, &services);
         let jobs = services.jobs.clone();
         running.jobs.start("the job engine", async move |stop| {
             jobs.run(stop).await;
@@ -115,7 +116,7 @@ impl Running {
         self.loops.stop(GRACE).await;
     }
 
-    fn start_loops(&mut self, services: &Services) {
+    fn start_loops(&mut self, config: &Config, services: &Services) {
         let registrar = services.registrar.clone();
         self.loops
             .start("the renewal of certificates", async move |stop| {
@@ -140,8 +141,9 @@ impl Running {
                 None
             });
         let (catalog, fleet) = (services.catalog.clone(), services.fleet.clone());
+        let history = TimeDelta::days(i64::from(config.checks.history_days));
         self.loops.start("the findings", async move |stop| {
-            findings::run(catalog, fleet, stop).await;
+            findings::run(catalog, fleet, history, stop).await;
             None
         });
     }
