@@ -9,8 +9,8 @@ mod parse;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use self::layers::{DEFAULT_FILE, Inputs, Problem, Source};
 use self::layers::Values;
+pub use self::layers::{DEFAULT_FILE, Inputs, Problem, Source};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +79,7 @@ impl Config {
             report_interval: values.get(&keys::REPORT_INTERVAL)?.unwrap_or_default(),
             threads: values.get(&keys::THREADS)?.unwrap_or_default(),
             log_filter: values.get(&keys::LOG_FILTER)?.unwrap_or_default(),
-            log_format: values
-                .get(&keys::LOG_FORMAT)?
-                .unwrap_or(LogFormat::Text),
+            log_format: values.get(&keys::LOG_FORMAT)?.unwrap_or(LogFormat::Text),
         })
     }
 }

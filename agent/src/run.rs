@@ -1,14 +1,18 @@
 //! The whole agent at work: observer, checks, tasks and the link, until it is told to end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use holdfast_chassis::clock::{Clock, SystemClock};
+use holdfast_chassis::{
+    clock::{Clock, SharedClock, SystemClock},
+    telemetry::Chain,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::{
@@ -19,11 +23,16 @@ use crate::{
     identity::{self, Enrolment},
     link::{self, EngineName, Facts},
     observe::{host, instances::Instances, observer, registrations, reports::Reports},
+    peer::{Grants, Peers},
     task::{Environment, perform, runtime::Runtime},
 };
 
 /// How long running tasks may tidy up when the agent is told to end.
 const TIDY_UP: Duration = Duration::from_secs(20);
+/// Of everything else; what is not over then is ended with the process.
+const PARTS_END: Duration = Duration::from_secs(3);
+/// How long the first session waits for the container engine to say what it is.
+const ENGINE_LIMIT: Duration = Duration::from_secs(2);
 /// Requests for a look at an instance that wait for the observer.
 const ASKS: usize = 32;
 
@@ -36,6 +45,8 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    #[error("a part of the agent has ended by a defect; the log says which")]
+    Part,
 }
 
 impl EngineName for ContainerEngine {
@@ -53,7 +64,18 @@ pub async fn run(
     enrolment: Enrolment,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: SharedClock = Arc::new(SystemClock);
+    let controllers = match config.controllers.as_slice() {
+        [] => vec![enrolment.controller.clone()],
+        configured => configured.to_vec(),
+    };
+    info!(host = %enrolment.host, controllers = %controllers.join(", "), "the agent begins");
+    let peers = Peers {
+        identity: enrolment.identity.clone(),
+        roots: enrolment.roots.clone(),
+        controllers: controllers.clone().into(),
+        grants: Grants::default(),
+    };
     let containers = ContainerEngine::new(config.sockets.clone());
     let instances = Instances::default();
     let reports = Reports::default();
@@ -62,6 +84,7 @@ pub async fn run(
         instances: instances.clone(),
         containers: containers.clone(),
         state_dir: config.state_dir.clone(),
+        peers: peers.clone(),
         clock: Arc::clone(&clock),
         observer: ask,
     };
@@ -70,12 +93,6 @@ pub async fn run(
     let registered = watch::Sender::new(registrations::load(&stored));
     let (checks, schedule) = watch::channel(Vec::new());
     let (report, check_reports) = mpsc::channel(check::REPORTS_KEPT);
-
-    let controllers = match config.controllers.as_slice() {
-        [] => vec![enrolment.controller.clone()],
-        configured => configured.to_vec(),
-    };
-    info!(host = %enrolment.host, ?controllers, "the agent begins");
 
     let mut parts = JoinSet::new();
     parts.spawn(identity::keep_renewed(
@@ -97,8 +114,14 @@ pub async fn run(
         },
         shutdown.clone(),
     ));
+    if let Some(address) = config.peer.listen {
+        let (clock, shutdown) = (Arc::clone(&clock), shutdown.clone());
+        tokio::spawn(listen(peers.clone(), address, clock, shutdown));
+    }
     parts.spawn(registrations::keep(stored, registered.subscribe()));
     parts.spawn(check::run(environment, schedule, report, shutdown.clone()));
+    // For the greeting; an engine that is away is named in a later one.
+    let _ = timeout(ENGINE_LIMIT, containers.connected()).await;
     parts.spawn(link::run(
         link::Parts {
             controllers,
@@ -114,11 +137,32 @@ pub async fn run(
         },
         shutdown.clone(),
     ));
-    shutdown.cancelled().await;
-    let _ = tokio::time::timeout(TIDY_UP, runtime.shut_down()).await;
-    parts.shutdown().await;
+    let whole = tokio::select! {
+        () = shutdown.cancelled() => true,
+        // None of them ends by itself but by a defect, and half an agent reports half a host.
+        _ = parts.join_next() => shutdown.is_cancelled(),
+    };
+    shutdown.cancel();
+    let _ = timeout(TIDY_UP, runtime.shut_down()).await;
+    let _ = timeout(PARTS_END, async {
+        while parts.join_next().await.is_some() {}
+    })
+    .await;
     info!("ended");
-    Ok(())
+    if whole { Ok(()) } else { Err(RunError::Part) }
+}
+
+/// An agent that cannot listen works all the same: images then come through the controller.
+async fn listen(
+    peers: Peers,
+    address: SocketAddr,
+    clock: SharedClock,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = peers.serve(address, clock, shutdown).await {
+        let error = Chain(&error);
+        error!(%error, "other agents cannot reach this one directly");
+    }
 }
 
 fn tasks(config: &Config, environment: &Environment) -> Result<Runtime, RunError> {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     container::ContainerEngine,
     observe::{instances::Instances, observer::Ask},
+    peer::Peers,
 };
 
 /// What a verb works with. Cheap to clone.
@@ -29,6 +30,8 @@ pub struct Context {
     pub containers: ContainerEngine,
     /// Files that must outlive the process go below it.
     pub state_dir: PathBuf,
+    /// The way to and from other agents.
+    pub peers: Peers,
     pub clock: SharedClock,
     pub progress: ProgressSender,
     /// The verb ends as `Cancelled`, tidied up, soon after this fires.
@@ -43,6 +46,7 @@ pub struct Environment {
     pub instances: Instances,
     pub containers: ContainerEngine,
     pub state_dir: PathBuf,
+    pub peers: Peers,
     pub clock: SharedClock,
     pub observer: mpsc::Sender<Ask>,
 }
@@ -59,6 +63,7 @@ impl Environment {
             instances: self.instances.clone(),
             containers: self.containers.clone(),
             state_dir: self.state_dir.clone(),
+            peers: self.peers.clone(),
             clock: self.clock.clone(),
             progress,
             cancel,

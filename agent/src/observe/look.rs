@@ -14,6 +14,7 @@ use crate::{
         discover::{Found, Standing},
         health::Sizes,
         probe::{Probed, probe},
+        route::Route,
     },
 };
 
@@ -29,7 +30,10 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
         Err(error) => (Credentials::default(), Some(error.to_string())),
     };
     let mut probed = match &look.subject {
-        Subject::Found(found) => look_at_found(found, &stored, &mut look.sizes, engine).await,
+        Subject::Found(found) => {
+            let route = look.route.as_ref();
+            look_at_found(found, &stored, route, &mut look.sizes, engine).await
+        }
         Subject::Registered(registered) => {
             probe(&Access::to_registered(registered, &stored), &mut look.sizes).await
         }
@@ -51,13 +55,17 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
 async fn look_at_found(
     found: &Found,
     stored: &Credentials,
+    route: Option<&Route>,
     sizes: &mut Sizes,
     engine: &ContainerEngine,
 ) -> Probed {
     match &found.standing {
         Standing::Running(server) => {
             let container = found.container.as_ref();
-            let access = Access::to_server(&found.name, container, server, stored);
+            let mut access = Access::to_server(&found.name, container, server, stored);
+            if let Some(route) = route {
+                access.prefer(route);
+            }
             probe(&access, sizes).await
         }
         Standing::Down {

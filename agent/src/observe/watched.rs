@@ -17,6 +17,7 @@ use crate::engine::postgres::{
     discover::{Found, Standing},
     health::Sizes,
     probe::Probed,
+    route::Route,
 };
 
 /// First look again at something that is about to come up.
@@ -53,6 +54,8 @@ struct Watch {
     outdated: bool,
     failures: u32,
     sizes: Sizes,
+    /// That worked the last time.
+    route: Option<Route>,
     askers: Vec<Asker>,
 }
 
@@ -70,6 +73,8 @@ pub struct Look {
     pub name: String,
     pub subject: Subject,
     pub sizes: Sizes,
+    /// That worked the last time.
+    pub route: Option<Route>,
 }
 
 /// What came of a look.
@@ -149,6 +154,7 @@ impl Watched {
                 name: name.clone(),
                 subject: watch.subject.clone(),
                 sizes: std::mem::take(&mut watch.sizes),
+                route: watch.route.clone(),
             }
         })
         .collect()
@@ -232,6 +238,7 @@ impl Watch {
             outdated: false,
             failures: 0,
             sizes: Sizes::default(),
+            route: None,
             askers: Vec::new(),
         }
     }
@@ -269,6 +276,7 @@ impl Watch {
             Probed::Up { located, health } => {
                 self.failures = 0;
                 instance.reached_by.clone_from(&located.route.how);
+                self.route = Some(located.route.clone());
                 instance.health = Some(*health);
                 (instance, Table::Up(located), Some(interval))
             }

@@ -6,10 +6,15 @@ use holdfast_agent::{
     container::ContainerEngine,
     engine::postgres::route::{Route, Target},
     observe::instances::{ContainerRef, Instances, LocalAddress, Located, Standing},
+    peer::{Grants, Peers},
     secret::Secret,
     task::{Context, ProgressSender},
 };
-use holdfast_chassis::clock::SystemClock;
+use holdfast_chassis::{
+    clock::SystemClock,
+    identity::{Authority, Credentials, Identity, NewKey, Validity},
+    tls::{Roots, RotatingIdentity},
+};
 use holdfast_proto::{fleet::Engine, link::TlsMode};
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +70,7 @@ impl Server {
             instances,
             containers: ContainerEngine::new(vec!["/var/run/docker.sock".into()]),
             state_dir: state_dir.to_owned(),
+            peers: peers(),
             clock: Arc::new(SystemClock),
             progress: ProgressSender::new().0,
             cancel: CancellationToken::new(),
@@ -132,6 +138,23 @@ impl Drop for Server {
 }
 
 #[track_caller]
+/// Of a fleet of one.
+fn peers() -> Peers {
+    let (authority, _) = Authority::make(chrono::Utc::now()).expect("an authority");
+    let key = NewKey::make().expect("a key");
+    let host = Identity::Host("web-1".to_owned());
+    let validity = Validity::starting(chrono::Utc::now(), chrono::TimeDelta::days(1));
+    let request = key.request().expect("a request");
+    let (_, chain) = authority.issue(&request, &host, validity).expect("issued");
+    let credentials = Credentials::from_answer(&key, &chain).expect("they belong together");
+    Peers {
+        identity: RotatingIdentity::new(credentials),
+        roots: Roots::from_pem(authority.certificate_pem()).expect("roots"),
+        controllers: Vec::new().into(),
+        grants: Grants::default(),
+    }
+}
+
 fn docker(args: &[&str]) -> String {
     let output = Command::new("docker")
         .args(args)

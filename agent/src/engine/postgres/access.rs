@@ -26,6 +26,9 @@ use crate::{
     secret::Secret,
 };
 
+/// The controller's private PostgreSQL lets the owner of its processes in under this name only.
+const CATALOG_ROLE: &str = "holdfast";
+
 /// A server and every way to try; [`Access::located`] settles on one.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -57,12 +60,12 @@ impl Access {
     ) -> Self {
         let login = login(name, container, server.pid, credentials);
         let mut routes = Vec::new();
-        let mut add = |how: String, target: Target, port: u16| {
+        let mut add = |how: String, target: Target, port: u16, user: &str| {
             routes.push(Route {
                 how,
                 target,
                 port,
-                user: login.user.clone(),
+                user: user.to_owned(),
                 password: login.password.clone(),
                 tls: TlsMode::Prefer,
             });
@@ -73,15 +76,16 @@ impl Access {
                 directory: PathBuf::from(directory),
                 owner: Some(server.uid),
             };
-            add(
-                format!("socket {directory}"),
-                Target::Unix(socket),
-                server.port,
-            );
+            let how = format!("socket {directory}");
+            let target = Target::Unix(socket);
+            add(how.clone(), target.clone(), server.port, &login.user);
+            if container.is_none() && credentials.of(name).is_none() {
+                add(how, target, server.port, CATALOG_ROLE);
+            }
         }
         let mut tcp = |address: &str, port: u16| {
             let how = format!("tcp {address}:{port}");
-            add(how, Target::Tcp(address.to_owned()), port);
+            add(how, Target::Tcp(address.to_owned()), port, &login.user);
         };
         match container {
             Some(seen) => {
@@ -140,6 +144,12 @@ impl Access {
                 port: registered.port,
             },
         }
+    }
+
+    /// Tries the route that worked the last time first: it need not be found anew each time.
+    pub fn prefer(&mut self, route: &Route) {
+        let key = |r: &Route| (r.how.clone(), r.user.clone());
+        self.routes.sort_by_key(|r| key(r) != key(route));
     }
 
     /// The server by the route that worked.

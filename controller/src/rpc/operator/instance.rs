@@ -202,7 +202,7 @@ fn default_port(engine: wire::Engine) -> u32 {
 
 fn password_hint(state: &HostState, name: &str) -> String {
     format!(
-        "the password stays on {host}: run there `holdfast-agent credential set {name}`, or write it to /etc/holdfast/credentials.toml",
+        "the password stays on {host}: run there `holdfast-agent credential set {name}` (with --password-file where there is no terminal)",
         host = state.name
     )
 }

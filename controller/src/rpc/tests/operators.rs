@@ -151,11 +151,6 @@ async fn an_added_instance_is_told_to_the_agent_and_probed() {
     assert!(
         added
             .password_hint
-            .contains("/etc/holdfast/credentials.toml")
-    );
-    assert!(
-        added
-            .password_hint
             .contains("holdfast-agent credential set rds")
     );
     assert!(matches!(agent.hears().await, Heard::ForgetTask(_)));
