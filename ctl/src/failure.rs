@@ -103,10 +103,15 @@ impl Failure {
             }
             cause = error.source();
         }
-        if let Some(name) = self.suggestion() {
+        let advice = self.advice();
+        // The controller may have found the same name.
+        let said = advice
+            .as_ref()
+            .is_some_and(|advice| advice.starts_with("did you mean"));
+        if let Some(name) = self.suggestion().filter(|_| !said) {
             let _ = write!(out, "\n  did you mean {}?", paint.tone(Tone::Strong, name));
         }
-        if let Some(advice) = self.advice() {
+        if let Some(advice) = advice {
             let _ = write!(out, "\n  next: {advice}");
         }
         out
@@ -139,6 +144,26 @@ mod tests {
              did you mean web-1?\n  next: ctl host list"
         );
         assert_eq!(failure.exit(), Exit::NotFound);
+    }
+
+    #[test]
+    fn a_suggestion_is_made_once() {
+        let failure = Failure::Call {
+            doing: "remove host web-9".to_owned(),
+            cause: CallError {
+                problem: CallProblem::NotFound,
+                message: "there is no host \"web-9\"".to_owned(),
+                told_advice: Some(
+                    "did you mean web-1? `ctl host list` shows what there is".to_owned(),
+                ),
+                suggestion: Some("web-1".to_owned()),
+            },
+        };
+        assert_eq!(
+            failure.text(Paint::plain()),
+            "error: cannot remove host web-9: there is no host \"web-9\"\n  \
+             next: did you mean web-1? `ctl host list` shows what there is"
+        );
     }
 
     #[test]

@@ -76,26 +76,49 @@ impl Teller {
     }
 
     fn line(&self, event: &JobEvent) -> Option<String> {
-        let (mark, tone) = match event.kind.as_str() {
-            "created" | "claimed" => return None,
-            kind if kind.contains("fail") || kind.contains("stuck") => ("✗", Tone::Bad),
-            kind if kind.contains("undo") || kind.contains("cancel") => ("↺", Tone::Warn),
-            kind if kind.ends_with("done") || kind.ends_with("succeeded") => ("✓", Tone::Good),
-            kind if kind.ends_with("started") => ("…", Tone::Dim),
-            _ => ("·", Tone::Plain),
+        let step = &event.step;
+        let again = if event.attempt > 1 {
+            format!(", try {}", event.attempt)
+        } else {
+            String::new()
         };
-        let mut what = match event.kind.as_str() {
-            "step-started" | "step-done" => event.step.clone(),
-            "step-failed" => format!("{} failed", event.step),
-            kind if event.step.is_empty() => kind.replace('-', " "),
-            kind => format!("{} ({})", event.step, kind.replace('-', " ")),
+        let (mark, tone, what) = match event.kind.as_str() {
+            // What waits is told by the job's state, how it ended by the summary.
+            "created" | "started" | "ended" => return None,
+            "step-started" => ("…", Tone::Dim, format!("{step}{again}")),
+            "step-undo-started" => ("↺", Tone::Warn, format!("undoing {step}{again}")),
+            "step-done" => ("✓", Tone::Good, told(step, &event.message)),
+            "step-undone" => (
+                "✓",
+                Tone::Warn,
+                told(&format!("{step} undone"), &event.message),
+            ),
+            "step-failed" => (
+                "✗",
+                Tone::Bad,
+                told(&format!("{step} failed{again}"), &event.message),
+            ),
+            "step-undo-failed" => (
+                "✗",
+                Tone::Bad,
+                told(&format!("undoing {step} failed{again}"), &event.message),
+            ),
+            "undo-started" => ("↺", Tone::Warn, event.message.clone()),
+            // Kinds of later versions.
+            kind => {
+                let kind = kind.replace('-', " ");
+                let what = if step.is_empty() {
+                    kind
+                } else {
+                    format!("{step} ({kind})")
+                };
+                (
+                    "·",
+                    Tone::Plain,
+                    told(&format!("{what}{again}"), &event.message),
+                )
+            }
         };
-        if event.attempt > 1 {
-            what.push_str(&format!(", try {}", event.attempt));
-        }
-        if !event.message.is_empty() {
-            what.push_str(&format!(": {}", event.message));
-        }
         Some(format!("{} {what}", self.paint.tone(tone, mark)))
     }
 
@@ -117,6 +140,14 @@ impl Teller {
             lines,
             preflight_is_there: false,
         }
+    }
+}
+
+fn told(what: &str, message: &str) -> String {
+    if message.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what}: {message}")
     }
 }
 
@@ -146,28 +177,40 @@ mod tests {
     #[test]
     fn each_step_is_a_line() {
         let mut teller = Teller::new(Paint::plain());
-        assert!(lines(&mut teller, 1, "created", "", "by alice").is_empty());
-        assert_eq!(
-            lines(&mut teller, 2, "step-started", "stage", ""),
-            ["… stage"]
-        );
-        assert_eq!(
-            lines(&mut teller, 3, "step-done", "stage", "2 roles"),
-            ["✓ stage: 2 roles"]
-        );
-        assert_eq!(
-            lines(&mut teller, 4, "step-failed", "transfer", "no route"),
-            ["✗ transfer failed: no route"]
-        );
-        assert_eq!(
-            lines(&mut teller, 5, "undo-started", "stage", ""),
-            ["↺ stage (undo started)"]
-        );
-        assert_eq!(
-            lines(&mut teller, 6, "cancel-requested", "", "by bob"),
-            ["↺ cancel requested: by bob"]
-        );
-        let mut again = job_event(7, "step-started", "transfer", "");
+        let cases = [
+            ("created", "", "waits for its turn", ""),
+            ("started", "", "has its locks and begins", ""),
+            ("step-started", "stage", "attempt 1", "… stage"),
+            ("step-done", "stage", "2 roles", "✓ stage: 2 roles"),
+            (
+                "step-failed",
+                "transfer",
+                "no route",
+                "✗ transfer failed: no route",
+            ),
+            (
+                "undo-started",
+                "",
+                "cancelled by bob: undoing what was done",
+                "↺ cancelled by bob: undoing what was done",
+            ),
+            ("step-undo-started", "stage", "", "↺ undoing stage"),
+            (
+                "step-undo-failed",
+                "stage",
+                "in use",
+                "✗ undoing stage failed: in use",
+            ),
+            ("step-undone", "stage", "", "✓ stage undone"),
+            ("resumed", "", "continued by b", "· resumed: continued by b"),
+            ("swept", "", "dropped x", "· swept: dropped x"),
+            ("ended", "", "cancelled", ""),
+        ];
+        for (sequence, (kind, step, message, line)) in (1..).zip(cases) {
+            let told = lines(&mut teller, sequence, kind, step, message);
+            assert_eq!(told.first().map_or("", String::as_str), line);
+        }
+        let mut again = job_event(99, "step-started", "transfer", "attempt 2");
         again.attempt = 2;
         assert_eq!(
             teller.take(&Update::Event(again)).lines,

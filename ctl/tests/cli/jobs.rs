@@ -21,8 +21,8 @@ fn ends_as(state: JobState) -> Controller {
         });
         answers.watch_job = vec![Telling {
             updates: vec![
-                Update::Event(event(1, "undo-started", "publish")),
-                Update::Event(event(2, "undo-done", "publish")),
+                Update::Event(event(1, "step-undo-started", "publish")),
+                Update::Event(event(2, "step-undone", "publish")),
                 Update::Job(job(state)),
             ],
             then: Then::End,
@@ -36,7 +36,10 @@ fn an_undo_that_ends_undone_is_a_success() {
     let controller = ends_as(JobState::Undone);
     let said = controller.ctl(&["job", "undo", "42"]);
     assert_eq!(said.code, 0, "{said:#?}");
-    assert!(said.err.contains("↺ publish (undo started)"), "{said:#?}");
+    assert!(
+        said.err.contains("↺ undoing publish\n✓ publish undone\n"),
+        "{said:#?}"
+    );
     assert!(
         said.out.contains("undone; what it had replaced is back"),
         "{said:#?}"
