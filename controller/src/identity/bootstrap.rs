@@ -21,45 +21,48 @@ impl Registrar {
     pub async fn invite_admin(&self, name: &OperatorName) -> Result<Invitation, IdentityError> {
         self.invite_operator(name, Role::Admin, None, ACTOR).await
     }
-}
 
-/// While there is no admin: a new token at each start, good for one login.
-pub(super) async fn leave_token(registrar: &Registrar) -> Result<(), IdentityError> {
-    let now = registrar.0.clock.now();
-    let operators = registrar.operators().await?;
-    if operators
-        .iter()
-        .any(|account| account.role == Role::Admin && account.certificate_expires_at > now)
-    {
-        remove_file(registrar);
-        return Ok(());
-    }
-    let identity = Identity::Operator {
-        name: NAME.to_owned(),
-        role: Role::Admin,
-    };
-    let (token, expires_at) = match registrar.invite(&identity, ACTOR).await {
-        Err(IdentityError::AnotherRole { .. }) => {
-            tracing::warn!(
-                "there is no admin, and {NAME:?} is an operator with another role: \
-                 run `holdfast-controller invite-admin` with another name"
-            );
+    /// For the start of a controller: while there is no admin, a token in the state directory,
+    /// good for one login. A new one takes the place of the one of the start before.
+    ///
+    /// # Errors
+    /// When the catalog fails, or the state directory cannot be written.
+    pub async fn leave_bootstrap_token(&self) -> Result<(), IdentityError> {
+        let now = self.0.clock.now();
+        let operators = self.operators().await?;
+        if operators
+            .iter()
+            .any(|account| account.role == Role::Admin && account.certificate_expires_at > now)
+        {
+            remove_file(self);
             return Ok(());
         }
-        invited => invited?,
-    };
-    let path = path(registrar);
-    write_private(&path, format!("{}\n", token.reveal()).as_bytes())?;
-    let detail = format!("in {}, until {expires_at}", path.display());
-    let subject = identity.to_string();
-    registrar
-        .audit(ACTOR, "bootstrap.token", &subject, Outcome::Ok, &detail)
-        .await;
-    tracing::info!(
-        path = %path.display(), %expires_at,
-        "there is no admin yet: run `ctl login` on this machine"
-    );
-    Ok(())
+        let identity = Identity::Operator {
+            name: NAME.to_owned(),
+            role: Role::Admin,
+        };
+        let (token, expires_at) = match self.invite(&identity, ACTOR).await {
+            Err(IdentityError::AnotherRole { .. }) => {
+                tracing::warn!(
+                    "there is no admin, and {NAME:?} is an operator with another role: \
+                     run `holdfast-controller invite-admin` with another name"
+                );
+                return Ok(());
+            }
+            invited => invited?,
+        };
+        let path = path(self);
+        write_private(&path, format!("{}\n", token.reveal()).as_bytes())?;
+        let detail = format!("in {}, until {expires_at}", path.display());
+        let subject = identity.to_string();
+        self.audit(ACTOR, "bootstrap.token", &subject, Outcome::Ok, &detail)
+            .await;
+        tracing::info!(
+            path = %path.display(), %expires_at,
+            "there is no admin yet: run `ctl login` on this machine"
+        );
+        Ok(())
+    }
 }
 
 /// Once the first admin has come.

@@ -21,8 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{
-    IdentityError, NotAdmitted, Standing, authority_files, bootstrap, repeats::Repeats,
-    throttle::Throttle,
+    IdentityError, NotAdmitted, Standing, authority_files, repeats::Repeats, throttle::Throttle,
 };
 use crate::{audit::Outcome, catalog::Catalog};
 
@@ -68,7 +67,7 @@ pub(super) struct Inner {
 
 impl Registrar {
     /// Opens the authority (makes it at the first start), issues the controller's own
-    /// certificate, loads who is revoked, and leaves a token for the first admin.
+    /// certificate, and loads who is revoked.
     ///
     /// # Errors
     /// When the authority's files are damaged, the state directory cannot be written, or the
@@ -92,7 +91,6 @@ impl Registrar {
             changing: tokio::sync::Mutex::new(()),
         }));
         registrar.refresh().await?;
-        bootstrap::leave_token(&registrar).await?;
         Ok(registrar)
     }
 

@@ -108,7 +108,7 @@ mod tests {
         .map(|refused| refused.unwrap_err().to_string());
         for (text, word) in texts
             .iter()
-            .zip(["knows no such", "was used", "withdrawn", "expired"])
+            .zip(["is unknown", "was used", "withdrawn", "expired"])
         {
             assert!(text.contains(word), "{text}");
             assert!(text.ends_with(NEW), "{text}");

@@ -78,6 +78,7 @@ impl Running {
         let settings = identity_settings(config, state_dir, listening);
         let advertised = settings.address.clone();
         let registrar = Registrar::open(settings, catalog.clone()).await?;
+        registrar.leave_bootstrap_token().await?;
         let services = services(config, registrar, catalog, clock).await?;
         let mut running = Self {
             jobs: Group::default(),

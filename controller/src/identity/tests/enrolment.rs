@@ -93,7 +93,7 @@ async fn an_unknown_token_is_refused_and_guessing_is_slowed_down() {
     let last = last.unwrap();
     assert_eq!(last.code(), Code::ResourceExhausted);
     assert!(last.message().contains("too many wrong"), "{last}");
-    house.refused("enrol.refused", "knows no such").await;
+    house.refused("enrol.refused", "is unknown to this").await;
     house.refused("enrol.refused", "too many wrong").await;
 }
 
@@ -139,7 +139,7 @@ async fn a_token_of_another_controller_is_not_shown_to_this_one() {
     let authority = house.host_token("web-2").await.authority;
     let forged = EnrolmentToken { authority, ..token };
     let status = enrol_at(&house.address, &forged).await.unwrap_err();
-    assert!(status.message().contains("knows no such"), "{status}");
+    assert!(status.message().contains("is unknown to this"), "{status}");
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ impl House {
             address: address.clone(),
         };
         let registrar = Registrar::open(settings, catalog.clone()).await.unwrap();
+        registrar.leave_bootstrap_token().await.unwrap();
         let fleet = Fleet::default();
         let enrolment = EnrolmentService::new(registrar.clone(), fleet.clone());
         let link = AgentLinkServer::new(Link(registrar.clone()));

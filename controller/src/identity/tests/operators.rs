@@ -19,9 +19,10 @@ fn bootstrap_token(house: &House) -> Option<EnrolmentToken> {
 
 async fn restart(house: &House) {
     let settings = house.registrar.0.settings.clone();
-    Registrar::open(settings, house.catalog.clone())
+    let registrar = Registrar::open(settings, house.catalog.clone())
         .await
         .unwrap();
+    registrar.leave_bootstrap_token().await.unwrap();
 }
 
 async fn invite(house: &House, name: &str, role: Role) -> RotatingIdentity {
