@@ -7,5 +7,6 @@ pub mod link;
 pub mod operator;
 mod role;
 pub mod status;
+mod stopping;
 #[cfg(test)]
 mod tests;

@@ -55,8 +55,8 @@ pub struct Session {
     id: u64,
     host: HostName,
     run_id: String,
-    /// Ids that the agent named in its hello.
-    tasks: Vec<String>,
+    /// Tasks that the agent named in its hello, with their epochs.
+    tasks: HashMap<String, u64>,
     outbox: mpsc::Sender<ControllerMessage>,
     /// The lists that the agent was given last.
     shown: Mutex<Lists>,
@@ -85,7 +85,7 @@ impl Session {
     /// Whether the agent said, when it connected, that it runs the task or holds its outcome.
     #[must_use]
     pub fn knew(&self, task_id: &str) -> bool {
-        self.tasks.iter().any(|known| known == task_id)
+        self.tasks.contains_key(task_id)
     }
 
     /// Gives the agent what changed against the lists that it was given last.
@@ -190,7 +190,11 @@ impl Sessions {
             id: self.inner.next_session.fetch_add(1, Ordering::Relaxed),
             host: host.clone(),
             run_id: hello.run_id.clone(),
-            tasks: hello.tasks.iter().map(|t| t.task_id.clone()).collect(),
+            tasks: hello
+                .tasks
+                .iter()
+                .map(|task| (task.task_id.clone(), task.epoch))
+                .collect(),
             outbox,
             shown: Mutex::new(shown),
             over: CancellationToken::new(),
@@ -198,7 +202,7 @@ impl Sessions {
         });
         let mut hosts = self.lock();
         let entry = hosts.entry(host.clone()).or_default();
-        for message in entry.tasks.owed_to(&session) {
+        for message in entry.tasks.owed_to(&session, self.inner.clock.now()) {
             session.push(message);
         }
         note();
@@ -289,7 +293,7 @@ impl Sessions {
         }
     }
 
-    /// Outcomes that are kept although nobody asked for them yet.
+    /// Tasks that the agent has, running or ended, although nobody asked for them yet.
     #[must_use]
     pub fn orphans(&self, host: &HostName) -> usize {
         self.lock().get(host).map_or(0, |e| e.tasks.orphans())

@@ -389,6 +389,47 @@ async fn cancel_reaches_the_agent_and_the_run_ends_with_its_answer() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_shut_down_has_not_cancelled_the_job() {
+    let table = Table::new();
+    let mut agent = table.connect("run-a", &[]);
+    let run = table.run(TASK, 1);
+    agent.is_told_to_start(1).await;
+    let cancelled = Err(TaskFailure {
+        kind: FailureKind::Cancelled,
+        message: "cancelled".to_owned(),
+        advice: String::new(),
+        retryable: false,
+    });
+    table.tell(&agent, 1, TaskEvent::Ended(cancelled));
+    assert_eq!(kind(run.await.unwrap()), (FailureKind::Unavailable, true));
+}
+
+#[tokio::test]
+async fn what_an_agent_names_and_nobody_asks_for_is_forgotten_in_time() {
+    let table = Table::new();
+    let mut agent = table.connect("run-a", &[(TASK, 1)]);
+    assert_eq!(table.sessions.orphans(&host()), 1);
+    table.clock.advance(TimeDelta::minutes(61));
+    table.sessions.forget_stale();
+    agent.is_told_to_forget().await;
+    assert_eq!(table.sessions.orphans(&host()), 0);
+}
+
+#[tokio::test]
+async fn a_task_of_no_job_that_outlived_its_controller_is_ended_and_forgotten() {
+    let table = Table::new();
+    let mut agent = table.connect("run-a", &[("0/measure-1/do/1", 0)]);
+    assert!(matches!(
+        agent.hears().await,
+        ControllerMessage::CancelTask { .. }
+    ));
+    assert!(matches!(
+        agent.hears().await,
+        ControllerMessage::ForgetTask { .. }
+    ));
+}
+
+#[tokio::test]
 async fn cancel_of_a_task_that_was_never_sent_ends_it_at_once() {
     let table = Table::new();
     let run = table.run(TASK, 1);

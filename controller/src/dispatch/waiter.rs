@@ -133,6 +133,9 @@ fn decide(
     cancelled: bool,
 ) -> Move {
     let accepted_by = match stage {
+        Stage::Ended(Err(failure)) if failure.kind == FailureKind::Cancelled && !cancelled => {
+            return Move::Take(Err(stopped(host, task)));
+        }
         Stage::Ended(outcome) => return Move::Take(outcome.clone()),
         Stage::Superseded => return Move::GiveUp(superseded(task)),
         Stage::Accepted { run_id } => Some(run_id.as_str()),
@@ -238,6 +241,19 @@ fn restarted(host: &HostName, task: &StartTask) -> TaskFailure {
             task.task_id
         ),
         advice: format!("`journalctl -u holdfast-agent` on {host} says why"),
+        retryable: true,
+    }
+}
+
+/// Nobody here wanted its end: the agent ends its tasks when it is shut down itself.
+fn stopped(host: &HostName, task: &StartTask) -> TaskFailure {
+    TaskFailure {
+        kind: FailureKind::Unavailable,
+        message: format!(
+            "the agent on {host} was shut down while it ran task {}",
+            task.task_id
+        ),
+        advice: format!("start holdfast-agent on {host} again"),
         retryable: true,
     }
 }

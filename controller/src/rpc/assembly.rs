@@ -18,7 +18,7 @@ use crate::relay::Relay;
 /// For `serve_with_incoming(registrar.incoming(listener)?)`. Each request is a span in its caller's
 /// trace; all services but enrolment let only those in whom the registrar admits.
 ///
-/// `stop` ends every session: without it a graceful shutdown would wait for agents for ever.
+/// `stop` ends every session, watch and relayed stream: a graceful shutdown would wait for them for ever.
 #[must_use]
 pub fn router(
     services: &Services,
@@ -27,6 +27,7 @@ pub fn router(
 ) -> Router<Stack<TraceRequests, Identity>> {
     let registrar = &services.registrar;
     let enrolment = EnrolmentService::new(registrar.clone(), services.fleet.clone());
+    let operator = OperatorServer::new(OperatorService::new(services.clone(), stop.clone()));
     let link = LinkService {
         registrar: registrar.clone(),
         catalog: services.catalog.clone(),
@@ -38,7 +39,6 @@ pub fn router(
         heartbeat_interval,
         stop,
     };
-    let operator = OperatorServer::new(OperatorService::new(services.clone()));
     tls::server()
         .layer(TraceRequests)
         .add_service(EnrolmentServer::new(enrolment))

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::status::RpcError;
+use super::{status::RpcError, stopping};
 use crate::{
     catalog::Catalog, dispatch::sessions::Sessions, fleet::Fleet, identity::Registrar,
     reconcile::push::Push, relay::Relay,
@@ -146,7 +146,10 @@ impl AgentLink for LinkService {
     ) -> Result<Response<SendResponse>, Status> {
         let (_, host) = self.caller("AgentLink/RelaySend", &request)?;
         let inbound = request.into_inner().boxed();
-        self.relay.send(&host, inbound).await.map(Response::new)
+        tokio::select! {
+            receipt = self.relay.send(&host, inbound) => receipt.map(Response::new),
+            () = self.stop.cancelled() => Err(stopping::status()),
+        }
     }
 
     async fn relay_receive(
@@ -156,6 +159,7 @@ impl AgentLink for LinkService {
         let (_, host) = self.caller("AgentLink/RelayReceive", &request)?;
         let inbound = request.into_inner().boxed();
         let answer = self.relay.receive(host, inbound).await?;
+        let answer = stopping::until_stopped(answer, self.stop.clone());
         Ok(Response::new(answer))
     }
 }

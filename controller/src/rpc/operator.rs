@@ -19,10 +19,11 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use futures::Stream;
 use holdfast_chassis::{clock::SharedClock, tls::PeerInfo};
 use holdfast_proto::wire::{self, operator_server::Operator};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use self::caller::Caller;
-use super::{role::Call, status::RpcError};
+use super::{role::Call, status::RpcError, stopping};
 use crate::{
     catalog::Catalog,
     dispatch::{Dispatch, sessions::Sessions},
@@ -49,6 +50,8 @@ pub struct Services {
 #[derive(Debug, Clone)]
 pub struct OperatorService {
     services: Arc<Services>,
+    /// Ends every watch when cancelled.
+    stop: CancellationToken,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -56,9 +59,10 @@ type Updates = Pin<Box<dyn Stream<Item = Result<wire::WatchJobResponse, Status>>
 
 impl OperatorService {
     #[must_use]
-    pub fn new(services: Services) -> Self {
+    pub fn new(services: Services, stop: CancellationToken) -> Self {
         Self {
             services: Arc::new(services),
+            stop,
         }
     }
 
@@ -204,7 +208,9 @@ impl Operator for OperatorService {
         &self,
         request: Request<wire::WatchJobRequest>,
     ) -> Reply<Self::WatchJobStream> {
-        self.answer(Call::WatchJob, request, job::watch).await
+        let watched = self.answer(Call::WatchJob, request, job::watch).await?;
+        let stop = self.stop.clone();
+        Ok(watched.map(|updates| stopping::until_stopped(updates, stop)))
     }
 
     async fn cancel_job(

@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Session, forget};
 use crate::dispatch::ProgressSink;
 
-/// More is not kept in memory: the agent tells an outcome again when it is asked to join the task.
+/// More outcomes are not kept in memory: the agent tells one again when it is asked to join the task.
 const MOST_ORPHANS: usize = 64;
+/// More tasks of one agent are not noted; those that are left out are kept by the agent until it is restarted.
+const MOST_NAMED: usize = 4096;
 /// More is not remembered: an agent that misses a `ForgetTask` keeps one outcome for an hour longer.
 const MOST_OWED: usize = 1024;
 
@@ -49,8 +51,10 @@ struct Awaited {
     sinks: Vec<(u64, ProgressSink)>,
 }
 
+/// A task of the agent that nobody waits for.
 struct Orphan {
-    outcome: Outcome,
+    /// Unset while it runs, or when the agent only named it: joining it tells the outcome again.
+    outcome: Option<Outcome>,
     since: DateTime<Utc>,
 }
 
@@ -93,7 +97,8 @@ impl HostTasks {
         let awaited = self.awaited.entry(id.clone()).or_insert_with(|| Awaited {
             epoch: task.epoch,
             stage: watch::Sender::new(
-                kept.map_or(Stage::Pending, |orphan| Stage::Ended(orphan.outcome)),
+                kept.and_then(|orphan| orphan.outcome)
+                    .map_or(Stage::Pending, Stage::Ended),
             ),
             cancel: CancellationToken::new(),
             sinks: Vec::new(),
@@ -199,9 +204,10 @@ impl HostTasks {
     }
 
     /// What a new session's agent did not hear yet; what its hello does not name is settled.
-    pub fn owed_to(&mut self, session: &Session) -> Vec<ControllerMessage> {
+    pub fn owed_to(&mut self, session: &Session, now: DateTime<Utc>) -> Vec<ControllerMessage> {
         self.forgotten.retain(|id| session.knew(id));
         self.cancelled.retain(|(id, _)| session.knew(id));
+        self.note_named(session, now);
         let cancels = self
             .cancelled
             .iter()
@@ -222,6 +228,25 @@ impl HostTasks {
         }
     }
 
+    /// Notes the tasks that the agent has and nobody waits for. Those of no job nobody will ever ask for.
+    fn note_named(&mut self, session: &Session, now: DateTime<Utc>) {
+        self.orphans
+            .retain(|id, orphan| orphan.outcome.is_some() || session.knew(id));
+        for (id, epoch) in session.tasks.iter().take(MOST_NAMED) {
+            let is_settled = self.forgotten.contains(id) || self.awaited.contains_key(id);
+            if is_outside_jobs(id) && !is_settled {
+                self.owe_cancel(id, *epoch);
+                self.owe_forget(id);
+            } else if !is_settled {
+                let named = Orphan {
+                    outcome: None,
+                    since: now,
+                };
+                self.orphans.entry(id.clone()).or_insert(named);
+            }
+        }
+    }
+
     /// Lets go of outcomes kept since before then.
     pub fn forget_orphans(&mut self, before: DateTime<Utc>, session: Option<&Session>) {
         let stale = self.orphans.iter().filter(|(_, o)| o.since < before);
@@ -236,15 +261,18 @@ impl HostTasks {
     }
 
     fn keep(&mut self, task_id: &str, outcome: Outcome, now: DateTime<Utc>) {
-        if self.orphans.len() >= MOST_ORPHANS && !self.orphans.contains_key(task_id) {
-            let oldest = self.orphans.iter().min_by_key(|(_, o)| o.since);
-            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
-                self.orphans.remove(&oldest);
-            }
+        let kept = self.orphans.values_mut().filter(|o| o.outcome.is_some());
+        let kept: Vec<_> = kept.collect();
+        if kept.len() >= MOST_ORPHANS
+            && let Some(oldest) = kept.into_iter().min_by_key(|o| o.since)
+        {
+            oldest.outcome = None;
         }
-        let since = self.orphans.get(task_id).map_or(now, |known| known.since);
-        self.orphans
-            .insert(task_id.to_owned(), Orphan { outcome, since });
+        let orphan = Orphan {
+            outcome: Some(outcome),
+            since: now,
+        };
+        self.orphans.insert(task_id.to_owned(), orphan);
     }
 
     fn owe_forget(&mut self, task_id: &str) {

@@ -51,6 +51,8 @@ pub async fn remove(
 ) -> Result<RemoveHostResponse, RpcError> {
     let name: HostName = request.name.parse()?;
     let known = services.fleet.host(&name);
+    // Before: revocation ends the session, by whatever comes first.
+    let was_connected = services.sessions.current(&name).is_some();
     let removed = services.registrar.remove_host(&name, &caller.actor()).await;
     let removed = removed.map_err(|error| match known {
         // The registrar knows no names but the enrolled ones: the fleet knows the nearest.
@@ -59,7 +61,7 @@ pub async fn remove(
         }
         _ => RpcError::from(error),
     })?;
-    let was_connected = services.sessions.end(&name, EndReason::Revoked);
+    services.sessions.end(&name, EndReason::Revoked);
     services.enrolled.pass().await?;
     Ok(RemoveHostResponse {
         revoked_certificates: removed.revoked_certificates,
