@@ -69,3 +69,6 @@ impl Check {
         format!("{} {}", self.database, self.name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,3 +214,6 @@ fn percent(part: u64, whole: u64) -> Option<u64> {
     let percent = (u128::from(part) * 100).checked_div(u128::from(whole))?;
     Some(u64::try_from(percent).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ mod lease;
 pub mod locks;
 pub mod position;
 pub mod progress;
+#[cfg(test)]
+mod proofs;
 mod requests;
 pub mod retry;
 mod runner;
@@ -66,6 +68,9 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// Every kind; the proofs run over all of them.
+    pub const ALL: [Self; 1] = [Self::CopyDatabase];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, types::Json};
 
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, Wishes};
 use crate::job::{
     JobId,
-    event::{Event, Recorded},
+    event::{Event, Outcome, Recorded},
     summary::Derived,
 };
 
@@ -19,11 +19,22 @@ pub struct Append<'a> {
     pub derived: &'a Derived,
 }
 
+/// Whether the event was appended.
+enum Appended {
+    Yes(Wishes),
+    /// Somebody has asked for the job's cancellation: it may not succeed any more.
+    Cancelled(Wishes),
+    Fenced,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The work must stop at once.
     #[error("the lease of job {job} (epoch {epoch}) is not ours any more")]
     Fenced { job: JobId, epoch: u64 },
+    /// The end of the work was to be recorded, and an operator was faster.
+    #[error("the cancellation of job {job} has been asked for")]
+    Cancelled { job: JobId, wishes: Wishes },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
@@ -37,18 +48,19 @@ struct Row {
 }
 
 impl Catalog {
-    /// Appends the event if the lease is still ours, and keeps what is derived from it.
+    /// Appends the event if the lease is still ours, and keeps what is derived from it. Tells
+    /// what operators have asked for until then.
     ///
     /// # Errors
-    /// [`AppendError::Fenced`] when another controller has taken over; nothing is written then.
-    pub async fn append_job_event(&self, append: Append<'_>) -> Result<(), AppendError> {
+    /// [`AppendError::Fenced`] when another controller has taken over, [`AppendError::Cancelled`]
+    /// when the job was to succeed and has been cancelled; nothing is written then.
+    pub async fn append_job_event(&self, append: Append<'_>) -> Result<Wishes, AppendError> {
+        let Append { job, epoch, .. } = append;
         let appended = self.try_append(&append).await;
         match appended.map_err(CatalogError::doing("appending to a job's history"))? {
-            true => Ok(()),
-            false => Err(AppendError::Fenced {
-                job: append.job,
-                epoch: append.epoch,
-            }),
+            Appended::Yes(wishes) => Ok(wishes),
+            Appended::Cancelled(wishes) => Err(AppendError::Cancelled { job, wishes }),
+            Appended::Fenced => Err(AppendError::Fenced { job, epoch }),
         }
     }
 
@@ -75,7 +87,7 @@ impl Catalog {
             .collect())
     }
 
-    async fn try_append(&self, append: &Append<'_>) -> Result<bool, sqlx::Error> {
+    async fn try_append(&self, append: &Append<'_>) -> Result<Appended, sqlx::Error> {
         let Append {
             job,
             epoch,
@@ -85,10 +97,11 @@ impl Catalog {
         let undo_begins = matches!(recorded.event, Event::UnwindStarted { .. });
         let mut tx = self.pool.begin().await?;
         // The row lock and the epoch are the fence: who took over has changed the epoch.
-        let fenced = sqlx::query(
+        let ours: Option<(Option<String>, Option<String>)> = sqlx::query_as(
             "update job set state = $3, summary = $4, ended_at = $5, sweep_at = $6,
                 undo_requested_by = case when $7 then null else undo_requested_by end
-             where id = $1 and lease_epoch = $2",
+             where id = $1 and lease_epoch = $2
+             returning cancel_requested_by, undo_requested_by",
         )
         .bind(job.cast_signed())
         .bind(epoch.cast_signed())
@@ -97,10 +110,19 @@ impl Catalog {
         .bind(derived.ended_at)
         .bind(derived.sweep_at)
         .bind(undo_begins)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        if fenced.rows_affected() == 0 {
-            return Ok(false);
+        let Some((cancel_by, undo_by)) = ours else {
+            return Ok(Appended::Fenced);
+        };
+        let wishes = Wishes { cancel_by, undo_by };
+        let succeeds = Event::Ended {
+            outcome: Outcome::Succeeded,
+            undo_until: derived.summary.undo_until,
+        };
+        if recorded.event == succeeds && wishes.cancel_by.is_some() {
+            // Dropping the transaction takes the row's change back.
+            return Ok(Appended::Cancelled(wishes));
         }
         insert(
             &mut tx,
@@ -117,7 +139,7 @@ impl Catalog {
         }
         super::job::ring(&mut tx, *job).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Appended::Yes(wishes))
     }
 }
 

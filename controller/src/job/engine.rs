@@ -59,6 +59,9 @@ pub(super) struct Inner {
     pub board: Board,
     /// Jobs in which something changed: a hint, polling is the truth.
     pub rung: broadcast::Sender<JobId>,
+    /// Where the proofs make this engine die or pause.
+    #[cfg(test)]
+    pub fuse: super::proofs::Fuse,
 }
 
 impl Engine {
@@ -83,6 +86,8 @@ impl Engine {
                 settings,
                 board: Board::default(),
                 rung: broadcast::Sender::new(BACKLOG),
+                #[cfg(test)]
+                fuse: super::proofs::Fuse::default(),
             }),
         }
     }
@@ -99,8 +104,9 @@ impl Engine {
         let inner = &self.inner;
         let places = Arc::new(Semaphore::new(inner.settings.max_running));
         let mut rung = inner.rung.subscribe();
-        let mut running = JoinSet::new();
-        let listening = tokio::spawn(listen(Arc::clone(inner), shutdown.clone()));
+        // Sets, so that nothing goes on when this future is dropped.
+        let (mut running, mut listening) = (JoinSet::new(), JoinSet::new());
+        listening.spawn(listen(Arc::clone(inner), shutdown.clone()));
         while !shutdown.is_cancelled() {
             while let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                 match self.claim().await {
@@ -129,8 +135,7 @@ impl Engine {
             }
         }
         while running.join_next().await.is_some() {}
-        // It ends with the token; a panic in it has been logged by its own hook.
-        let _ = listening.await;
+        while listening.join_next().await.is_some() {}
     }
 
     async fn claim(&self) -> Result<Option<crate::catalog::Claim>, CatalogError> {

@@ -35,6 +35,15 @@ impl Lease {
         self.wishes.borrow().clone()
     }
 
+    /// What the catalog told just now.
+    pub fn learn(&self, wishes: Wishes) {
+        self.wishes.send_if_modified(|known| {
+            let changed = *known != wishes;
+            *known = wishes;
+            changed
+        });
+    }
+
     /// Returns when somebody asks for the job's cancellation.
     pub async fn cancel_wished(&self) {
         let mut wishes = self.wishes.subscribe();
@@ -60,11 +69,7 @@ impl Lease {
             match tokio::time::timeout(lease.saturating_sub(renewed.elapsed()), answer).await {
                 Ok(Ok(Some(wishes))) => {
                     renewed = asked;
-                    self.wishes.send_if_modified(|known| {
-                        let changed = *known != wishes;
-                        *known = wishes;
-                        changed
-                    });
+                    self.learn(wishes);
                 }
                 Ok(Ok(None)) => {
                     tracing::warn!(

@@ -167,21 +167,33 @@ impl Runner {
             at: self.now(),
             event,
         };
-        self.position
+        let mut position = self.position.clone();
+        position
             .apply(&recorded)
             .map_err(|source| Stopped::Broken(JobError::Replay { id, source }))?;
-        let derived = derive(&self.position, names);
+        let derived = derive(&position, names);
+        #[cfg(test)]
+        self.inner.fuse.before_event().await;
         let appended = self.inner.world.catalog.append_job_event(Append {
             job: id,
             epoch: self.lease.epoch,
             recorded: &recorded,
             derived: &derived,
         });
-        appended.await.map_err(|error| match error {
-            AppendError::Fenced { .. } => Stopped::Fenced,
-            AppendError::Catalog(error) => Stopped::Broken(error.into()),
-        })?;
+        match appended.await {
+            Ok(wishes) => self.lease.learn(wishes),
+            // The position stays: the next look at it sees the wish.
+            Err(AppendError::Cancelled { wishes, .. }) => {
+                self.lease.learn(wishes);
+                return Ok(());
+            }
+            Err(AppendError::Fenced { .. }) => return Err(Stopped::Fenced),
+            Err(AppendError::Catalog(error)) => return Err(Stopped::Broken(error.into())),
+        }
+        self.position = position;
         log(&recorded.event);
+        #[cfg(test)]
+        self.inner.fuse.after_event().await;
         Ok(())
     }
 

@@ -188,3 +188,87 @@ fn announce(seen: &Seen) {
         Severity::Info => tracing::info!(kind, subject, "{}", seen.message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::testing::TestCatalog;
+
+    fn seen(key: &str, message: &str) -> Seen {
+        Seen {
+            kind: "disk-filling",
+            key: key.to_owned(),
+            severity: Severity::Warning,
+            subject: key.to_owned(),
+            message: message.to_owned(),
+            advice: String::new(),
+        }
+    }
+
+    fn silent_host(name: &str, last_seen_at: DateTime<Utc>) -> HostFacts {
+        HostFacts {
+            name: name.parse().unwrap(),
+            connected: false,
+            enrolled_at: Some(last_seen_at),
+            last_seen_at: Some(last_seen_at),
+            engine_error: String::new(),
+            containers: vec![],
+            volumes: vec![],
+            instances: vec![],
+        }
+    }
+
+    #[tokio::test]
+    async fn findings_open_once_change_in_place_and_close() {
+        let catalog = TestCatalog::new().await;
+        let now = Utc::now();
+        assert!(catalog.put_finding(&seen("a", "80 %"), now).await.unwrap());
+        assert!(!catalog.put_finding(&seen("a", "81 %"), now).await.unwrap());
+        let open = catalog.findings(false).await.unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!(open[0].message, "81 %");
+
+        assert_eq!(plan(&open, &[seen("a", "81 %")]), Plan::default());
+        let changed = plan(&open, &[seen("a", "82 %"), seen("b", "80 %")]);
+        assert_eq!(changed.put.len(), 2);
+        assert_eq!(changed.close, []);
+        let gone = plan(&open, &[]);
+        assert_eq!(gone.close, [("disk-filling".to_owned(), "a".to_owned())]);
+
+        close(&catalog, "disk-filling", "a", now).await.unwrap();
+        assert_eq!(catalog.findings(false).await.unwrap(), []);
+        assert!(catalog.put_finding(&seen("a", "80 %"), now).await.unwrap());
+        assert_eq!(catalog.findings(true).await.unwrap().len(), 2);
+        let trimmed = catalog.trim_findings(now + TimeDelta::seconds(1)).await;
+        assert_eq!(trimmed.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn silence_means_nothing_just_after_a_start() {
+        let catalog = TestCatalog::new().await;
+        let started = Utc::now();
+        let hosts = || vec![silent_host("web-1", started - TimeDelta::hours(1))];
+        let look = async |after: i64| {
+            let now = started + TimeDelta::seconds(after);
+            let before = Facts::default();
+            look_once(&catalog, hosts(), &before, started, now)
+                .await
+                .unwrap();
+            catalog.findings(false).await.unwrap()
+        };
+        assert_eq!(look(1).await, []);
+        let found = look(46).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].kind, "host-silent");
+        let opened_at = found[0].opened_at;
+        // The next controller has just started: what is open stays open, unchanged.
+        let restarted = started + TimeDelta::minutes(10);
+        let now = restarted + TimeDelta::seconds(1);
+        look_once(&catalog, hosts(), &Facts::default(), restarted, now)
+            .await
+            .unwrap();
+        let kept = catalog.findings(false).await.unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].opened_at, opened_at);
+    }
+}

@@ -303,3 +303,6 @@ fn some_of(names: &[String]) -> String {
         Some(more) => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests;

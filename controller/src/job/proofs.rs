@@ -1,0 +1,15 @@
+//! What every kind of job must hold: each step repeated, a crash at every moment, a failure at
+//! every step, cancellation at every moment, unwinding repeated, fences, undo after success.
+//!
+//! They run over every [`JobKind`](super::JobKind), on the real catalog, against scripted agents.
+
+mod agents;
+mod copy;
+mod crash;
+mod failure;
+mod fuse;
+mod harness;
+mod leases;
+mod success;
+
+pub use fuse::Fuse;

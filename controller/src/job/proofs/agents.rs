@@ -1,0 +1,242 @@
+//! Scripted agents: they keep databases, outcomes and fences as real ones do, and fail on request.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use holdfast_proto::{
+    link::StartTask,
+    names::HostName,
+    task::{FailureKind, TaskFailure, TaskResult},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    dispatch::{Dispatch, ProgressSink},
+    job::hosts::{Hosts, Standing},
+};
+
+/// `host/instance/database` to what is in it.
+pub type Databases = BTreeMap<String, String>;
+
+/// Does a verb on the databases of a host. Each kind's proofs bring their own.
+pub type Verbs = fn(&mut Databases, &HostName, &StartTask) -> Result<TaskResult, TaskFailure>;
+
+/// What goes wrong, and where.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The task's step, part and direction: "transfer.send/do".
+    pub at: String,
+    /// The work is done all the same, and its outcome lost.
+    pub after_work: bool,
+    pub kind: FailureKind,
+    pub retryable: bool,
+    /// So many times.
+    pub times: u32,
+}
+
+#[derive(Debug)]
+pub struct Agents {
+    verbs: Verbs,
+    state: Mutex<State>,
+    cancelled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    databases: Databases,
+    faults: Vec<Fault>,
+    /// Tasks at this place hang until they are cancelled.
+    hangs_at: Option<String>,
+    /// By task id, until they may be forgotten.
+    outcomes: HashMap<String, Result<TaskResult, TaskFailure>>,
+    cancels: Vec<String>,
+    /// Highest epoch seen of each job on each host.
+    epochs: HashMap<(HostName, u64), u64>,
+    /// Places of the tasks that were really worked on, in order.
+    worked: Vec<String>,
+}
+
+impl Agents {
+    pub fn new(verbs: Verbs, databases: Databases) -> Self {
+        let state = State {
+            databases,
+            ..State::default()
+        };
+        Self {
+            verbs,
+            state: Mutex::new(state),
+            cancelled: Notify::new(),
+        }
+    }
+
+    pub fn databases(&self) -> Databases {
+        self.state().databases.clone()
+    }
+
+    pub fn fail(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    pub fn hang(&self, at: &str) {
+        self.state().hangs_at = Some(at.to_owned());
+    }
+
+    /// The agents are new processes: they remember databases, nothing else.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        state.outcomes.clear();
+        state.epochs.clear();
+    }
+
+    /// Where work was done, in order: "stage/do".
+    pub fn worked(&self) -> Vec<String> {
+        self.state().worked.clone()
+    }
+
+    /// Outcomes that nobody has told the agents to forget.
+    pub fn unforgotten(&self) -> usize {
+        self.state().outcomes.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn fence(&self, host: &HostName, task: &StartTask) -> Result<(), TaskFailure> {
+        let mut state = self.state();
+        let highest = state.epochs.entry((host.clone(), task.job)).or_default();
+        if task.epoch < *highest {
+            return Err(failure(FailureKind::Refused, false, "an older epoch"));
+        }
+        *highest = task.epoch;
+        Ok(())
+    }
+
+    fn work(&self, host: &HostName, task: &StartTask) -> Result<TaskResult, TaskFailure> {
+        let mut state = self.state();
+        if let Some(known) = state.outcomes.get(&task.task_id) {
+            return known.clone();
+        }
+        let place = place(&task.task_id);
+        state.worked.push(place.clone());
+        let fault = state
+            .faults
+            .iter_mut()
+            .find(|fault| fault.at == place && fault.times > 0);
+        let fault = fault.map(|fault| {
+            fault.times -= 1;
+            fault.clone()
+        });
+        let outcome = match fault {
+            Some(fault) if !fault.after_work => Err(fault.failure()),
+            Some(fault) => {
+                let _ = (self.verbs)(&mut state.databases, host, task);
+                Err(fault.failure())
+            }
+            // Every verb is repeated at once: the second run must change nothing and say the same.
+            None => {
+                let first = (self.verbs)(&mut state.databases, host, task);
+                let databases = state.databases.clone();
+                let second = (self.verbs)(&mut state.databases, host, task);
+                assert_eq!(state.databases, databases, "{place} is not idempotent");
+                assert_eq!(first.is_ok(), second.is_ok(), "{place} is not idempotent");
+                first
+            }
+        };
+        state.outcomes.insert(task.task_id.clone(), outcome.clone());
+        outcome
+    }
+
+    async fn cancelled(&self, task_id: &str) {
+        loop {
+            let heard = self.cancelled.notified();
+            if self.state().cancels.iter().any(|id| id == task_id) {
+                return;
+            }
+            heard.await;
+        }
+    }
+}
+
+#[async_trait]
+impl Dispatch for Agents {
+    async fn run(
+        &self,
+        host: &HostName,
+        task: StartTask,
+        _: ProgressSink,
+    ) -> Result<TaskResult, TaskFailure> {
+        self.fence(host, &task)?;
+        // As over a network: whoever waits may be gone before the answer is there.
+        tokio::task::yield_now().await;
+        let hangs = self.state().hangs_at.as_deref() == Some(place(&task.task_id).as_str());
+        if hangs {
+            self.cancelled(&task.task_id).await;
+            return Err(failure(FailureKind::Cancelled, false, "cancelled"));
+        }
+        self.work(host, &task)
+    }
+
+    async fn cancel(&self, _: &HostName, task_id: &str, _: u64) {
+        self.state().cancels.push(task_id.to_owned());
+        self.cancelled.notify_waiters();
+    }
+
+    async fn forget(&self, _: &HostName, task_id: &str) {
+        self.state().outcomes.remove(task_id);
+    }
+}
+
+impl Hosts for Agents {
+    fn standing(&self, _: &HostName) -> Standing {
+        Standing::Connected {
+            peer_addresses: vec!["10.77.0.2:7444".to_owned()],
+        }
+    }
+}
+
+impl Fault {
+    /// Once, and trying again cannot help.
+    pub fn hopeless(at: &str, after_work: bool) -> Self {
+        Self {
+            at: at.to_owned(),
+            after_work,
+            kind: FailureKind::Conflict,
+            retryable: false,
+            times: 1,
+        }
+    }
+
+    /// So many times, as when a host is away.
+    pub fn passing(at: &str, after_work: bool, times: u32) -> Self {
+        Self {
+            at: at.to_owned(),
+            after_work,
+            kind: FailureKind::Unavailable,
+            retryable: true,
+            times,
+        }
+    }
+
+    fn failure(&self) -> TaskFailure {
+        failure(self.kind, self.retryable, "scripted")
+    }
+}
+
+pub fn failure(kind: FailureKind, retryable: bool, message: &str) -> TaskFailure {
+    TaskFailure {
+        kind,
+        message: message.to_owned(),
+        advice: String::new(),
+        retryable,
+    }
+}
+
+/// "7/transfer.send/do/2" is at "transfer.send/do".
+fn place(task_id: &str) -> String {
+    let parts: Vec<_> = task_id.split('/').collect();
+    format!("{}/{}", parts[1], parts[2])
+}
