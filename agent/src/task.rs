@@ -1,12 +1,15 @@
 //! Tasks: one verb a file, and what each is given to work with.
 
+mod describe_database;
 mod drop_database;
 mod fence;
 mod measure_volume;
 mod probe_instance;
 mod publish_database;
+mod receive_image;
 pub mod run_check;
 pub mod runtime;
+mod send_image;
 mod stage_database;
 mod unpublish_database;
 
@@ -90,6 +93,15 @@ impl ProgressSender {
 /// What the verb failed with, in words for an operator.
 pub async fn perform(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFailure> {
     match spec {
+        TaskSpec::DescribeDatabase(spec) => describe_database::run(spec, context)
+            .await
+            .map(TaskResult::DatabaseFacts),
+        TaskSpec::SendImage(spec) => Box::pin(send_image::run(spec, context))
+            .await
+            .map(TaskResult::SentImage),
+        TaskSpec::ReceiveImage(spec) => Box::pin(receive_image::run(spec, context))
+            .await
+            .map(TaskResult::ReceivedImage),
         TaskSpec::StageDatabase(spec) => stage_database::run(spec, context)
             .await
             .map(TaskResult::StagedDatabase),
@@ -111,11 +123,5 @@ pub async fn perform(spec: TaskSpec, context: &Context) -> Result<TaskResult, Ta
         TaskSpec::ProbeInstance(spec) => probe_instance::run(spec, context)
             .await
             .map(TaskResult::ProbedInstance),
-        spec => Err(TaskFailure {
-            kind: FailureKind::Invalid,
-            message: format!("this agent does not know the verb of {spec:?}"),
-            advice: "bring agent and controller to the same version".to_owned(),
-            retryable: false,
-        }),
     }
 }

@@ -66,7 +66,7 @@ pub fn make(inventory: &Inventory, selection: &Selection, about: &Circumstances)
         estimated_bytes: 0,
     };
     for relation in &inventory.relations {
-        if chosen.included.contains(&relation.oid) && matches!(relation.kind, 'r' | 'p' | 'f') {
+        if chosen.included.contains(&relation.oid) && matches!(relation.kind, 'r' | 'p') {
             plan.locks.push(qualified(&relation.schema, &relation.name));
         }
     }

@@ -18,7 +18,7 @@ use holdfast_proto::task::{FailureKind, ReceiveImage, ReceivedImage, TaskFailure
 use tokio::time::Duration;
 
 use self::{assembly::Assembly, pool::Pool};
-use super::{databases, failure::failure, meter::Meter, tools::Toolbox};
+use super::{failure::failure, meter::Meter, tools::Toolbox};
 use crate::{container::ContainerEngine, observe::instances::Located};
 pub use accept::{Reception, Refusal};
 
@@ -134,28 +134,6 @@ impl Receiver {
             notices: all_notices,
         })
     }
-}
-
-/// Ends what a receiving that was given up left running on the server.
-///
-/// # Errors
-/// When the server is not reached.
-pub async fn clean_up(target: &Target) -> Result<(), TaskFailure> {
-    let located = &target.located;
-    let client = located
-        .route
-        .connect(databases::MAINTENANCE[0])
-        .await
-        .map_err(|error| error.into_failure(&located.name))?;
-    client
-        .execute(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-             WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid()",
-            &[&target.application],
-        )
-        .await
-        .map(drop)
-        .map_err(|error| super::failure::failed("ending our sessions", &error))
 }
 
 fn internal(message: impl std::fmt::Display) -> TaskFailure {

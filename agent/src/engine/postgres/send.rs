@@ -19,7 +19,6 @@ use holdfast_proto::{
     task::{FailureKind, SendImage, SentImage, TaskFailure, TaskPhase},
 };
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use self::{deliver::Delivery, throttle::Throttle};
 use super::{
@@ -43,7 +42,6 @@ pub struct Sender<'a> {
     pub containers: &'a ContainerEngine,
     pub peer: Arc<dyn ImagePeer>,
     pub meter: Arc<Meter>,
-    pub cancel: &'a CancellationToken,
     /// Processors of this host.
     pub cpus: u32,
     /// `application_name` of every session, so that they can be found.

@@ -52,11 +52,14 @@ impl Snapshot {
         };
         client
             .batch_execute(&format!(
-                "SET application_name = {}; {} \
-                 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                "SET application_name = {}; {}",
                 super::quote::literal(application),
                 settings::reader(),
             ))
+            .await
+            .map_err(explain)?;
+        client
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
             .map_err(explain)?;
         let row = client

@@ -1,0 +1,29 @@
+//! Everything that a preflight needs to know of one side of a copy. Changes nothing.
+
+use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
+
+use super::Context;
+use crate::engine::postgres::{describe, tools::Toolbox};
+
+/// # Errors
+/// When the server is not reached. What is merely missing is a fact, not a failure.
+pub async fn run(spec: DescribeDatabase, context: &Context) -> Result<DatabaseFacts, TaskFailure> {
+    let located = context.instances.locate(&spec.target.instance)?;
+    let mut facts = describe::read(&located, &spec).await?;
+    let toolbox = Toolbox {
+        located: &located,
+        containers: &context.containers,
+        version_num: facts.version_num,
+        application: "holdfast describe",
+    };
+    let tool = if spec.as_source {
+        "pg_dump"
+    } else {
+        "pg_restore"
+    };
+    match toolbox.version(tool).await {
+        Ok(version) => facts.tools = version,
+        Err(failure) => facts.tools_error = failure.message,
+    }
+    Ok(facts)
+}

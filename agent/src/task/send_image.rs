@@ -1,0 +1,43 @@
+//! The source side of an image: reads under one snapshot and sends to the peer that expects it.
+
+use std::sync::Arc;
+
+use holdfast_proto::task::{SendImage, SentImage, TaskFailure};
+
+use uuid::Uuid;
+
+use super::Context;
+use crate::{
+    engine::postgres::{meter::Meter, send::Sender, sessions},
+    observe::host,
+};
+
+/// Leaves nothing on the source, however it ends.
+///
+/// # Errors
+/// Retryable when source, peer or network were away for too long.
+pub async fn run(spec: SendImage, context: &Context) -> Result<SentImage, TaskFailure> {
+    let located = context.instances.locate(&spec.source.instance)?;
+    let application = sessions::name("send");
+    let meter = Arc::new(Meter::default());
+    let sender = Sender {
+        spec: &spec,
+        located: &located,
+        containers: &context.containers,
+        peer: context.peers.sender(&spec, Uuid::now_v7().to_string()),
+        meter: Arc::clone(&meter),
+        cpus: host::cpus(),
+        application: application.clone(),
+    };
+    let outcome = tokio::select! {
+        outcome = sender.run() => outcome,
+        () = context.cancel.cancelled() => Err(sessions::cancelled("sending the image")),
+        never = meter.report(&context.progress) => match never {},
+    };
+    context.progress.report(meter.progress());
+    if outcome.is_err() {
+        drop(sender);
+        sessions::end(&located, &application).await;
+    }
+    outcome
+}

@@ -1,0 +1,133 @@
+//! Whole images between real servers: everything that a database holds arrives, and is proven.
+
+#[path = "support/image.rs"]
+mod image;
+#[path = "support/server.rs"]
+mod support;
+
+use holdfast_proto::{
+    image::{ProofLevel, RelationKind},
+    task::Selection,
+};
+use image::{Copy, Pair};
+
+const EVERY_OBJECT: &str = include_str!("../../tests/sql/every_object.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_arrives_on_the_same_version() {
+    every_object(15, 15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_arrives_on_a_newer_version() {
+    every_object(15, 17).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_arrives_between_newer_versions() {
+    every_object(17, 17).await;
+}
+
+async fn every_object(source: u32, target: u32) {
+    let pair = Pair::start(source, target);
+    pair.fill(EVERY_OBJECT);
+    let before = pair.source_state();
+    let copy = pair.copy(Copy::default()).await;
+    let (sent, received) = copy.expect("the image arrives");
+    assert_eq!(sent.manifest.relations.len(), received.relations.len());
+    for (left, right) in sent.manifest.relations.iter().zip(&received.relations) {
+        assert_eq!(
+            left,
+            &holdfast_proto::image::Relation {
+                bytes: left.bytes,
+                ..right.clone()
+            }
+        );
+    }
+    assert_eq!(sent.manifest.sequences, received.sequences);
+    assert_eq!(sent.manifest.schema_hash, received.schema_hash);
+    let large = sent
+        .manifest
+        .relations
+        .iter()
+        .find(|r| r.kind == RelationKind::LargeObjects);
+    assert!(large.is_some_and(|large| large.rows > 20), "{large:?}");
+    assert_eq!(received.notices, Vec::<String>::new());
+
+    pair.assert_same_dump();
+    pair.assert_same_rows();
+    assert_eq!(pair.source_state(), before, "the source is as it was");
+    pair.assert_nothing_left_running();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_and_a_schema_without_rows() {
+    let pair = Pair::start(15, 15);
+    let (sent, received) = pair.copy(Copy::default()).await.expect("an empty database");
+    assert!(sent.manifest.relations.is_empty() && received.relations.is_empty());
+
+    pair.fill(EVERY_OBJECT);
+    let schema_only = Copy {
+        selection: Selection {
+            schema_only: true,
+            ..Selection::default()
+        },
+        ..Copy::default()
+    };
+    let (sent, _) = pair.copy(schema_only).await.expect("a schema");
+    assert!(sent.manifest.relations.is_empty());
+    assert_eq!(pair.target_sql("select count(*) from app.users"), "0");
+    assert_eq!(pair.target_sql("select count(*) from app.events"), "0");
+    pair.assert_same_dump();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selection_arrives_without_what_it_leaves_out() {
+    let pair = Pair::start(15, 17);
+    pair.fill(EVERY_OBJECT);
+    let selected = Copy {
+        selection: Selection {
+            exclude_tables: vec!["app.users".to_owned(), "a.b.*".to_owned()],
+            exclude_table_data: vec!["app.events".to_owned()],
+            ..Selection::default()
+        },
+        proof: ProofLevel::Transit,
+        ..Copy::default()
+    };
+    let (_, received) = pair.copy(selected).await.expect("a selection");
+    // Its foreign key has nothing to refer to any more, and that is said.
+    assert!(
+        received
+            .notices
+            .iter()
+            .any(|notice| notice.contains("orders_user_id_fkey")),
+        "{:?}",
+        received.notices
+    );
+    assert_eq!(pair.target_sql("select count(*) from app.orders"), "500");
+    assert_eq!(pair.target_sql("select count(*) from app.events"), "0");
+    assert_eq!(
+        pair.target_sql("select to_regclass('app.users') is null"),
+        "t"
+    );
+    assert_eq!(
+        pair.target_sql("select to_regclass('app.happy') is null"),
+        "t"
+    );
+
+    let picked = Copy {
+        selection: Selection {
+            tables: vec!["app.events".to_owned(), "wide".to_owned()],
+            ..Selection::default()
+        },
+        ..Copy::default()
+    };
+    let (sent, _) = pair.copy(picked).await.expect("picked tables");
+    let rows: u64 = sent
+        .manifest
+        .relations
+        .iter()
+        .map(|relation| relation.rows)
+        .sum();
+    assert_eq!(rows, 3020);
+}
