@@ -128,11 +128,10 @@ impl Assembly {
             .meter
             .phase(TaskPhase::Constraints, steps as u64);
         self.in_order(structure).await?;
-        self.in_order(foreign_keys.iter().map(|key| key.add.clone()).collect())
-            .await?;
         let mut validations: BTreeMap<(String, String), Vec<Step>> = BTreeMap::new();
         for key in foreign_keys {
-            if let Some(step) = key.validate {
+            let made = self.unless_missing(&key.add).await?;
+            if let Some(step) = key.validate.filter(|_| made) {
                 validations.entry(key.table).or_default().push(step);
             }
         }
@@ -140,7 +139,13 @@ impl Assembly {
             self.push(0, Job::Steps { what: table, steps });
         }
         self.drain().await?;
-        self.in_order(rest).await?;
+        let (said, made): (Vec<Step>, Vec<Step>) = rest
+            .into_iter()
+            .partition(|step| !self.order.left_out.is_empty() && step.label.starts_with("COMMENT "));
+        self.in_order(made).await?;
+        for step in said {
+            self.unless_missing(&step).await?;
+        }
         self.finished_rest = true;
         Ok(std::mem::take(&mut self.built))
     }
@@ -270,6 +275,21 @@ impl Assembly {
         }
         self.after(relation);
         Ok(())
+    }
+
+    /// What refers to a table that the selection left out cannot be made, and that is told.
+    async fn unless_missing(&mut self, step: &Step) -> Result<bool, TaskFailure> {
+        self.target.meter.current(&step.label);
+        let doing = format!("making {}", step.label);
+        let made = self.pool.execute_unless_missing(&doing, &step.sql).await?;
+        if !made {
+            let label = &step.label;
+            self.order.left_out.push(format!(
+                "left out: {label}, because what it refers to does not travel"
+            ));
+        }
+        self.target.meter.item_done();
+        Ok(made)
     }
 
     async fn in_order(&self, steps: Vec<Step>) -> Result<(), TaskFailure> {

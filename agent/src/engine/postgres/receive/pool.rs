@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use holdfast_proto::task::TaskFailure;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use super::Target;
 use crate::engine::postgres::{
@@ -109,6 +109,32 @@ impl Pool {
         self.give_back(client);
         Ok(())
     }
+
+    /// The same, but what refers to a table or constraint that is not there is left undone:
+    /// then it gives false.
+    ///
+    /// # Errors
+    /// As [`Pool::execute`].
+    pub(super) async fn execute_unless_missing(
+        &self,
+        doing: &str,
+        sql: &str,
+    ) -> Result<bool, TaskFailure> {
+        let client = self.writer().await?;
+        let made = match client.batch_execute(sql).await {
+            Ok(()) => true,
+            Err(error) if is_missing(&error) => false,
+            Err(error) => return Err(failed(doing, &error)),
+        };
+        self.give_back(client);
+        Ok(made)
+    }
+}
+
+fn is_missing(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_OBJECT
+    })
 }
 
 fn pop<T>(stack: &Mutex<Vec<T>>) -> Option<T> {
