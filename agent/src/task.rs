@@ -16,7 +16,7 @@ mod unpublish_database;
 use std::path::PathBuf;
 
 use holdfast_chassis::clock::SharedClock;
-use holdfast_proto::task::{FailureKind, TaskFailure, TaskProgress, TaskResult, TaskSpec};
+use holdfast_proto::task::{TaskFailure, TaskProgress, TaskResult, TaskSpec};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 

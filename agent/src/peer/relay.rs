@@ -16,6 +16,8 @@ use tracing::debug;
 use super::{Peers, server, status};
 use crate::{engine::postgres::receive::Reception, link};
 
+/// How long the controller may take to end a call that has been answered.
+const ANSWERED: Duration = Duration::from_secs(10);
 const AGAIN: Policy = Policy::forever(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Waits for streams at the controller, one after the other, for ever.
@@ -69,11 +71,27 @@ async fn one_stream(channel: Channel, grant: &[u8], reception: &Reception) -> Re
         return Ok(());
     };
     let open = server::opening(request)?;
-    let rest = inbound.map(|message| {
+    let mut rest = inbound.map(|message| {
         let RelayReceiveResponse { request, .. } = message?;
         request.ok_or_else(|| Status::invalid_argument("an empty message"))
     });
-    let answer = match reception.accept(&sender, open, server::body(rest)).await {
+    // The call is held to its end: letting go of its messages would cut off our answer.
+    let (pieces, body) = mpsc::channel(2);
+    let hand_on = async {
+        while let Some(message) = rest.next().await {
+            if pieces.send(message).await.is_err() {
+                break;
+            }
+        }
+        drop(pieces);
+        std::future::pending::<()>().await;
+    };
+    let body = server::body(ReceiverStream::new(body));
+    let accepted = tokio::select! {
+        accepted = reception.accept(&sender, open, body) => accepted,
+        () = hand_on => return Err(Status::internal("the call ended by itself")),
+    };
+    let answer = match accepted {
         Ok(receipt) => Message::Receipt(receipt.into()),
         Err(refusal) => {
             let status = status::from_refusal(&refusal);
@@ -83,7 +101,11 @@ async fn one_stream(channel: Channel, grant: &[u8], reception: &Reception) -> Re
             })
         }
     };
-    tell(&outbox, answer).await
+    tell(&outbox, answer).await?;
+    // The controller ends the call when it has the answer.
+    let ended = async { while let Some(Ok(_)) = rest.next().await {} };
+    let _ = tokio::time::timeout(ANSWERED, ended).await;
+    Ok(())
 }
 
 async fn tell(outbox: &mpsc::Sender<RelayReceiveRequest>, message: Message) -> Result<(), Status> {

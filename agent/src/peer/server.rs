@@ -26,7 +26,7 @@ impl Peer for Streams {
         let reception = self
             .0
             .find(&open.grant)
-            .ok_or_else(|| Status::permission_denied("no image is expected under this grant"))?;
+            .ok_or_else(|| Status::not_found("no image is expected here under this grant"))?;
         let receipt = reception
             .accept(&sender, open, body(inbound))
             .await

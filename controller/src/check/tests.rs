@@ -89,7 +89,10 @@ async fn a_check_is_kept_only_after_it_has_run() {
         ..counted(0)
     };
     let refused = set(&catalog, &answering(broken), new_check(), "operator/alice").await;
-    assert!(matches!(refused, Err(SetError::DoesNotRun { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(SetError::DoesNotRun { .. })),
+        "{refused:?}"
+    );
     let away = Scripted {
         answer: Mutex::new(Err(TaskFailure {
             kind: FailureKind::Unavailable,
@@ -104,13 +107,19 @@ async fn a_check_is_kept_only_after_it_has_run() {
     assert_eq!(catalog.checks().await.unwrap(), []);
 
     let agent = answering(counted(14));
-    let (state, replaced) = set(&catalog, &agent, new_check(), "operator/alice").await.unwrap();
+    let (state, replaced) = set(&catalog, &agent, new_check(), "operator/alice")
+        .await
+        .unwrap();
     assert!(!replaced);
     assert_eq!(state.last.as_ref().unwrap().verdict, CheckVerdict::Ok);
     assert_eq!(catalog.check_states().await.unwrap(), [state.clone()]);
     let asked = agent.asked.lock().unwrap();
     assert!(matches!(&asked[0].spec, TaskSpec::RunCheck(run) if run.target.database == "shop"));
-    assert!(asked[0].task_id.starts_with("0/run-check-"), "{}", asked[0].task_id);
+    assert!(
+        asked[0].task_id.starts_with("0/run-check-"),
+        "{}",
+        asked[0].task_id
+    );
 
     let scheduled = catalog.scheduled_checks(&host()).await.unwrap();
     assert_eq!(scheduled.len(), 1);
@@ -123,14 +132,21 @@ async fn a_check_is_kept_only_after_it_has_run() {
 async fn setting_it_again_replaces_it_and_keeps_its_history() {
     let catalog = TestCatalog::new().await;
     let agent = answering(counted(14));
-    let (first, _) = set(&catalog, &agent, new_check(), "operator/alice").await.unwrap();
+    let (first, _) = set(&catalog, &agent, new_check(), "operator/alice")
+        .await
+        .unwrap();
     let mut changed = new_check();
     changed.limits.min = Some(20);
-    let (second, replaced) = set(&catalog, &agent, changed, "operator/bob").await.unwrap();
+    let (second, replaced) = set(&catalog, &agent, changed, "operator/bob")
+        .await
+        .unwrap();
     assert!(replaced);
     assert_eq!(second.check.id, first.check.id);
     assert_eq!(second.last.unwrap().verdict, CheckVerdict::Suspicious);
-    assert_eq!(catalog.check_runs(first.check.id, 10).await.unwrap().len(), 2);
+    assert_eq!(
+        catalog.check_runs(first.check.id, 10).await.unwrap().len(),
+        2
+    );
     let database = &first.check.database;
     assert!(catalog.remove_check(database, "users").await.unwrap());
     assert!(!catalog.remove_check(database, "users").await.unwrap());
@@ -163,18 +179,27 @@ async fn nonsense_is_refused_before_anybody_is_asked() {
 async fn a_fall_is_a_finding_at_once_and_stays_one_until_it_is_made_good() {
     let catalog = TestCatalog::new().await;
     let agent = answering(counted(5000));
-    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice").await.unwrap();
+    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice")
+        .await
+        .unwrap();
     let id = state.check.id;
     let open = || async { catalog.findings(false).await.unwrap() };
     assert_eq!(open().await, []);
     // Measured from the last good run: the second time, too.
     for _ in 0..2 {
-        let run = record(&catalog, &host(), id, counted(4000)).await.unwrap().unwrap();
+        let run = record(&catalog, &host(), id, counted(4000))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(run.verdict, CheckVerdict::Suspicious);
         let found = open().await;
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].kind, "check-suspicious");
-        assert!(found[0].message.contains("from 5000 to 4000"), "{}", found[0].message);
+        assert!(
+            found[0].message.contains("from 5000 to 4000"),
+            "{}",
+            found[0].message
+        );
     }
     let broken = CheckOutcome {
         count: None,
@@ -182,7 +207,11 @@ async fn a_fall_is_a_finding_at_once_and_stays_one_until_it_is_made_good() {
         ..counted(0)
     };
     record(&catalog, &host(), id, broken).await.unwrap();
-    let kinds: Vec<_> = open().await.into_iter().map(|finding| finding.kind).collect();
+    let kinds: Vec<_> = open()
+        .await
+        .into_iter()
+        .map(|finding| finding.kind)
+        .collect();
     assert_eq!(kinds, ["check-could-not-run"]);
     record(&catalog, &host(), id, counted(4999)).await.unwrap();
     assert_eq!(open().await, []);
@@ -193,11 +222,16 @@ async fn a_fall_is_a_finding_at_once_and_stays_one_until_it_is_made_good() {
 async fn hosts_report_only_on_their_own_checks() {
     let catalog = TestCatalog::new().await;
     let agent = answering(counted(14));
-    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice").await.unwrap();
+    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice")
+        .await
+        .unwrap();
     let id = state.check.id;
     let other: HostName = "web-2".parse().unwrap();
     let refused = record(&catalog, &other, id, counted(14)).await;
-    assert!(matches!(refused, Err(RecordError::NotTheirs { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(RecordError::NotTheirs { .. })),
+        "{refused:?}"
+    );
     let empty = CheckOutcome {
         count: None,
         ..counted(0)
@@ -205,7 +239,12 @@ async fn hosts_report_only_on_their_own_checks() {
     let refused = record(&catalog, &host(), id, empty).await;
     assert!(matches!(refused, Err(RecordError::Empty(_))), "{refused:?}");
     // Removed meanwhile: no error, nothing stored.
-    assert!(record(&catalog, &host(), id + 1, counted(1)).await.unwrap().is_none());
+    assert!(
+        record(&catalog, &host(), id + 1, counted(1))
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(catalog.check_runs(id, 10).await.unwrap().len(), 1);
 }
 
@@ -214,9 +253,13 @@ async fn old_history_goes_but_never_the_last_good_run() {
     let catalog = TestCatalog::new().await;
     let old = Utc::now() - TimeDelta::days(91);
     let agent = answering(outcome_at(old, 5000));
-    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice").await.unwrap();
+    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice")
+        .await
+        .unwrap();
     let id = state.check.id;
-    record(&catalog, &host(), id, outcome_at(old, 4000)).await.unwrap();
+    record(&catalog, &host(), id, outcome_at(old, 4000))
+        .await
+        .unwrap();
     record(&catalog, &host(), id, counted(4000)).await.unwrap();
     assert_eq!(trim(&catalog).await.unwrap(), 1);
     let left: Vec<_> = catalog.check_runs(id, 10).await.unwrap();

@@ -111,7 +111,7 @@ pub const CATALOG_URL: Key<CatalogUrl> = Key {
     secret: true,
     ..unset(
         "catalog.url",
-        "postgres://holdfast@db.example.com/holdfast?sslmode=verify-full",
+        "postgres://holdfast@db.example.com/holdfast",
         parse::catalog_url,
         "The PostgreSQL of the catalog; unset: a private one under state_dir, from this machine's binaries.",
     )

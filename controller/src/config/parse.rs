@@ -1,8 +1,14 @@
 //! Texts to values; the error says what would be right.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// Address of the catalog; may hold a password, so it is never shown whole.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,12 +27,17 @@ impl CatalogUrl {
         &self.0
     }
 
-    /// How sqlx connects there.
+    /// How sqlx connects there. Over a network with TLS and a verified name, unless the address
+    /// itself says otherwise (`sslmode=`).
     ///
     /// # Errors
     /// Never for one that was read from a configuration: that was tried.
     pub fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
-        PgConnectOptions::from_str(&self.0)
+        let options = PgConnectOptions::from_str(&self.0)?;
+        if says_ssl_mode(&self.0) || is_local(&options) {
+            return Ok(options);
+        }
+        Ok(options.ssl_mode(PgSslMode::VerifyFull))
     }
 }
 
@@ -34,6 +45,24 @@ impl fmt::Debug for CatalogUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&redact(&self.0))
     }
+}
+
+fn says_ssl_mode(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query
+        .split('&')
+        .any(|part| part.starts_with("sslmode=") || part.starts_with("ssl-mode="))
+}
+
+/// On this machine: what is said does not leave it.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_matches(['[', ']']);
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The address without what stands between the user's name and the host, and without a `password=`.
@@ -185,6 +214,26 @@ mod tests {
             "postgres://a@host/x?sslmode=require&password=***"
         );
         assert_eq!(redact("host=a password=b"), "(hidden)");
+    }
+
+    #[test]
+    fn a_catalog_over_a_network_is_verified_unless_the_address_says_otherwise() {
+        let mode = |url: &str| {
+            format!(
+                "{:?}",
+                catalog_url(url).unwrap().options().unwrap().get_ssl_mode()
+            )
+        };
+        assert_eq!(mode("postgres://a@db.example/x"), "VerifyFull");
+        assert_eq!(mode("postgres://a@10.0.0.1/x"), "VerifyFull");
+        assert_eq!(mode("postgres://a@db.example/x?sslmode=disable"), "Disable");
+        for local in ["localhost", "127.0.0.1", "[::1]", "%2Frun%2Fpostgresql"] {
+            assert_eq!(
+                mode(&format!("postgres://a@{local}/x")),
+                "Prefer",
+                "{local}"
+            );
+        }
     }
 
     #[test]

@@ -136,6 +136,12 @@ impl Receiver {
     }
 }
 
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.reception.close();
+    }
+}
+
 fn internal(message: impl std::fmt::Display) -> TaskFailure {
     failure(
         FailureKind::Internal,

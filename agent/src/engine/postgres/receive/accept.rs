@@ -14,7 +14,10 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::{Target, load, pool::Pool, schema, state::State};
-use crate::engine::postgres::image::{Body, Interrupted};
+use crate::engine::postgres::{
+    image::{Body, Interrupted},
+    sessions,
+};
 
 /// Why a stream was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,7 @@ pub struct Reception {
     pub(super) pool: Pool,
     pub(super) state: State,
     running: Mutex<HashMap<Key, Running>>,
+    closed: CancellationToken,
 }
 
 /// Streams that are the same stream when they come again.
@@ -77,6 +81,7 @@ impl Reception {
             pool,
             state: State::new(),
             running: Mutex::default(),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -152,6 +157,11 @@ impl Reception {
         })
     }
 
+    /// Takes no more, and gives up what it is taking.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+    }
+
     /// The same stream sent again means that the one before is dead, whether we have noticed or not.
     async fn one_at_a_time(
         &self,
@@ -168,6 +178,7 @@ impl Reception {
         let _turn = turn.lock_owned().await;
         tokio::select! {
             biased;
+            () = self.closed.cancelled() => Err(Trouble::Fatal(sessions::cancelled("the receiving"))),
             () = mine.cancelled() => Err(Interrupted("it was sent again".to_owned()).into()),
             outcome = work => outcome,
         }

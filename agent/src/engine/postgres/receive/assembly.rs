@@ -139,9 +139,9 @@ impl Assembly {
             self.push(0, Job::Steps { what: table, steps });
         }
         self.drain().await?;
-        let (said, made): (Vec<Step>, Vec<Step>) = rest
-            .into_iter()
-            .partition(|step| !self.order.left_out.is_empty() && step.label.starts_with("COMMENT "));
+        let (said, made): (Vec<Step>, Vec<Step>) = rest.into_iter().partition(|step| {
+            !self.order.left_out.is_empty() && step.label.starts_with("COMMENT ")
+        });
         self.in_order(made).await?;
         for step in said {
             self.unless_missing(&step).await?;

@@ -27,6 +27,8 @@ use crate::engine::postgres::{
 /// How long a stream is tried again before the task gives up. Long enough for a network that
 /// went away and came back, with room.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// The same for the first stream: both tasks are started at about the same moment.
+const FIRST_PATIENCE: Duration = Duration::from_secs(120);
 const WAITS: Policy = Policy::forever(Duration::from_millis(250), Duration::from_secs(5));
 
 /// What all streams of a sending share.
@@ -75,7 +77,10 @@ impl Delivery {
         stream: ImageStream,
         doing: &str,
     ) -> Result<Receipt, TaskFailure> {
-        let mut patience = Patience::new();
+        let mut patience = match stream {
+            ImageStream::Begin { .. } => Patience::new(FIRST_PATIENCE),
+            _ => Patience::new(PATIENCE),
+        };
         loop {
             match self.once(stream.clone(), empty_body()).await {
                 Ok(receipt) => return Ok(receipt),
@@ -96,12 +101,20 @@ impl Delivery {
     where
         Producing: Future<Output = Produced<T>>,
     {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(PATIENCE);
         let mut whole = None;
         loop {
             let (pieces, body) = mpsc::channel(PIECES_WAITING);
-            let (produced, delivered) =
-                tokio::join!(produce(pieces), self.once(stream.clone(), body));
+            let (produced, delivered) = {
+                let mut producing = std::pin::pin!(produce(pieces));
+                let mut delivering = std::pin::pin!(self.once(stream.clone(), body));
+                tokio::select! {
+                    biased;
+                    produced = &mut producing => (produced, delivering.await),
+                    // An answer before the end: nobody takes the rest.
+                    delivered = &mut delivering => (Produced::Stopped, delivered),
+                }
+            };
             match produced {
                 Produced::Whole(made) => whole = Some(made),
                 Produced::Stopped => {}
@@ -151,9 +164,9 @@ struct Patience {
 }
 
 impl Patience {
-    fn new() -> Self {
+    fn new(patience: Duration) -> Self {
         Self {
-            until: Instant::now() + PATIENCE,
+            until: Instant::now() + patience,
             waits: WAITS.backoff(),
         }
     }
