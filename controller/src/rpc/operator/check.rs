@@ -106,7 +106,8 @@ async fn keep(
     new: NewCheck,
 ) -> Result<(CheckState, bool), RpcError> {
     let host = services.fleet.host(&new.database.host)?;
-    host.holding(&new.database)?;
+    // Whether the database is there the first run says: a report is some seconds old.
+    host.instance(&new.database.instance)?;
     let name = host.name.clone();
     let set = check::set(&services.catalog, &*services.dispatch, new, &caller.actor()).await?;
     services.push.host(&name).await?;

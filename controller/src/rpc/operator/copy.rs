@@ -35,10 +35,11 @@ pub async fn submit(
     Ok(CopyDatabaseResponse { job })
 }
 
-/// A mistyped name is told at once, with the nearest one; everything else is the preflight's.
+/// A mistyped host or instance is told at once, with the nearest one. Whether the database is there is
+/// the preflight's to say: a report is some seconds old, and the database may be younger.
 async fn start(services: &Services, caller: &Caller, copy: CopyDatabase) -> Result<u64, RpcError> {
     let source = services.fleet.host(&copy.source.host)?;
-    source.holding(&copy.source)?;
+    source.instance(&copy.source.instance)?;
     let target = services.fleet.host(&copy.target.host)?;
     target.instance(&copy.target.instance)?;
     let traceparent = telemetry::current_traceparent();

@@ -278,9 +278,9 @@ async fn a_copy_becomes_a_job_and_mistyped_names_do_not() {
         target: name(target),
         ..wire::CopyDatabaseRequest::default()
     };
-    let mistyped = copy("web-1/shop-db/shpo", "web-2/shop-db/test");
+    let mistyped = copy("web-1/shop-bd/shop", "web-2/shop-db/test");
     let status = alice.copy_database(mistyped).await.unwrap_err();
-    assert!(advice(&status).starts_with("did you mean web-1/shop-db/shop?"));
+    assert!(advice(&status).starts_with("did you mean web-1/shop-db?"));
     let same = copy("web-1/shop-db/shop", "web-1/shop-db/shop");
     let status = alice.copy_database(same).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
