@@ -10,7 +10,7 @@ pub enum TokenRefusal {
     #[error("this is not the secret of an enrolment token: was it copied whole?")]
     Malformed,
     #[error(
-        "this controller knows no such enrolment token: it was mistyped, or it is from \
+        "the enrolment token is unknown to this controller: it was mistyped, or it is from \
          another controller; {}",
         NEW
     )]
