@@ -45,7 +45,12 @@ fn databases(host: &Host) -> String {
 fn every_object(source: Version, target: Version) {
     let fleet = two_servers(source, target);
     let (one, two) = (fleet.host("web-1"), fleet.host("web-2"));
-    psql(one, "shop-db", "postgres", "create database every");
+    psql(
+        one,
+        "shop-db",
+        "postgres",
+        "create database every encoding 'UTF8' template template0",
+    );
     let sql =
         fs::read_to_string(repository().join("tests/sql/every_object.sql")).expect("the schema");
     psql(one, "shop-db", "every", &sql);

@@ -82,10 +82,10 @@ pub async fn follow(
             continue;
         }
         position.0 = position.0.max(nanos);
-        if let Some(signal) = read(message) {
-            if signals.send(signal).await.is_err() {
-                return Ok(());
-            }
+        if let Some(signal) = read(message)
+            && signals.send(signal).await.is_err()
+        {
+            return Ok(());
         }
     }
     Ok(())

@@ -312,7 +312,8 @@ impl Observer {
 
     fn report(&mut self) {
         let waited = self.started.elapsed() >= FIRST_REPORT;
-        if !self.reported && !(waited || (self.listed && self.watched.is_complete())) {
+        let complete = self.listed && self.watched.is_complete();
+        if !(self.reported || waited || complete) {
             return;
         }
         self.reported = true;
