@@ -1,5 +1,8 @@
 //! A real PostgreSQL server in a container, for one test.
 
+// Each test binary uses its part of it.
+#![allow(dead_code)]
+
 use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use holdfast_agent::{
