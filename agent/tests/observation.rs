@@ -55,7 +55,7 @@ struct Observed {
 
 impl Observed {
     fn start() -> Self {
-        let state = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().expect("a directory");
         let (ask, asked) = mpsc::channel(4);
         let (registered, registrations) = watch::channel(Vec::new());
         let reports = Reports::default();
@@ -97,7 +97,7 @@ impl Observed {
                 if let Some(shown) = newest.as_deref().and_then(&show) {
                     return shown;
                 }
-                reader.changed().await.unwrap();
+                reader.changed().await.expect("the observer lives");
             }
         };
         match tokio::time::timeout(limit, wait).await {
@@ -108,7 +108,10 @@ impl Observed {
 }
 
 fn docker(arguments: &[&str]) -> Output {
-    Command::new("docker").args(arguments).output().unwrap()
+    Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker runs")
 }
 
 fn engine() -> ContainerEngine {

@@ -110,7 +110,7 @@ mod tests {
             name: format!("name-{version}"),
             image: String::new(),
             image_digest: String::new(),
-            state: if version % 2 == 0 {
+            state: if version.is_multiple_of(2) {
                 ContainerState::Running
             } else {
                 ContainerState::Exited

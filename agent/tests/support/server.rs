@@ -113,6 +113,51 @@ impl Server {
         ])
     }
 
+    /// Runs a script through psql.
+    #[track_caller]
+    pub fn script(&self, database: &str, script: &str) {
+        use std::io::Write;
+        let mut psql = Command::new("docker")
+            .args([
+                "exec", "-i", &self.id, "psql", "-XqU", "postgres", "-d", database,
+            ])
+            .args(["-v", "ON_ERROR_STOP=1"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("docker runs");
+        let mut stdin = psql.stdin.take().expect("a pipe");
+        stdin.write_all(script.as_bytes()).expect("written");
+        drop(stdin);
+        assert!(psql.wait().expect("psql ends").success(), "the script ran");
+    }
+
+    /// What pg_dump of a version says of a database here, without what differs from run to run.
+    #[track_caller]
+    #[must_use]
+    pub fn dump(&self, database: &str, version: u32, arguments: &[&str]) -> String {
+        let image = format!("holdfast-test/postgres:{version}");
+        let program = format!("/usr/lib/postgresql/{version}/bin/pg_dump");
+        let mut words = vec![
+            "run",
+            "--rm",
+            "-e",
+            "PGPASSWORD=secret",
+            "--entrypoint",
+            &program,
+            &image,
+        ];
+        words.extend(["-h", &self.address, "-U", "postgres", "-d", database]);
+        words.extend(arguments);
+        let text = docker(&words);
+        let lines = text.lines().filter(|line| {
+            !line.starts_with("\\restrict")
+                && !line.starts_with("\\unrestrict")
+                && !line.starts_with("-- Dumped from database version")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     fn wait(&self) {
         let end = std::time::Instant::now() + Duration::from_secs(60);
         loop {

@@ -12,14 +12,13 @@ use std::{
 use holdfast_chassis::retry::Policy;
 use holdfast_proto::{
     image::{ImageStream, Receipt},
-    task::{FailureKind, TaskFailure},
+    task::TaskFailure,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;
 
 use super::{Throttle, empty_body};
 use crate::engine::postgres::{
-    failure::failure,
     image::{ImagePeer, PIECES_WAITING, Piece, SendError},
     meter::Meter,
 };
@@ -91,18 +90,19 @@ impl Delivery {
 
     /// A stream of data: `produce` fills the channel, once for every attempt.
     ///
-    /// Gives what the last whole production said, and the receipt.
+    /// Gives what each whole production said, and the receipt, which must be that of one of them:
+    /// an attempt whose receipt was lost may be the one that is stored.
     pub(super) async fn stream<T, Producing>(
         &self,
         stream: &ImageStream,
         doing: &str,
         mut produce: impl FnMut(mpsc::Sender<Piece>) -> Producing,
-    ) -> Result<(T, Receipt), TaskFailure>
+    ) -> Result<(Vec<T>, Receipt), TaskFailure>
     where
         Producing: Future<Output = Produced<T>>,
     {
         let mut patience = Patience::new(PATIENCE);
-        let mut whole = None;
+        let mut whole = Vec::new();
         loop {
             let (pieces, body) = mpsc::channel(PIECES_WAITING);
             let (produced, delivered) = {
@@ -116,22 +116,13 @@ impl Delivery {
                 }
             };
             match produced {
-                Produced::Whole(made) => whole = Some(made),
+                Produced::Whole(made) => whole.push(made),
                 Produced::Stopped => {}
                 Produced::Failed(failure) => return Err(failure),
             }
-            match (delivered, whole.take()) {
-                (Ok(receipt), Some(made)) => return Ok((made, receipt)),
-                // Stored by an attempt of which we know nothing: it cannot be ours.
-                (Ok(_), None) => {
-                    return Err(failure(
-                        FailureKind::DataMismatch,
-                        format!("{doing}: the receiver has it stored and it was never sent whole"),
-                        "",
-                    ));
-                }
-                (Err(error), made) => {
-                    whole = made;
+            match delivered {
+                Ok(receipt) => return Ok((whole, receipt)),
+                Err(error) => {
                     patience.wait(doing, error).await?;
                     self.resent.fetch_add(1, Relaxed);
                 }

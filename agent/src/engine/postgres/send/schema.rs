@@ -50,14 +50,18 @@ pub(super) async fn send(
 ) -> Result<(Hash128, u64), TaskFailure> {
     let produce = |pieces| produce(toolbox, database, arguments, delivery, pieces);
     let doing = "sending the schema";
-    let (close, receipt) = delivery.stream(&stream, doing, produce).await?;
-    if !agrees(&receipt, 0, close.bytes, close.bytes_hash) {
-        return Err(failure(
-            FailureKind::DataMismatch,
-            "the schema arrived as something else than was sent",
-            "",
-        ));
-    }
+    let (closes, receipt) = delivery.stream(&stream, doing, produce).await?;
+    let mut closes = closes.into_iter();
+    // pg_dump notes the time, so that no two of its archives are the same.
+    let close = closes
+        .find(|close| agrees(&receipt, 0, close.bytes, close.bytes_hash))
+        .ok_or_else(|| {
+            failure(
+                FailureKind::DataMismatch,
+                "the schema arrived as something else than was sent",
+                "",
+            )
+        })?;
     Ok((close.bytes_hash, close.bytes))
 }
 
