@@ -29,17 +29,21 @@ use crate::{
 const STDERR_KEPT: usize = 16 << 10;
 const CHUNK: usize = 64 << 10;
 
-/// Runs a program with its input tied to our connection: when we are gone, so is the program.
-/// `$1` is the major version, the rest the command.
-const WITH_INPUT: &str =
+/// One process, which is the tool. `$1` is the major version, the rest the command.
+const PLAIN: &str =
     r#"PATH="/usr/lib/postgresql/$1/bin:/usr/pgsql-$1/bin:$PATH"; shift; exec "$@""#;
-const WITHOUT_INPUT: &str = r#"PATH="/usr/lib/postgresql/$1/bin:/usr/pgsql-$1/bin:$PATH"; shift
+/// The tool tied to our connection: its end (when we are killed, say) ends the tool.
+///
+/// In most containers the postmaster is process 1 and inherits orphans. One that died of a signal it takes
+/// for a crashed backend, and restarts the whole server. So nothing here may outlive the shell: it waits for both
+/// its children, whatever happens.
+const TIED: &str = r#"PATH="/usr/lib/postgresql/$1/bin:/usr/pgsql-$1/bin:$PATH"; shift
 exec 3<&0
 "$@" </dev/null 3<&- & tool=$!
-{ cat <&3 >/dev/null; kill "$tool"; } 2>/dev/null & watch=$!
-trap 'kill "$tool"' TERM
-wait "$tool"; code=$?
-kill "$watch" 2>/dev/null
+trap 'kill "$tool" 2>/dev/null' TERM HUP INT
+( trap 'exit 0' TERM; while read -r _ <&3; do :; done; kill "$tool" ) 2>/dev/null >&2 & watch=$!
+while :; do wait "$tool"; code=$?; kill -0 "$tool" 2>/dev/null || break; done
+while kill "$watch" 2>/dev/null; do wait "$watch"; done
 exit "$code""#;
 
 /// A tool that runs. Dropping it kills it.
@@ -75,7 +79,7 @@ impl Toolbox<'_> {
     pub async fn dump(&self, database: &str, arguments: &[String]) -> Result<Tool, TaskFailure> {
         let mut command = vec!["pg_dump".to_owned(), "-d".to_owned(), conninfo(database)];
         command.extend_from_slice(arguments);
-        self.start(command, false).await
+        self.start(command, TIED).await
     }
 
     /// Starts pg_restore into a database; the archive is written by [`Tool::write`].
@@ -85,7 +89,7 @@ impl Toolbox<'_> {
     pub async fn restore(&self, database: &str, arguments: &[String]) -> Result<Tool, TaskFailure> {
         let mut command = vec!["pg_restore".to_owned(), "-d".to_owned(), conninfo(database)];
         command.extend_from_slice(arguments);
-        self.start(command, true).await
+        self.start(command, PLAIN).await
     }
 
     /// The version line of a tool, such as "pg_dump (PostgreSQL) 17.6", and where it runs.
@@ -94,7 +98,7 @@ impl Toolbox<'_> {
     /// When there is none.
     pub async fn version(&self, tool: &str) -> Result<String, TaskFailure> {
         let command = vec![tool.to_owned(), "--version".to_owned()];
-        let mut running = self.start(command, false).await?;
+        let mut running = self.start(command, PLAIN).await?;
         let mut text = Vec::new();
         while let Some(bytes) = running.read().await? {
             text.extend_from_slice(&bytes);
@@ -107,15 +111,10 @@ impl Toolbox<'_> {
         Ok(format!("{} {place}", String::from_utf8_lossy(&text).trim()))
     }
 
-    async fn start(&self, command: Vec<String>, with_input: bool) -> Result<Tool, TaskFailure> {
+    async fn start(&self, command: Vec<String>, script: &str) -> Result<Tool, TaskFailure> {
         let name = command.first().cloned().unwrap_or_default();
         let process = match &self.located.container {
             Some(container) => {
-                let script = if with_input {
-                    WITH_INPUT
-                } else {
-                    WITHOUT_INPUT
-                };
                 let mut words = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
                 words.push("tool".to_owned());
                 words.push((self.version_num / 10_000).to_string());
