@@ -50,7 +50,7 @@ async fn every_object(source: u32, target: u32) {
         .manifest
         .relations
         .iter()
-        .find(|r| r.kind == RelationKind::LargeObjects);
+        .find(|r| r.kind == RelationKind::LargeObjects && r.name == "pg_largeobject");
     assert!(large.is_some_and(|large| large.rows > 20), "{large:?}");
     assert_eq!(received.notices, Vec::<String>::new());
 

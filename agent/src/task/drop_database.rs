@@ -3,10 +3,7 @@
 use holdfast_proto::task::{DropDatabase, DroppedDatabase, FailureKind, TaskFailure};
 
 use super::Context;
-use crate::engine::postgres::{
-    databases::{execute, find, is_marked, maintenance},
-    quote::ident,
-};
+use crate::engine::postgres::databases::{drop_copy, find, is_marked, maintenance};
 
 /// # Errors
 /// `Refused` for a name without a job's mark.
@@ -20,9 +17,8 @@ pub async fn run(spec: DropDatabase, context: &Context) -> Result<DroppedDatabas
             retryable: false,
         });
     }
-    let (_, client) = maintenance(context, &spec.target.instance).await?;
+    let (located, client) = maintenance(context, &spec.target.instance).await?;
     let existed = find(&client, name).await?.is_some();
-    let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
-    execute(&client, &format!("dropping database {name:?}"), &statement).await?;
+    drop_copy(&located, &client, name).await?;
     Ok(DroppedDatabase { existed })
 }

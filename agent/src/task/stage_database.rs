@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::Context;
 use crate::engine::postgres::{
-    databases::{execute, find, is_marked, maintenance},
+    databases::{drop_copy, execute, find, is_marked, maintenance},
     failure::failed,
     quote::{ident, literal},
 };
@@ -26,16 +26,10 @@ pub async fn run(spec: StageDatabase, context: &Context) -> Result<StagedDatabas
             retryable: false,
         });
     }
-    let (_, client) = maintenance(context, &spec.staging.instance).await?;
+    let (located, client) = maintenance(context, &spec.staging.instance).await?;
     let created_roles = create_roles(&client, &spec.roles).await?;
     if find(&client, name).await?.is_some() {
-        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
-        execute(
-            &client,
-            &format!("dropping the older staging database {name:?}"),
-            &statement,
-        )
-        .await?;
+        drop_copy(&located, &client, name).await?;
     }
     execute(
         &client,

@@ -158,6 +158,18 @@ impl Server {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// Makes the schema of another server's database here, by the tools of this version.
+    #[track_caller]
+    pub fn restore_from(&self, source: &Self, database: &str, into: &str) {
+        let pipe = format!(
+            "PGPASSWORD=secret pg_dump -h {} -U postgres -Fc --schema-only {database} \
+             | pg_restore -U postgres --exit-on-error -d {into}",
+            source.address
+        );
+        let path = format!("PATH=/usr/lib/postgresql/{}/bin:$PATH", self.version);
+        docker(&["exec", &self.id, "sh", "-c", &format!("{path}; {pipe}")]);
+    }
+
     fn wait(&self) {
         let end = std::time::Instant::now() + Duration::from_secs(60);
         loop {

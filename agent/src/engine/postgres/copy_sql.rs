@@ -4,12 +4,62 @@ use holdfast_proto::image::{CopyFormat, Part, RelationKind, RelationPlan};
 
 use super::quote::{list, qualified};
 
+/// Where the statements that make large objects wait on the target.
+const MAKING: &str = "pg_temp.holdfast_large_objects";
+/// The relation that stands for the large objects themselves: owners, grants, comments.
+pub const LARGE_OBJECTS: &str = "pg_largeobject_metadata";
+
+/// One row a large object: its number, and the statements that make it as it is here.
+const MAKE_LARGE_OBJECTS: &str = "\
+    SELECT m.oid, pg_catalog.format('SELECT pg_catalog.lo_create(%1$s) WHERE NOT EXISTS \
+      (SELECT FROM pg_catalog.pg_largeobject_metadata WHERE oid = %1$s);ALTER LARGE OBJECT %1$s OWNER TO %2$I;', \
+      m.oid, pg_catalog.pg_get_userbyid(m.lomowner)) \
+    || CASE WHEN m.lomacl IS NULL THEN '' ELSE pg_catalog.format('REVOKE ALL ON LARGE OBJECT %s FROM %I;', \
+      m.oid, pg_catalog.pg_get_userbyid(m.lomowner)) END \
+    || coalesce((SELECT pg_catalog.string_agg(pg_catalog.format('GRANT %s ON LARGE OBJECT %s TO %s%s;', a.privilege_type, m.oid, \
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, \
+      CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), '' \
+      ORDER BY pg_catalog.pg_get_userbyid(a.grantee) COLLATE \"C\", a.privilege_type) \
+      FROM pg_catalog.aclexplode(m.lomacl) a), '') \
+    || coalesce((SELECT pg_catalog.format('COMMENT ON LARGE OBJECT %s IS %L;', m.oid, d.description) \
+      FROM pg_catalog.pg_description d WHERE d.objoid = m.oid \
+      AND d.classoid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass AND d.objsubid = 0), '') \
+    || coalesce((SELECT pg_catalog.string_agg(pg_catalog.format('SECURITY LABEL FOR %I ON LARGE OBJECT %s IS %L;', l.provider, m.oid, \
+      l.label), '' ORDER BY l.provider COLLATE \"C\") FROM pg_catalog.pg_seclabel l WHERE l.objoid = m.oid \
+      AND l.classoid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass), '') \
+    FROM pg_catalog.pg_largeobject_metadata m";
+
+/// What must be run after the rows of [`LARGE_OBJECTS`], in the same transaction.
+#[must_use]
+pub fn make_large_objects() -> String {
+    format!(
+        "DO $do$ DECLARE each record; BEGIN \
+         FOR each IN SELECT statements FROM {MAKING} ORDER BY number LOOP EXECUTE each.statements; END LOOP; \
+         END $do$"
+    )
+}
+
+/// What must be run before them.
+#[must_use]
+pub fn await_large_objects() -> String {
+    format!("CREATE TEMPORARY TABLE {MAKING} (number oid, statements text) ON COMMIT DROP")
+}
+
+/// Whether the rows are statements that make large objects.
+#[must_use]
+pub fn makes_large_objects(plan: &RelationPlan) -> bool {
+    plan.kind == RelationKind::LargeObjects && plan.name == LARGE_OBJECTS
+}
+
 /// Reads one part.
 #[must_use]
 pub fn out(plan: &RelationPlan, part: Option<&Part>, by_root: bool) -> String {
     let form = form(plan.format);
     let table = qualified(&plan.schema, &plan.name);
     let columns = list(&plan.columns);
+    if makes_large_objects(plan) {
+        return format!("COPY ({MAKE_LARGE_OBJECTS}) TO STDOUT {form}");
+    }
     if plan.kind == RelationKind::LargeObjects {
         return format!("COPY (SELECT {columns} FROM {table}) TO STDOUT {form}");
     }
@@ -43,6 +93,9 @@ pub fn into(plan: &RelationPlan, freeze: bool) -> String {
         CopyFormat::Text => "text",
     };
     let freeze = if freeze { ", FREEZE" } else { "" };
+    if makes_large_objects(plan) {
+        return format!("COPY {MAKING} FROM STDIN (FORMAT {format})");
+    }
     format!(
         "COPY {table}{} FROM STDIN (FORMAT {format}{freeze})",
         column_list(&columns)

@@ -58,6 +58,62 @@ pub async fn maintenance(
     ))
 }
 
+/// Drops a database that is or was a copy of ours, with its sessions. Absent is success.
+///
+/// A copy carries the subscriptions of its source, never enabled: they are dropped first, without a
+/// word to the publisher, whose slots are the source's. A database that was replaced by a copy may have
+/// subscriptions of its own: with those the server refuses, and the operator decides.
+///
+/// # Errors
+/// What the server says.
+pub async fn drop_copy(located: &Located, client: &Client, name: &str) -> Result<(), TaskFailure> {
+    let doing = format!("dropping database {name:?}");
+    if name.contains(MARKS[0]) || name.contains(MARKS[2]) {
+        let row = client
+            .query_one(
+                "SELECT count(*) FROM pg_catalog.pg_subscription s \
+                 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = $1",
+                &[&name],
+            )
+            .await
+            .map_err(|error| failed(&doing, &error))?;
+        if row.get::<_, i64>(0) > 0 {
+            drop_subscriptions(located, name).await?;
+        }
+    }
+    let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
+    execute(client, &doing, &statement).await
+}
+
+async fn drop_subscriptions(located: &Located, database: &str) -> Result<(), TaskFailure> {
+    let doing = format!("dropping the subscriptions of the copy {database:?}");
+    let inside = located
+        .route
+        .connect(database)
+        .await
+        .map_err(|error| error.into_failure(&located.name))?;
+    let rows = inside
+        .query(
+            "SELECT s.subname::text FROM pg_catalog.pg_subscription s \
+             JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+             WHERE d.datname = pg_catalog.current_database()",
+            &[],
+        )
+        .await
+        .map_err(|error| failed(&doing, &error))?;
+    for row in rows {
+        let name = ident(row.get(0));
+        for statement in [
+            format!("ALTER SUBSCRIPTION {name} DISABLE"),
+            format!("ALTER SUBSCRIPTION {name} SET (slot_name = NONE)"),
+            format!("DROP SUBSCRIPTION {name}"),
+        ] {
+            execute(&inside, &doing, &statement).await?;
+        }
+    }
+    Ok(())
+}
+
 /// # Errors
 /// When the server does not answer.
 pub async fn find(client: &Client, name: &str) -> Result<Option<Entry>, TaskFailure> {

@@ -52,8 +52,7 @@ pub async fn staging(located: &Located, database: &str) -> Result<(), TaskFailur
         .await
         .map_err(explain)?;
     let create = create_statement(database, &row);
-    let drop = format!("DROP DATABASE {} WITH (FORCE)", ident(database));
-    client.batch_execute(&drop).await.map_err(explain)?;
+    databases::drop_copy(located, &client, database).await?;
     client.batch_execute(&create).await.map_err(explain)
 }
 

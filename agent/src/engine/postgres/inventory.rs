@@ -242,7 +242,7 @@ async fn large_objects<C: GenericClient + Sync>(client: &C) -> Result<u64, tokio
     let row = client
         .query_one(
             "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) \
-             THEN pg_catalog.pg_table_size('pg_catalog.pg_largeobject'::pg_catalog.regclass) ELSE 0 END",
+             THEN greatest(1, pg_catalog.pg_table_size('pg_catalog.pg_largeobject'::pg_catalog.regclass)) ELSE 0 END",
             &[],
         )
         .await?;

@@ -12,6 +12,7 @@ use holdfast_proto::{
 };
 
 use super::{
+    copy_sql,
     inventory::{Inventory, RelationFacts},
     quote::{ident, qualified},
 };
@@ -79,7 +80,7 @@ pub fn make(inventory: &Inventory, selection: &Selection, about: &Circumstances)
         }
     }
     if plan.with_large_objects {
-        plan.relations.push(large_objects(inventory));
+        plan.relations.extend(large_objects(inventory));
     }
     plan.relations
         .sort_by_key(|r| std::cmp::Reverse(r.plan.estimated_bytes));
@@ -158,23 +159,30 @@ fn constraint_indexes(relation: &RelationFacts) -> Vec<ConstraintIndex> {
         .collect()
 }
 
-fn large_objects(inventory: &Inventory) -> Travelling {
-    Travelling {
+/// The large objects with what belongs to each, and their pages.
+fn large_objects(inventory: &Inventory) -> [Travelling; 2] {
+    let relation = |name: &str, columns: &[&str], format, estimated_bytes| Travelling {
         plan: RelationPlan {
             id: 0,
             schema: "pg_catalog".to_owned(),
-            name: "pg_largeobject".to_owned(),
+            name: name.to_owned(),
             kind: RelationKind::LargeObjects,
-            columns: ["loid", "pageno", "data"].map(str::to_owned).to_vec(),
-            format: CopyFormat::Binary,
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+            format,
             parts: 1,
-            estimated_bytes: inventory.large_object_bytes,
+            estimated_bytes,
             filter: String::new(),
             constraint_indexes: Vec::new(),
         },
         parts: parts::whole(),
         by_root: false,
-    }
+    };
+    let pages = ["loid", "pageno", "data"];
+    let bytes = inventory.large_object_bytes;
+    [
+        relation(copy_sql::LARGE_OBJECTS, &[], CopyFormat::Text, 0),
+        relation("pg_largeobject", &pages, CopyFormat::Binary, bytes),
+    ]
 }
 
 /// A sequence goes with the table that owns it; one of an extension only as its configuration.

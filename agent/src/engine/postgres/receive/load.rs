@@ -53,6 +53,12 @@ pub(super) async fn part(
             return Err(trouble);
         }
     };
+    if copy_sql::makes_large_objects(plan) {
+        client
+            .batch_execute(&copy_sql::make_large_objects())
+            .await
+            .map_err(|error| failed("making the large objects", &error))?;
+    }
     commit(&client, plan, &doing).await?;
     pool.give_back(client);
     Ok(Part {
@@ -72,6 +78,9 @@ fn opening(plan: &RelationPlan, by_root: bool) -> (String, bool) {
         }
         RelationKind::Table if plan.parts == 1 => (format!("BEGIN; TRUNCATE {table}"), false),
         RelationKind::Table => ("BEGIN".to_owned(), false),
+        RelationKind::LargeObjects if copy_sql::makes_large_objects(plan) => {
+            (format!("BEGIN; {}", copy_sql::await_large_objects()), false)
+        }
         RelationKind::LargeObjects => (format!("BEGIN; DELETE FROM {table}"), false),
         // What the extension's script put there itself and the filter covers.
         RelationKind::ExtensionConfig => (

@@ -27,13 +27,10 @@ pub(super) fn arguments(snapshot: &str, plan: &Plan) -> Vec<String> {
         "--encoding=UTF8".to_owned(),
         "--section=pre-data".to_owned(),
         "--section=post-data".to_owned(),
+        // From 17 on their owners and grants are among the data: they travel as a relation.
+        "--no-blobs".to_owned(),
         format!("--snapshot={snapshot}"),
     ];
-    arguments.push(if plan.with_large_objects {
-        "--blobs".to_owned()
-    } else {
-        "--no-blobs".to_owned()
-    });
     for (schema, name) in &plan.left_out {
         arguments.push(format!("--exclude-table={}", dump_pattern(schema, name)));
     }
