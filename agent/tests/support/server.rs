@@ -158,16 +158,21 @@ impl Server {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Makes the schema of another server's database here, by the tools of this version.
+    /// Makes the schema of another server's database here, as an operator would: the source's
+    /// own pg_dump, this server's pg_restore.
     #[track_caller]
     pub fn restore_from(&self, source: &Self, database: &str, into: &str) {
+        let bin = |version: u32| format!("/usr/lib/postgresql/{version}/bin");
         let pipe = format!(
-            "PGPASSWORD=secret pg_dump -h {} -U postgres -Fc --schema-only {database} \
-             | pg_restore -U postgres --exit-on-error -d {into}",
-            source.address
+            "docker exec {} {}/pg_dump -U postgres -Fc --schema-only {database} \
+             | docker exec -i {} {}/pg_restore -U postgres --exit-on-error -d {into}",
+            source.id,
+            bin(source.version),
+            self.id,
+            bin(self.version)
         );
-        let path = format!("PATH=/usr/lib/postgresql/{}/bin:$PATH", self.version);
-        docker(&["exec", &self.id, "sh", "-c", &format!("{path}; {pipe}")]);
+        let restored = Command::new("sh").args(["-c", &pipe]).status();
+        assert!(restored.expect("sh runs").success(), "the reference");
     }
 
     fn wait(&self) {
