@@ -58,6 +58,7 @@ async fn every_object(source: u32, target: u32) {
     pair.assert_same_rows();
     assert_eq!(pair.source_state(), before, "the source is as it was");
     pair.assert_nothing_left_running();
+    pair.assert_servers_untouched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,4 +131,55 @@ async fn a_selection_arrives_without_what_it_leaves_out() {
         .map(|relation| relation.rows)
         .sum();
     assert_eq!(rows, 3020);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_break_and_receipts_that_get_lost_change_nothing() {
+    let pair = Pair::start(15, 17);
+    pair.fill(EVERY_OBJECT);
+    let selection = Selection {
+        tables: vec![
+            "app.users".to_owned(),
+            "app.wide".to_owned(),
+            "app.events".to_owned(),
+        ],
+        ..Selection::default()
+    };
+    let flaky = Copy {
+        selection,
+        flaky: true,
+        ..Copy::default()
+    };
+    let (sent, received) = pair
+        .copy(flaky)
+        .await
+        .expect("the image arrives all the same");
+    assert!(sent.resent_parts > 2, "{}", sent.resent_parts);
+    for (left, right) in sent.manifest.relations.iter().zip(&received.relations) {
+        assert_eq!(
+            (left.rows, left.fingerprint),
+            (right.rows, right.fingerprint),
+            "{}",
+            left.name
+        );
+    }
+    assert_eq!(pair.target_sql("select count(*) from app.users"), "2005");
+    pair.assert_nothing_left_running();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_given_up_in_the_middle_leaves_nothing_running() {
+    let pair = Pair::start(15, 15);
+    pair.fill(EVERY_OBJECT);
+    for bandwidth in [20_000, 400_000] {
+        let slow = Copy {
+            bandwidth,
+            ..Copy::default()
+        };
+        let given_up =
+            tokio::time::timeout(std::time::Duration::from_secs(3), pair.copy(slow)).await;
+        assert!(given_up.is_err(), "it was still running");
+        pair.assert_nothing_left_running();
+        pair.assert_servers_untouched();
+    }
 }

@@ -1,6 +1,9 @@
 //! Two servers and an image between them, without a network in the middle.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use holdfast_agent::engine::postgres::{
@@ -34,6 +37,9 @@ pub struct Copy {
     pub proof: ProofLevel,
     pub jobs: u32,
     pub cpus: u32,
+    pub flaky: bool,
+    /// Bytes a second.
+    pub bandwidth: u64,
 }
 
 impl Default for Copy {
@@ -43,12 +49,19 @@ impl Default for Copy {
             proof: ProofLevel::Full,
             jobs: 2,
             cpus: 2,
+            flaky: false,
+            bandwidth: 0,
         }
     }
 }
 
 /// Hands streams over in this process.
-struct Local(Arc<Reception>);
+struct Local {
+    reception: Arc<Reception>,
+    /// Every third stream breaks off in the middle, every third arrives and its receipt is lost.
+    flaky: bool,
+    calls: AtomicUsize,
+}
 
 #[async_trait]
 impl ImagePeer for Local {
@@ -64,16 +77,30 @@ impl ImagePeer for Local {
             receiver_run: receiver_run.to_owned(),
             stream,
         };
-        let body: Body = Box::pin(futures::stream::unfold(body, |mut body| async {
-            body.recv().await.map(|piece| (Ok(piece), body))
+        let begins = matches!(open.stream, ImageStream::Begin { .. });
+        let fault = if self.flaky && !begins {
+            self.calls.fetch_add(1, Ordering::Relaxed) % 3
+        } else {
+            2
+        };
+        let cut = fault == 0;
+        let body: Body = Box::pin(futures::stream::unfold(body, move |mut body| async move {
+            let piece = body.recv().await?;
+            let closed = matches!(piece, Piece::Close(_));
+            (!(cut && closed)).then_some((Ok(piece), body))
         }));
-        self.0
+        let answer = self
+            .reception
             .accept("source", open, body)
             .await
             .map_err(|refusal| match refusal {
                 Refusal::Interrupted(interrupted) => SendError::Lost(interrupted.0),
                 Refusal::No { kind, message } => SendError::Refused { kind, message },
-            })
+            });
+        match answer {
+            Ok(_) if fault == 1 => Err(SendError::Lost("the receipt was lost".to_owned())),
+            answer => answer,
+        }
     }
 
     fn path(&self) -> Option<DataPath> {
@@ -143,7 +170,7 @@ impl Pair {
             peer_addresses: Vec::new(),
             grant: vec![7; 32],
             jobs: copy.jobs,
-            bandwidth: 0,
+            bandwidth: copy.bandwidth,
             target_version_num: self.target_version * 10_000,
             target_extensions: Vec::new(),
             no_tablespaces: false,
@@ -153,7 +180,11 @@ impl Pair {
             spec: &spec,
             located: &located,
             containers: &from.containers,
-            peer: Arc::new(Local(receiver.reception())),
+            peer: Arc::new(Local {
+                reception: receiver.reception(),
+                flaky: copy.flaky,
+                calls: AtomicUsize::new(0),
+            }),
             meter: Arc::new(Meter::default()),
             cpus: copy.cpus,
             application: "holdfast send".to_owned(),
@@ -248,6 +279,30 @@ impl Pair {
                 assert!(std::time::Instant::now() < end, "a session was left");
                 std::thread::park_timeout(std::time::Duration::from_millis(50));
             }
+        }
+    }
+
+    /// No tool of ours runs in the containers, and no server had to restart.
+    #[track_caller]
+    pub fn assert_servers_untouched(&self) {
+        for server in [&self.source, &self.target] {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while server
+                .processes()
+                .iter()
+                .any(|line| line.contains("pg_dump") || line.contains("pg_restore"))
+            {
+                assert!(
+                    std::time::Instant::now() < end,
+                    "a process was left: {:?}",
+                    server.processes()
+                );
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+            assert!(
+                !server.log().contains("terminated by signal"),
+                "the server crashed"
+            );
         }
     }
 

@@ -175,6 +175,21 @@ impl Server {
         assert!(restored.expect("sh runs").success(), "the reference");
     }
 
+    /// Command lines of all processes in the container.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        let listed = docker(&["top", &self.id, "-eo", "pid,args"]);
+        listed.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    /// Everything that the server has said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let output = Command::new("docker").args(["logs", &self.id]).output();
+        let output = output.expect("docker runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     fn wait(&self) {
         let end = std::time::Instant::now() + Duration::from_secs(60);
         loop {
