@@ -8,7 +8,8 @@ const COMMON: &str = "\
     SET standard_conforming_strings = on; SET row_security = off; SET xmloption = content;\
     SET quote_all_identifiers = off; SET client_min_messages = warning; SET jit = off;\
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;\
-    SET client_connection_check_interval = '2s';";
+    SELECT pg_catalog.set_config(name, '2s', false) FROM pg_catalog.pg_settings \
+    WHERE name = 'client_connection_check_interval';";
 
 /// A server without an encoding converts nothing, and must not check either.
 const ENCODING: &str = "\

@@ -201,13 +201,7 @@ impl Toolbox<'_> {
             ("PGUSER", route.user.clone()),
             ("PGAPPNAME", self.application.to_owned()),
             ("PGCONNECT_TIMEOUT", "15".to_owned()),
-            (
-                "PGOPTIONS",
-                "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
-                 -c synchronous_commit=off -c default_transaction_read_only=off \
-                 -c client_connection_check_interval=2s"
-                    .to_owned(),
-            ),
+            ("PGOPTIONS", self.options()),
             ("PGCLIENTENCODING", "UTF8".to_owned()),
             ("LC_MESSAGES", "C".to_owned()),
         ];
@@ -226,6 +220,18 @@ impl Toolbox<'_> {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
+    }
+
+    /// Settings of the tool's session, as far as the server knows them.
+    fn options(&self) -> String {
+        let mut options = "-c statement_timeout=0 -c lock_timeout=0 \
+             -c idle_in_transaction_session_timeout=0 -c synchronous_commit=off \
+             -c default_transaction_read_only=off"
+            .to_owned();
+        if self.version_num >= 140_000 {
+            options.push_str(" -c client_connection_check_interval=2s");
+        }
+        options
     }
 
     /// Over the socket we may have to be the server's own user (`peer`).
