@@ -215,7 +215,7 @@ async fn what_fails_before_the_controller_is_asked_spends_no_token() {
     let in_the_way = folder.path().join("file");
     std::fs::write(&in_the_way, b"x").unwrap();
     let error = join(&address, &token, &in_the_way, &[]).await.unwrap_err();
-    assert!(error.to_string().contains("state directory"), "{error}");
+    assert!(error.to_string().contains("enrolment.toml"), "{error}");
     let error = join(&address, &token[..80], folder.path(), &[]).await;
     assert!(matches!(error, Err(JoinError::Token(_))));
     join(&address, &token, &folder.path().join("state"), &[])

@@ -75,20 +75,18 @@ fn every_object(source: Version, target: Version) {
         "the source is as it was"
     );
 
-    // The judge is what `pg_dump | psql` makes of the same source on the same server.
+    // The judge is what `pg_dump | psql` makes of the same source on the same server, each with its own tools.
     psql(
         two,
         "shop-db",
         "postgres",
         "create database judge encoding 'UTF8' template template0",
     );
-    let pipe = format!(
-        "PGPASSWORD=secret pg_dump -U postgres -h {} -d every | psql -q -X -v ON_ERROR_STOP=1 -U postgres -d judge",
-        one.address()
-    );
-    let mut judge = two.command("docker");
-    judge.args(["exec", "shop-db", "bash", "-o", "pipefail", "-c", &pipe]);
-    succeed(judge);
+    let mut dump = one.command("docker");
+    dump.args([
+        "exec", "shop-db", "pg_dump", "-U", "postgres", "-d", "every",
+    ]);
+    psql(two, "shop-db", "judge", &succeed(dump));
     let (expected, copied) = (
         schema_of(two, "shop-db", "judge"),
         schema_of(two, "shop-db", "every_copy"),

@@ -67,21 +67,6 @@ impl Host {
         self.machine(&["lossy", share]);
     }
 
-    /// A Docker volume on a file system of its own, so small that it fills up.
-    #[track_caller]
-    pub fn small_volume(&self, name: &str, mebibytes: u32) {
-        let image = format!("/run/vhost/{name}.img");
-        let mount = format!("/run/vhost/{name}");
-        let script = format!(
-            "set -e; truncate -s {mebibytes}M {image}; mkfs.ext4 -q -m 0 {image}; mkdir -p {mount}/data; \
-             mount -o loop {image} {mount}; mkdir {mount}/data; \
-             docker volume create --opt type=none --opt o=bind --opt device={mount}/data {name}"
-        );
-        let mut command = self.command("bash");
-        command.args(["-c", &script]);
-        succeed(command);
-    }
-
     /// A command inside the host.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {

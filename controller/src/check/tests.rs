@@ -3,7 +3,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use holdfast_proto::{
     check::{CheckLimits, CheckOutcome, CheckVerdict},
     link::StartTask,
@@ -53,7 +53,8 @@ fn counted(count: i64) -> CheckOutcome {
 
 fn outcome_at(at: DateTime<Utc>, count: i64) -> CheckOutcome {
     CheckOutcome {
-        at,
+        // As precise as the catalog keeps it.
+        at: at.trunc_subsecs(6),
         count: Some(count),
         newest: None,
         error: String::new(),
