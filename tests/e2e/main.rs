@@ -4,3 +4,4 @@ mod copy;
 mod faults;
 mod identity;
 mod thread;
+mod traces;

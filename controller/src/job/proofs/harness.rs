@@ -195,13 +195,15 @@ impl World {
         format!("{}: work was {:?}", self.sample.name, self.agents.worked())
     }
 
+    /// A lease that is over is held by nobody: an engine that died after the last event leaves one.
     async fn is_leased(&self, job: JobId) -> bool {
-        let (leased,): (bool,) =
-            sqlx::query_as("select lease_until is not null from job where id = $1")
-                .bind(job.cast_signed())
-                .fetch_one(&self.catalog.pool)
-                .await
-                .unwrap();
+        let (leased,): (bool,) = sqlx::query_as(
+            "select coalesce(lease_until > clock_timestamp(), false) from job where id = $1",
+        )
+        .bind(job.cast_signed())
+        .fetch_one(&self.catalog.pool)
+        .await
+        .unwrap();
         leased
     }
 
