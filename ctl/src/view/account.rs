@@ -67,6 +67,12 @@ impl View for Invitation {
 
 impl View for RemovedOperator {
     fn text(&self, _: &Page) -> String {
+        if self.revoked_certificates == 0 {
+            return format!(
+                "operator {} had not logged in; the token is void now\n",
+                self.name
+            );
+        }
         format!(
             "operator {} is removed: {} revoked\n",
             self.name,

@@ -151,6 +151,9 @@ impl View for EnrolledHost {
 
 impl View for RemovedHost {
     fn text(&self, _: &Page) -> String {
+        if self.revoked_certificates == 0 {
+            return format!("host {} had not joined; its token is void now\n", self.name);
+        }
         let session = if self.was_connected {
             "; its session has been ended"
         } else {
@@ -231,6 +234,15 @@ mod tests {
         assert_eq!(
             samples::removed_host().text(&page()),
             "host web-1 is removed: 2 certificates revoked; its session has been ended\n"
+        );
+        let token_only = super::RemovedHost {
+            revoked_certificates: 0,
+            was_connected: false,
+            ..samples::removed_host()
+        };
+        assert_eq!(
+            token_only.text(&page()),
+            "host web-1 had not joined; its token is void now\n"
         );
     }
 }

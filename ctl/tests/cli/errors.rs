@@ -78,6 +78,10 @@ fn a_mistyped_name_gets_the_nearest_one() {
     controller
         .ctl(&["container", "list", "web1"])
         .refused(3, &["there is no host web1", "did you mean web-1?"]);
+    controller.fail(
+        "remove_host",
+        Status::not_found("host web-11 is not enrolled"),
+    );
     controller
         .ctl(&["host", "remove", "web-11", "--yes", "web-11"])
         .refused(3, &["did you mean web-1?"]);

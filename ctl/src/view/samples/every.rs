@@ -1,0 +1,125 @@
+//! All of them with their section in the docs.
+
+use super::{
+    added_instance, audit_list, audit_verdict, check_history, check_list, check_set,
+    container_list, context_list, database_list, finding_list, host_detail, host_list,
+    instance_detail, instance_list, job, job_detail, job_list, operator_list, removed_host, status,
+    text, volume_list, volume_size,
+};
+use crate::view::{
+    account::{Invitation, RemovedOperator},
+    check::CheckRemoved,
+    context::{ContextChanged, LoggedIn},
+    copy::CopyResult,
+    host::EnrolledHost,
+    instance::RemovedInstance,
+    job::JobTaken,
+    version::Versions,
+};
+
+/// Name in the docs, and an example with every list filled.
+pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
+    fn json(view: &impl serde::Serialize) -> serde_json::Value {
+        serde_json::to_value(view).expect("a view becomes JSON")
+    }
+    let job = job();
+    vec![
+        ("ctl status", json(&status())),
+        ("ctl host list", json(&host_list())),
+        ("ctl host show", json(&host_detail())),
+        (
+            "ctl host enrol",
+            json(&EnrolledHost {
+                name: text("web-3"),
+                command: text("holdfast-agent join …"),
+                expires_at: job.created_at,
+            }),
+        ),
+        ("ctl host remove", json(&removed_host())),
+        ("ctl container list", json(&container_list())),
+        ("ctl volume list", json(&volume_list())),
+        ("ctl volume size", json(&volume_size())),
+        ("ctl instance list", json(&instance_list())),
+        ("ctl instance show", json(&instance_detail())),
+        ("ctl instance add", json(&added_instance())),
+        (
+            "ctl instance remove",
+            json(&RemovedInstance {
+                host: text("web-1"),
+                name: text("legacy"),
+            }),
+        ),
+        ("ctl database list", json(&database_list())),
+        (
+            "ctl copy database",
+            json(&CopyResult::of(
+                text("a/b/c"),
+                text("d/e/f"),
+                false,
+                job_detail(),
+            )),
+        ),
+        ("ctl job list", json(&job_list())),
+        ("ctl job show, ctl job watch", json(&job_detail())),
+        (
+            "ctl job cancel, ctl job undo, --detach",
+            json(&JobTaken { job: job.clone() }),
+        ),
+        ("ctl check list", json(&check_list())),
+        ("ctl check set", json(&check_set())),
+        (
+            "ctl check remove",
+            json(&CheckRemoved {
+                database: text("a/b/c"),
+                name: text("users"),
+            }),
+        ),
+        ("ctl check history", json(&check_history())),
+        ("ctl finding list", json(&finding_list())),
+        ("ctl operator list", json(&operator_list())),
+        (
+            "ctl operator invite",
+            json(&Invitation {
+                name: text("bob"),
+                command: text("ctl login …"),
+                expires_at: job.created_at,
+            }),
+        ),
+        (
+            "ctl operator remove",
+            json(&RemovedOperator {
+                name: text("bob"),
+                revoked_certificates: 1,
+            }),
+        ),
+        ("ctl audit list", json(&audit_list())),
+        ("ctl audit verify", json(&audit_verdict())),
+        ("ctl context list", json(&context_list())),
+        (
+            "ctl context use, ctl context remove",
+            json(&ContextChanged {
+                context: text("prod"),
+                change: "current",
+            }),
+        ),
+        (
+            "ctl login",
+            json(&LoggedIn {
+                context: text("prod"),
+                controller: text("10.0.0.1:7443"),
+                operator: text("alice"),
+                role: text("admin"),
+                certificate_expires_at: job.created_at,
+                file: text("contexts.toml"),
+            }),
+        ),
+        (
+            "ctl version",
+            json(&Versions {
+                ctl: text("0.1.0"),
+                controller: None,
+                controller_error: String::new(),
+            }),
+        ),
+    ]
+}
