@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     check::{self, Check, CheckState, NewCheck},
-    fleet::nearest,
+    fleet::{LookupError, nearest},
     rpc::convert::{limit, positive, required},
 };
 
@@ -108,10 +108,27 @@ async fn keep(
     let host = services.fleet.host(&new.database.host)?;
     // Whether the database is there the first run says: a report is some seconds old.
     host.instance(&new.database.instance)?;
-    let name = host.name.clone();
-    let set = check::set(&services.catalog, &*services.dispatch, new, &caller.actor()).await?;
-    services.push.host(&name).await?;
+    let unreported = host.holding(&new.database).err();
+    let by = caller.actor();
+    let set = check::set(&services.catalog, &*services.dispatch, new, &by).await;
+    let set = set.map_err(|error| perhaps_mistyped(error.into(), unreported))?;
+    services.push.host(&host.name).await?;
     Ok(set)
+}
+
+/// What does not run on a database that nobody has seen is most likely mistyped.
+fn perhaps_mistyped(error: RpcError, unreported: Option<LookupError>) -> RpcError {
+    match unreported {
+        Some(unknown @ LookupError::Database { nearest: Some(_), .. })
+            if error.code == Code::FailedPrecondition =>
+        {
+            RpcError {
+                advice: unknown.advice(),
+                ..error
+            }
+        }
+        _ => error,
+    }
 }
 
 async fn named(

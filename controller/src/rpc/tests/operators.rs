@@ -341,6 +341,34 @@ async fn a_check_is_run_once_before_it_is_kept() {
         matches!(agent.hears().await, Heard::Checks(schedule) if schedule.checks.len() == 1)
     })
     .await;
+    let mistyped = wire::SetCheckRequest {
+        check: Some(wire::Check {
+            database: name("web-1/shop-db/shpo"),
+            name: "users".to_owned(),
+            count_sql: "select 1".to_owned(),
+            ..wire::Check::default()
+        }),
+    };
+    let mut asking = alice.clone();
+    let setting = tokio::spawn(async move { asking.set_check(mistyped).await });
+    let task = loop {
+        // What is said of the check before does not matter here.
+        if let Heard::StartTask(task) = agent.hears().await {
+            break task;
+        }
+    };
+    let outcome = wire::CheckOutcome {
+        at: crate::rpc::convert::time(chrono::Utc::now()),
+        error: "database \"shpo\" does not exist".to_owned(),
+        ..wire::CheckOutcome::default()
+    };
+    agent
+        .ends(&task, task_result::Result::CheckOutcome(outcome))
+        .await;
+    let status = setting.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(advice(&status).starts_with("did you mean web-1/shop-db/shop?"));
+
     let listed = alice.list_checks(wire::ListChecksRequest {}).await.unwrap();
     let listed = listed.into_inner().checks;
     let last = listed[0].last.clone().unwrap();
@@ -359,7 +387,10 @@ async fn a_check_is_run_once_before_it_is_kept() {
         name: "users".to_owned(),
     };
     alice.remove_check(remove).await.unwrap();
-    assert!(matches!(agent.hears().await, Heard::Checks(schedule) if schedule.checks.is_empty()));
+    eventually("the agent has no check any more", async || {
+        matches!(agent.hears().await, Heard::Checks(schedule) if schedule.checks.is_empty())
+    })
+    .await;
 }
 
 #[tokio::test]
