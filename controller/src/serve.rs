@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::invite::invite_admin;
 use self::{address::Reserved, backing::Backing, running::Running};
 use crate::{
+    audit::HeadError,
     catalog::{CatalogError, MigrateError},
     config::Config,
     embedded::{EmbeddedError, ServerError},
@@ -37,6 +38,10 @@ pub enum ServeError {
     Catalog(#[source] CatalogError),
     #[error(transparent)]
     Migrate(MigrateError),
+    #[error(
+        "the audit log's head cannot be read; move its file away to go on without what it shows"
+    )]
+    AuditHead(#[from] HeadError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(
@@ -66,7 +71,7 @@ impl ServeError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::StateDir(_) => Exit::StateDir,
+            Self::StateDir(_) | Self::AuditHead(_) => Exit::StateDir,
             Self::PrivateServer(_) => Exit::PrivateServer,
             Self::CatalogUrl(_) | Self::Catalog(_) | Self::Migrate(_) => Exit::Catalog,
             Self::Identity(_) => Exit::Identity,

@@ -4,13 +4,16 @@
 //! write the database but not this file. What it does not: the same by somebody who can write both
 //! (root on the controller's machine), or a cut of entries that only another controller has
 //! written and noted, each controller has a file of its own. Send the log elsewhere against those.
+//!
+//! Once the log contradicts the file, the file is the evidence: it is not written any more until
+//! somebody has moved it away.
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -28,8 +31,15 @@ pub struct Head {
 #[derive(Debug)]
 pub struct HeadFile {
     path: PathBuf,
-    /// The sequence in the file: an entry that was written later can come here earlier.
-    noted: Mutex<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// An entry that was written later can come to be noted earlier.
+    noted: Option<Head>,
+    /// The log contradicts it.
+    evidence: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,13 +64,38 @@ struct Stored {
 }
 
 impl HeadFile {
-    /// Makes nothing yet.
-    #[must_use]
-    pub fn new(path: &Path) -> Self {
-        Self {
+    /// Reads what an earlier controller noted here.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds something else.
+    pub fn open(path: &Path) -> Result<Self, HeadError> {
+        let state = Mutex::new(State {
+            noted: None,
+            evidence: false,
+        });
+        let file = Self {
             path: path.to_owned(),
-            noted: Mutex::new(0),
-        }
+            state,
+        };
+        let noted = file.read()?;
+        file.state().noted = noted;
+        Ok(file)
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest entry that was noted here.
+    #[must_use]
+    pub fn noted(&self) -> Option<Head> {
+        self.state().noted
+    }
+
+    /// The log contradicts what is noted: from now on the file stays as it is. False when it was known already.
+    pub fn keep_as_evidence(&self) -> bool {
+        !std::mem::replace(&mut self.state().evidence, true)
     }
 
     /// None before the first entry.
@@ -88,16 +123,16 @@ impl HeadFile {
         }))
     }
 
-    /// Replaces the file, unless it has a later entry already.
+    /// Replaces the file, unless it has a later entry already or is evidence.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn note(&self, head: Head) -> Result<(), HeadError> {
-        let mut noted = self
+        let mut state = self.state();
+        let later = state
             .noted
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if head.sequence <= *noted {
+            .is_some_and(|noted| noted.sequence >= head.sequence);
+        if state.evidence || later {
             return Ok(());
         }
         let stored = Stored {
@@ -108,8 +143,12 @@ impl HeadFile {
             serde_json::to_string(&stored).map_err(|error| self.failed("encode", error.into()))?;
         self.replace(&text)
             .map_err(|source| self.failed("write", source))?;
-        *noted = head.sequence;
+        state.noted = Some(head);
         Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, text: &str) -> io::Result<()> {
@@ -143,7 +182,8 @@ mod tests {
     #[test]
     fn the_latest_is_kept_whatever_the_order() {
         let directory = tempfile::tempdir().unwrap();
-        let file = HeadFile::new(&directory.path().join("audit-head.json"));
+        let path = directory.path().join("audit-head.json");
+        let file = HeadFile::open(&path).unwrap();
         assert_eq!(file.read().unwrap(), None);
         let head = |sequence| Head {
             sequence,
@@ -152,6 +192,13 @@ mod tests {
         file.note(head(2)).unwrap();
         file.note(head(1)).unwrap();
         assert_eq!(file.read().unwrap(), Some(head(2)));
+
+        let again = HeadFile::open(&path).unwrap();
+        again.note(head(1)).unwrap();
+        assert_eq!(again.read().unwrap(), Some(head(2)));
+        assert!(again.keep_as_evidence() && !again.keep_as_evidence());
+        again.note(head(3)).unwrap();
+        assert_eq!(again.read().unwrap(), Some(head(2)));
     }
 
     #[test]
@@ -161,7 +208,7 @@ mod tests {
         for content in ["", "{}", r#"{"sequence":1,"hash":"00"}"#] {
             std::fs::write(&path, content).unwrap();
             assert!(matches!(
-                HeadFile::new(&path).read(),
+                HeadFile::open(&path),
                 Err(HeadError::Content { .. })
             ));
         }

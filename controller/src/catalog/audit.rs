@@ -98,7 +98,29 @@ impl Catalog {
         Ok(verifier.finish())
     }
 
+    /// Compares the log with what was noted outside of the database, at start: what contradicts is
+    /// told and kept, and the controller goes on, because a fleet must not be without one for it.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn check_audit_head(&self) -> Result<(), CatalogError> {
+        let Some(noted) = self.noted_head() else {
+            return Ok(());
+        };
+        let hash: Option<(Vec<u8>,)> = sqlx::query_as("select hash from audit where sequence = $1")
+            .bind(noted.sequence.cast_signed())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(CatalogError::doing("comparing the audit log with its head"))?;
+        if hash.is_none_or(|(hash,)| hash != noted.hash.0) {
+            self.contradicted(noted);
+        }
+        Ok(())
+    }
+
     async fn append(&self, content: NewEntry) -> Result<Entry, sqlx::Error> {
+        // Before the look at the log, which can only have grown since.
+        let noted = self.noted_head();
         let mut transaction = self.pool.begin().await?;
         sqlx::query("select pg_advisory_xact_lock($1)")
             .bind(LOCK)
@@ -112,6 +134,9 @@ impl Catalog {
             Some(last) => (last.sequence, last.hash),
             None => (0, Hash::START),
         };
+        if let Some(noted) = noted.filter(|noted| noted.sequence > sequence) {
+            self.contradicted(noted);
+        }
         let entry = Entry::after(sequence, previous, content);
         sqlx::query(
             "insert into audit (sequence, at, actor, action, subject, outcome, detail, previous_hash, hash)
@@ -130,6 +155,28 @@ impl Catalog {
         .await?;
         transaction.commit().await?;
         Ok(entry)
+    }
+
+    fn noted_head(&self) -> Option<Head> {
+        self.audit_head.as_ref().and_then(|file| file.noted())
+    }
+
+    fn contradicted(&self, noted: Head) {
+        let Some(file) = self
+            .audit_head
+            .as_ref()
+            .filter(|file| file.keep_as_evidence())
+        else {
+            return;
+        };
+        tracing::error!(
+            entry = noted.sequence,
+            hash = %noted.hash,
+            file = %file.path().display(),
+            "the audit log was cut or written anew: this controller has seen an entry that is not in it. \
+             The file is kept as it is; look into it (ctl audit verify), and move the file away when you \
+             know why, for example after the catalog was restored from a backup"
+        );
     }
 
     async fn note_head(&self, entry: &Entry) {
@@ -303,10 +350,11 @@ mod tests {
     #[tokio::test]
     async fn tampering_past_the_trigger_is_found() {
         let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head.json");
         let catalog = TestCatalog::new().await;
         let catalog = (*catalog)
             .clone()
-            .with_audit_head(HeadFile::new(&directory.path().join("head.json")));
+            .with_audit_head(HeadFile::open(&path).unwrap());
         append(&catalog, 5).await;
         assert_eq!(catalog.verify_audit().await.unwrap().broken, None);
         let broken = async |statement: &'static str| {
@@ -338,6 +386,53 @@ mod tests {
         assert_eq!(
             broken("delete from audit where sequence = 2").await,
             Some(2)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_cut_does_not_grow_over_the_evidence() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head.json");
+        let whole = TestCatalog::new().await;
+        let catalog = (*whole)
+            .clone()
+            .with_audit_head(HeadFile::open(&path).unwrap());
+        append(&catalog, 3).await;
+        let cut = async || {
+            let mut transaction = whole.pool.begin().await.unwrap();
+            for statement in [
+                "alter table audit disable trigger user",
+                "delete from audit where sequence > 1",
+                "alter table audit enable trigger user",
+            ] {
+                sqlx::query(statement)
+                    .execute(&mut *transaction)
+                    .await
+                    .unwrap();
+            }
+            transaction.commit().await.unwrap();
+        };
+        cut().await;
+        // While it runs, and again after a start with a log that has outgrown the note.
+        append(&catalog, 5).await;
+        assert_eq!(
+            catalog
+                .verify_audit()
+                .await
+                .unwrap()
+                .broken
+                .unwrap()
+                .sequence,
+            3
+        );
+        let again = (*whole)
+            .clone()
+            .with_audit_head(HeadFile::open(&path).unwrap());
+        again.check_audit_head().await.unwrap();
+        append(&again, 1).await;
+        assert_eq!(
+            again.verify_audit().await.unwrap().broken.unwrap().sequence,
+            3
         );
     }
 }

@@ -112,7 +112,13 @@ async fn open(
         .await
         .map_err(ServeError::Catalog)?;
     catalog.migrate().await.map_err(ServeError::Migrate)?;
-    Ok(catalog.with_audit_head(HeadFile::new(&state_dir.join("audit-head.json"))))
+    let head = HeadFile::open(&state_dir.join("audit-head.json"))?;
+    let catalog = catalog.with_audit_head(head);
+    catalog
+        .check_audit_head()
+        .await
+        .map_err(ServeError::Catalog)?;
+    Ok(catalog)
 }
 
 async fn stop_server(server: Option<RunningServer>) {
