@@ -119,14 +119,14 @@ async fn keep(
 /// What does not run on a database that nobody has seen is most likely mistyped.
 fn perhaps_mistyped(error: RpcError, unreported: Option<LookupError>) -> RpcError {
     match unreported {
-        Some(unknown @ LookupError::Database { nearest: Some(_), .. })
-            if error.code == Code::FailedPrecondition =>
-        {
-            RpcError {
-                advice: unknown.advice(),
-                ..error
-            }
-        }
+        Some(
+            unknown @ LookupError::Database {
+                nearest: Some(_), ..
+            },
+        ) if error.code == Code::FailedPrecondition => RpcError {
+            advice: unknown.advice(),
+            ..error
+        },
         _ => error,
     }
 }
