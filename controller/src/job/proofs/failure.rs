@@ -112,7 +112,10 @@ async fn cancelled_at_any_moment_nothing_is_left() {
                         let at = match moment {
                             Moment::Before(n) | Moment::After(n) => n + 1,
                         };
-                        assert_eq!(at, last, "cancelled in time, but succeeded: {asked:?}: {context}");
+                        assert_eq!(
+                            at, last,
+                            "cancelled in time, but succeeded: {asked:?}: {context}"
+                        );
                     }
                     other => panic!("{other:?}: {context}: {asked:?}"),
                 }
