@@ -1,0 +1,132 @@
+//! User-count checks on a real server: what they read, what they refuse, what they never do.
+
+#[path = "support/server.rs"]
+mod support;
+
+use std::time::Duration;
+
+use holdfast_agent::task::run_check;
+use holdfast_proto::{
+    check::CheckOutcome,
+    task::{DatabaseTarget, FailureKind, RunCheck},
+};
+use support::Server;
+
+fn check(count: &str, newest: &str) -> RunCheck {
+    RunCheck {
+        target: DatabaseTarget {
+            instance: "shop-db".to_owned(),
+            database: "postgres".to_owned(),
+        },
+        count_sql: count.to_owned(),
+        newest_sql: newest.to_owned(),
+        timeout: Duration::from_secs(1),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_reads_numbers_and_times_of_every_kind_and_changes_nothing() {
+    let server = Server::start(15);
+    let state = tempfile::tempdir().unwrap();
+    let context = server.context(state.path());
+    let _ = server.psql(
+        "postgres",
+        "create table users(id int, at timestamp default '2026-01-02 03:04:05'); \
+         insert into users select generate_series(1, 7); alter database postgres set timezone to 'Asia/Tokyo'",
+    );
+    let run = async |count: &str, newest: &str| -> CheckOutcome {
+        run_check::run(check(count, newest), &context)
+            .await
+            .unwrap()
+    };
+    for count in [
+        "select count(*) from users",
+        "select 7::smallint",
+        "select count(*)::int from users -- all of them",
+        "select sum(1) from users",
+    ] {
+        let outcome = run(count, "").await;
+        assert_eq!(
+            (outcome.count, outcome.error.as_str()),
+            (Some(7), ""),
+            "{count}"
+        );
+        assert_eq!(outcome.newest, None);
+    }
+    for (newest, expected) in [
+        ("select max(at) from users", "2026-01-02T03:04:05Z"),
+        (
+            "select timestamptz '2026-01-02 03:04:05+09'",
+            "2026-01-01T18:04:05Z",
+        ),
+        ("select date '2026-01-02'", "2026-01-02T00:00:00Z"),
+    ] {
+        let outcome = run("select 7", newest).await;
+        assert_eq!(
+            outcome.newest,
+            Some(expected.parse().unwrap()),
+            "{newest}: {outcome:?}"
+        );
+    }
+    assert_eq!(
+        run("select 0", "select max(at) from users where id > 99")
+            .await
+            .newest,
+        None
+    );
+    for (count, words) in [
+        ("select count(*) from nobody", "does not exist"),
+        ("select 1; drop table users", "multiple commands"),
+        ("delete from users returning 1", "read-only transaction"),
+        ("copy users to program 'true'", "it is no query"),
+        ("select id from users", "it gives more"),
+        ("select id from users where false", "it gives no row"),
+        ("select 1, 2", "it gives 2 columns"),
+        ("select 'seven'", "it gives text"),
+        ("select null::int", "it gives NULL"),
+        ("select 1.5", "not a whole number"),
+        ("select 1 from pg_sleep(9)", "longer than 1 s"),
+    ] {
+        let outcome = run(count, "").await;
+        assert!(outcome.error.contains(words), "{count}: {outcome:?}");
+        assert_eq!(outcome.count, None);
+    }
+    assert_eq!(
+        server.psql("postgres", "select count(*) from users").trim(),
+        "7"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_check_ends_and_its_statement_too() {
+    let server = Server::start(17);
+    let state = tempfile::tempdir().unwrap();
+    let context = server.context(state.path());
+    let slow = RunCheck {
+        timeout: Duration::from_secs(600),
+        ..check("select 1 from pg_sleep(599)", "")
+    };
+    let running = "select count(*) from pg_stat_activity where query like '%pg_sleep(599)%' \
+                   and state = 'active' and pid <> pg_backend_pid()";
+    let cancel = context.cancel.clone();
+    let task = tokio::spawn(async move { run_check::run(slow, &context).await });
+    eventually("the statement runs", || {
+        server.psql("postgres", running).trim() == "1"
+    })
+    .await;
+    cancel.cancel();
+    let failure = task.await.unwrap().unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Cancelled);
+    eventually("the statement ended", || {
+        server.psql("postgres", running).trim() == "0"
+    })
+    .await;
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
