@@ -82,7 +82,16 @@ pub struct World {
 /// An engine that works until it is dropped.
 pub struct Running {
     pub engine: Engine,
+    shutdown: CancellationToken,
     work: JoinHandle<()>,
+}
+
+impl Running {
+    /// In good order: nothing is claimed that nobody works on.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        (&mut self.work).await.unwrap();
+    }
 }
 
 impl Drop for Running {
@@ -132,9 +141,14 @@ impl World {
     }
 
     pub fn start(&self, engine: Engine) -> Running {
-        let working = engine.clone();
-        let work = tokio::spawn(async move { working.run(CancellationToken::new()).await });
-        Running { engine, work }
+        let shutdown = CancellationToken::new();
+        let (working, token) = (engine.clone(), shutdown.clone());
+        let work = tokio::spawn(async move { working.run(token).await });
+        Running {
+            engine,
+            shutdown,
+            work,
+        }
     }
 
     pub async fn submit(&self, engine: &Engine) -> JobId {
@@ -147,9 +161,11 @@ impl World {
         engine.inner.fuse.arm(moment);
         let running = self.start(engine);
         tokio::select! {
-            () = running.engine.inner.fuse.burnt() => Some(running),
-            _ = self.ended(job) => None,
+            () = running.engine.inner.fuse.burnt() => return Some(running),
+            _ = self.ended(job) => {}
         }
+        running.stop().await;
+        None
     }
 
     /// Waits for the job's end (or the end of its undo); pauses are jumped over.
