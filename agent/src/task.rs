@@ -92,6 +92,25 @@ impl ProgressSender {
 /// # Errors
 /// What the verb failed with, in words for an operator.
 pub async fn perform(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFailure> {
+    let changed = changes_databases_of(&spec);
+    let ended = do_verb(spec, context).await;
+    if let Some(instance) = changed {
+        probe_instance::soon(instance, context);
+    }
+    ended
+}
+
+/// Whose list of databases is another one afterwards.
+fn changes_databases_of(spec: &TaskSpec) -> Option<String> {
+    match spec {
+        TaskSpec::PublishDatabase(spec) => Some(spec.instance.clone()),
+        TaskSpec::UnpublishDatabase(spec) => Some(spec.instance.clone()),
+        TaskSpec::DropDatabase(spec) => Some(spec.target.instance.clone()),
+        _ => None,
+    }
+}
+
+async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFailure> {
     match spec {
         TaskSpec::DescribeDatabase(spec) => describe_database::run(spec, context)
             .await

@@ -33,6 +33,12 @@ pub async fn run(spec: ProbeInstance, context: &Context) -> Result<ProbedInstanc
     }
 }
 
+/// Asks for a look without waiting for it; when the observer is busy its next look in turn has to do.
+pub(super) fn soon(instance: String, context: &Context) {
+    let (answer, _) = oneshot::channel();
+    let _ = context.observer.try_send(Ask { instance, answer });
+}
+
 /// The table's own words for what is not there.
 fn missing(instance: &str, context: &Context) -> TaskFailure {
     match context.instances.locate(instance) {
