@@ -6,3 +6,4 @@ pub mod retry;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod units;

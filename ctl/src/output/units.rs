@@ -1,8 +1,9 @@
-//! Times, sizes, rates and numbers as people read and type them.
+//! Times, sizes, rates and numbers as people read and type them; `chassis` has those that every process says.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+pub use holdfast_chassis::units::{count, plural, signed, size};
 
 /// What was typed is no quantity of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,59 +41,10 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-/// "512 B", "1.5 MiB", "37 GiB".
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    #[allow(clippy::cast_precision_loss)] // three digits are shown
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if value < 9.95 {
-        format!("{value:.1} {}", UNITS[unit])
-    } else {
-        format!("{value:.0} {}", UNITS[unit])
-    }
-}
-
 /// "85 MiB/s".
 #[must_use]
 pub fn rate(bytes_per_second: u64) -> String {
     format!("{}/s", size(bytes_per_second))
-}
-
-/// "1 234 567".
-#[must_use]
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// [`count`] with a sign.
-#[must_use]
-pub fn signed(number: i64) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{}", count(number.unsigned_abs()))
-}
-
-/// "1 host", "3 hosts".
-#[must_use]
-pub fn plural(number: u64, one: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{} {one}{s}", count(number))
 }
 
 /// "50MB", "50 MiB/s", "1.5G", "800000": decimal without the `i`, binary with it; bytes.
@@ -179,9 +131,7 @@ fn pair(high: u64, high_unit: &str, low: u64, low_unit: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{
-        ago, count, parse_bandwidth, parse_percent, parse_span, plural, signed, size, span,
-    };
+    use super::{ago, parse_bandwidth, parse_percent, parse_span, span};
     use crate::output::testing::at;
 
     #[test]
@@ -198,22 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn spans_sizes_and_numbers_read_well() {
+    fn spans_read_well() {
         assert_eq!(span(Duration::from_millis(420)), "0.4 s");
         assert_eq!(span(Duration::from_secs(80)), "1 m 20 s");
         assert_eq!(span(Duration::from_secs(7200)), "2 h");
         assert_eq!(span(Duration::from_secs(200_000)), "2 d 7 h");
-        assert_eq!(size(512), "512 B");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
-        assert_eq!(size(37 * 1024 * 1024 * 1024), "37 GiB");
-        assert_eq!(size(u64::MAX), "16384 PiB");
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1_234_567), "1 234 567");
-        assert_eq!(signed(-5000), "-5 000");
-        assert_eq!(plural(1, "host"), "1 host");
-        assert_eq!(plural(0, "host"), "0 hosts");
     }
 
     #[test]

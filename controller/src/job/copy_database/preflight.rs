@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use holdfast_chassis::units;
 use holdfast_proto::{
     names::DatabaseName,
     task::{
@@ -125,7 +126,8 @@ impl Step for Preflight<'_> {
             return String::new();
         };
         let warnings = count(&examined.lines, PreflightVerdict::Warning);
-        format!("{} questions, {warnings} warnings", examined.lines.len())
+        let questions = units::plural(examined.lines.len() as u64, "question");
+        format!("{questions}, {}", units::plural(warnings, "warning"))
     }
 }
 
@@ -285,8 +287,8 @@ fn refusal(lines: &[PreflightLine], unreachable: bool) -> Option<TaskFailure> {
     })
 }
 
-fn count(lines: &[PreflightLine], verdict: PreflightVerdict) -> usize {
-    lines.iter().filter(|line| line.verdict == verdict).count()
+fn count(lines: &[PreflightLine], verdict: PreflightVerdict) -> u64 {
+    lines.iter().filter(|line| line.verdict == verdict).count() as u64
 }
 
 /// "a, b and 3 more", for details that name things.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use holdfast_chassis::units;
 use holdfast_proto::{
     check::CheckOutcome,
     names::HostName,
@@ -66,8 +67,14 @@ impl Step for Prove<'_> {
         let Ok(proof) = serde_json::from_value::<CopyProof>(output.clone()) else {
             return String::new();
         };
-        let (tables, rows, checks) = (proof.relations.len(), proof.rows, proof.checks.len());
-        format!("{tables} tables with {rows} rows are equal, {checks} checks hold")
+        let tables = units::plural(proof.relations.len() as u64, "table");
+        let checks = match proof.checks.len() as u64 {
+            0 => "no check is set on the source".to_owned(),
+            1 => "1 check holds".to_owned(),
+            held => format!("{} hold", units::plural(held, "check")),
+        };
+        let rows = units::plural(proof.rows, "row");
+        format!("{tables} with {rows} equal; {checks}")
     }
 }
 

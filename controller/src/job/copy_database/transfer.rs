@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use holdfast_chassis::units;
 use holdfast_proto::{
     image::DataPath,
     task::{
@@ -108,8 +109,10 @@ impl Step for Transfer<'_> {
             DataPath::Relay => "through the controller",
         };
         format!(
-            "{} tables, {rows} rows, {bytes} bytes, {path}",
-            relations.len()
+            "{}, {}, {}, {path}",
+            units::plural(relations.len() as u64, "table"),
+            units::plural(rows, "row"),
+            units::size(bytes)
         )
     }
 }

@@ -1,5 +1,6 @@
 //! Is there room for the copy on the target?
 
+use holdfast_chassis::units;
 use holdfast_proto::task::DatabaseFacts;
 
 use super::{CopyDatabase, PreflightLine};
@@ -45,5 +46,5 @@ pub fn needed(request: &CopyDatabase, size_bytes: u64) -> u64 {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
+    format!("{} MiB", units::count(bytes.div_ceil(1 << 20)))
 }

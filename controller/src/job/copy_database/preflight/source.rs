@@ -1,5 +1,6 @@
 //! Questions about the source alone.
 
+use holdfast_chassis::units;
 use holdfast_proto::task::DatabaseFacts;
 
 use super::{Inputs, PreflightLine, reachable, some_of};
@@ -23,7 +24,11 @@ pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
         ));
         return;
     }
-    let contents = format!("{} tables, {} bytes", facts.table_count, facts.size_bytes);
+    let contents = format!(
+        "{}, {}",
+        units::plural(facts.table_count, "table"),
+        units::size(facts.size_bytes)
+    );
     lines.push(PreflightLine::passed("source exists", contents));
     lines.push(readable(facts));
     lines.push(recovery(facts));
@@ -70,7 +75,7 @@ fn selection(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> Option<PreflightLine
         ));
     }
     inputs.request.is_partial().then(|| {
-        let selected = format!("{} tables are selected", facts.table_count);
+        let selected = format!("{} selected", units::plural(facts.table_count, "table"));
         PreflightLine::passed(QUESTION, selected)
     })
 }

@@ -49,7 +49,10 @@ fn name(database: &str) -> PreflightLine {
             "choose a shorter name for the copy",
         );
     }
-    PreflightLine::passed(QUESTION, format!("{} bytes", database.len()))
+    PreflightLine::passed(
+        QUESTION,
+        format!("{} of {LONGEST_NAME} bytes", database.len()),
+    )
 }
 
 fn primary(facts: &DatabaseFacts) -> PreflightLine {

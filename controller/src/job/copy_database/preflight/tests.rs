@@ -265,7 +265,7 @@ fn room_is_estimated_and_shown() {
     );
     one(
         Failed,
-        "about 1741 MiB needed, only 1740 MiB free",
+        "about 1 741 MiB needed, only 1 740 MiB free",
         |_, _, target| {
             target.disk_free_bytes = Some(1740 << 20);
         },
