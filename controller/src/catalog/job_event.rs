@@ -116,11 +116,14 @@ impl Catalog {
             return Ok(Appended::Fenced);
         };
         let wishes = Wishes { cancel_by, undo_by };
-        let succeeds = Event::Ended {
-            outcome: Outcome::Succeeded,
-            undo_until: derived.summary.undo_until,
-        };
-        if recorded.event == succeeds && wishes.cancel_by.is_some() {
+        let succeeds = matches!(
+            recorded.event,
+            Event::Ended {
+                outcome: Outcome::Succeeded,
+                ..
+            }
+        );
+        if succeeds && wishes.cancel_by.is_some() {
             // Dropping the transaction takes the row's change back.
             return Ok(Appended::Cancelled(wishes));
         }

@@ -35,9 +35,13 @@ impl Lease {
         self.wishes.borrow().clone()
     }
 
-    /// What the catalog told just now.
-    pub fn learn(&self, wishes: Wishes) {
+    /// What the catalog told just now. Answers may cross: a cancellation that is known stays known.
+    pub fn learn(&self, told: Wishes) {
         self.wishes.send_if_modified(|known| {
+            let wishes = Wishes {
+                cancel_by: told.cancel_by.or_else(|| known.cancel_by.clone()),
+                undo_by: told.undo_by,
+            };
             let changed = *known != wishes;
             *known = wishes;
             changed
