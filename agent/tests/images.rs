@@ -5,6 +5,8 @@ mod image;
 #[path = "support/server.rs"]
 mod support;
 
+use std::process::Command;
+
 use holdfast_proto::{
     image::{ProofLevel, RelationKind},
     task::Selection,
@@ -59,6 +61,66 @@ async fn every_object(source: u32, target: u32) {
     assert_eq!(pair.source_state(), before, "the source is as it was");
     pair.assert_nothing_left_running();
     pair.assert_servers_untouched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security_labels_arrive_on_objects_of_every_kind() {
+    let built = Command::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/machine/label_provider/build"
+    ))
+    .output()
+    .expect("the script runs");
+    let built = String::from_utf8(built.stdout).expect("UTF-8");
+    let (version, module) = built.trim().split_once(' ').expect("VERSION PATH");
+    let version = version.parse().expect("a version");
+    let pair = Pair::start(version, version);
+    pair.source.preload(module);
+    pair.target.preload(module);
+    pair.fill(
+        "create table labelled (id int, secret text);
+         create view seen as select id from labelled;
+         create materialized view kept as select id from labelled;
+         create sequence counter;
+         create schema inside;
+         create domain short as varchar(3);
+         create type mood as enum ('calm');
+         create function one() returns int language sql as 'select 1';
+         create procedure nothing() language sql as '';
+         create function on_ddl() returns event_trigger language plpgsql as 'begin end';
+         create event trigger watcher on ddl_command_end execute function on_ddl();
+         create publication news for table labelled;
+         select lo_create(4711);",
+    );
+    let labelled = [
+        "table labelled",
+        "column labelled.secret",
+        "view seen",
+        "materialized view kept",
+        "sequence counter",
+        "schema inside",
+        "domain short",
+        "type mood",
+        "function one()",
+        "procedure nothing()",
+        "event trigger watcher",
+        "publication news",
+        "large object 4711",
+    ];
+    for object in labelled {
+        let label = object.replace(' ', "/");
+        pair.fill(&format!(
+            "security label for 'holdfast test' on {object} is 'it''s {label}'"
+        ));
+    }
+    pair.copy(Copy::default())
+        .await
+        .expect("the image arrives");
+    let labels = "select objtype, objname, provider, label from pg_seclabels order by label";
+    let (before, after) = (pair.source.psql("shop", labels), pair.target_sql(labels));
+    assert_eq!(before.lines().count(), labelled.len(), "{before}");
+    assert_eq!(before, after);
+    pair.assert_same_dump();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,6 +93,21 @@ impl Server {
         }
     }
 
+    /// Every new session loads this module.
+    pub fn preload(&self, module: &str) {
+        let library = format!("/usr/lib/postgresql/{}/lib/preloaded.so", self.version);
+        docker(&["cp", module, &format!("{}:{library}", self.id)]);
+        let _ = self.psql(
+            "postgres",
+            "alter system set session_preload_libraries = 'preloaded'",
+        );
+        let _ = self.psql("postgres", "select pg_reload_conf()");
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while self.psql("postgres", "show session_preload_libraries") != "preloaded" {
+            assert!(std::time::Instant::now() < end, "the settings were not read again");
+        }
+    }
+
     /// Runs statements as the superuser; unaligned tuples come back.
     #[track_caller]
     #[must_use]
