@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use holdfast_chassis::clock::SharedClock;
 use sqlx::{
-    PgPool,
+    PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -85,6 +85,20 @@ impl Catalog {
         self
     }
 
+    /// Begins a transaction; who stops waiting for it leaves nothing behind.
+    ///
+    /// Never `pool.begin()`: dropped between BEGIN and its answer, sqlx 0.9 gives the connection back
+    /// inside a transaction that it does not know of, and the next writes on it are lost with that.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place, where it is not dropped"
+    )]
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await });
+        begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+
     /// Brings the database to this binary's version.
     ///
     /// # Errors
@@ -112,6 +126,52 @@ impl CatalogError {
                     .any(|class| code.starts_with(class))
             }),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::TestCatalog, *};
+
+    async fn yields(number: u32) {
+        for _ in 0..number {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Given up at every moment, with one connection that everybody gets.
+    #[tokio::test]
+    async fn a_transaction_that_nobody_waits_for_takes_no_later_write_with_it() {
+        let test = TestCatalog::empty().await;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(test.options())
+            .await
+            .unwrap();
+        let catalog = Catalog {
+            pool,
+            ..(*test).clone()
+        };
+        let run = |sql: &'static str| sqlx::query(sql).execute(&catalog.pool);
+        run("create table written (n int)").await.unwrap();
+        for moment in 0..300 {
+            tokio::select! {
+                biased;
+                _ = catalog.begin() => {}
+                () = yields(moment) => {}
+            }
+            run("insert into written values (1)").await.unwrap();
+            drop(catalog.begin().await.unwrap());
+            let (kept,): (i64,) = sqlx::query_as("select count(*) from written")
+                .fetch_one(&catalog.pool)
+                .await
+                .unwrap();
+            assert_eq!(
+                kept,
+                i64::from(moment) + 1,
+                "given up after {moment} yields"
+            );
         }
     }
 }

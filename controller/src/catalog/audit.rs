@@ -121,7 +121,7 @@ impl Catalog {
     async fn append(&self, content: NewEntry) -> Result<Entry, sqlx::Error> {
         // Before the look at the log, which can only have grown since.
         let noted = self.noted_head();
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query("select pg_advisory_xact_lock($1)")
             .bind(LOCK)
             .execute(&mut *transaction)
@@ -358,7 +358,7 @@ mod tests {
         append(&catalog, 5).await;
         assert_eq!(catalog.verify_audit().await.unwrap().broken, None);
         let broken = async |statement: &'static str| {
-            let mut transaction = catalog.pool.begin().await.unwrap();
+            let mut transaction = catalog.begin().await.unwrap();
             sqlx::query("alter table audit disable trigger user")
                 .execute(&mut *transaction)
                 .await
@@ -399,7 +399,7 @@ mod tests {
             .with_audit_head(HeadFile::open(&path).unwrap());
         append(&catalog, 3).await;
         let cut = async || {
-            let mut transaction = whole.pool.begin().await.unwrap();
+            let mut transaction = whole.begin().await.unwrap();
             for statement in [
                 "alter table audit disable trigger user",
                 "delete from audit where sequence > 1",

@@ -280,7 +280,7 @@ impl Catalog {
             ..Summary::default()
         };
         let (title, locks) = (definition.title(), definition.locks());
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let (id,): (i64,) = sqlx::query_as(
             "insert into job (kind, spec, title, requested_by, traceparent, created_at, deadline,
                 state, summary)
@@ -310,7 +310,7 @@ impl Catalog {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Option<Claim>, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let candidates: Vec<JobRow> = sqlx::query_as(
             "select * from job
              where (lease_until is null or lease_until < clock_timestamp())
@@ -344,7 +344,7 @@ impl Catalog {
         locks: &[ResourceWish],
         now: DateTime<Utc>,
     ) -> Result<bool, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let changed = sqlx::query(
             "update job set undo_requested_by = $2, not_before = null, waits_for = ''
              where id = $1 and undo_requested_by is null and state in ('succeeded', 'stuck')",

@@ -95,7 +95,7 @@ impl Catalog {
             derived,
         } = append;
         let undo_begins = matches!(recorded.event, Event::UnwindStarted { .. });
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         // The row lock and the epoch are the fence: who took over has changed the epoch.
         let ours: Option<(Option<String>, Option<String>)> = sqlx::query_as(
             "update job set state = $3, summary = $4, ended_at = $5, sweep_at = $6,

@@ -47,7 +47,7 @@ impl Catalog {
     /// When the catalog fails; nothing is written then.
     pub async fn save_reports(&self, states: &[Arc<HostState>]) -> Result<(), CatalogError> {
         let failed = CatalogError::doing("saving what hosts reported");
-        let mut transaction = self.pool.begin().await.map_err(&failed)?;
+        let mut transaction = self.begin().await.map_err(&failed)?;
         for state in states {
             sqlx::query(
                 "insert into host_report (host, last_seen_at, agent_rss_bytes, reported_at, facts, report)

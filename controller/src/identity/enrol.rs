@@ -69,7 +69,7 @@ impl Registrar {
         let secret = Secret::from_revealed(secret).map_err(|_| TokenRefusal::Malformed)?;
         let now = self.0.clock.now();
         let _changing = self.0.changing.lock().await;
-        let mut transaction = self.0.catalog.pool.begin().await.map_err(begin())?;
+        let mut transaction = self.0.catalog.begin().await.map_err(begin())?;
         let (certificate, chain) = self
             .consume(&mut transaction, from, &secret, request)
             .await?;

@@ -71,7 +71,7 @@ impl Registrar {
             .unwrap_or(DateTime::<Utc>::MAX_UTC);
         let secret = Secret::random();
         let subject = identity.to_string();
-        let mut transaction = self.0.catalog.pool.begin().await.map_err(begin())?;
+        let mut transaction = self.0.catalog.begin().await.map_err(begin())?;
         certificate::lock_subject(&mut transaction, &subject).await?;
         let valid = certificate::valid_certificate(&mut transaction, &subject, now).await?;
         may_invite(identity, valid)?;

@@ -69,7 +69,7 @@ impl Registrar {
     ) -> Result<Removal, IdentityError> {
         let now = self.0.clock.now();
         let _changing = self.0.changing.lock().await;
-        let mut transaction = self.0.catalog.pool.begin().await.map_err(begin())?;
+        let mut transaction = self.0.catalog.begin().await.map_err(begin())?;
         certificate::lock_subject(&mut transaction, subject).await?;
         let serials = certificate::revoke_certificates(&mut transaction, subject, by, now).await?;
         let withdrawn = token::withdraw_tokens(&mut transaction, subject, now).await?;

@@ -22,7 +22,7 @@ impl Registrar {
         let subject = identity.to_string();
         let (certificate, chain) = self.sign(request, identity)?;
         let _changing = self.0.changing.lock().await;
-        let mut transaction = self.0.catalog.pool.begin().await.map_err(begin())?;
+        let mut transaction = self.0.catalog.begin().await.map_err(begin())?;
         certificate::lock_subject(&mut transaction, &subject).await?;
         // Asked again under the lock: a removal on another controller may have come between.
         if !certificate::is_unrevoked(&mut transaction, serial).await? {
