@@ -3,7 +3,10 @@
 #[path = "support/server.rs"]
 mod support;
 
-use holdfast_agent::task::{Context, perform};
+use holdfast_agent::{
+    engine::postgres::publication::{Former, Note, Notes},
+    task::{Context, perform},
+};
 use holdfast_proto::task::{
     DatabaseTarget, DropDatabase, FailureKind, PublishDatabase, Role, StageDatabase, TaskFailure,
     TaskResult, TaskSpec, UnpublishDatabase,
@@ -113,11 +116,45 @@ async fn a_place_that_was_made_quiet_and_then_left_is_opened_again() {
     let _ = server.psql("postgres", "create database shop");
     stage(&context, Vec::new()).await.expect("staged");
     // As a crash between the first statement and the renames leaves it.
+    let oid = |name: &str| {
+        let sql = format!("select oid from pg_database where datname = '{name}'");
+        server.psql("postgres", &sql).parse().expect("an oid")
+    };
+    let note = Note {
+        staging_oid: oid(STAGING),
+        former: Some(Former {
+            oid: oid("shop"),
+            allowed_connections: true,
+        }),
+    };
+    Notes::of(&context).write(STAGING, note).expect("noted");
     let _ = server.psql("postgres", "alter database shop allow_connections false");
     unpublish(&context, BEFORE)
         .await
         .expect("nothing was published");
     assert_eq!(databases(&server), format!("shop, {STAGING}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_very_database_that_was_published_is_taken_back() {
+    let (server, dir) = (Server::start(15), tempfile::tempdir().expect("a directory"));
+    let context = server.context(dir.path());
+    // `--replace` where nothing stands: nothing is kept, and that is no reason to refuse the way back.
+    stage(&context, Vec::new()).await.expect("staged");
+    publish(&context, BEFORE).await.expect("published");
+    publish(&context, BEFORE).await.expect("published already");
+    unpublish(&context, BEFORE).await.expect("taken back");
+    assert_eq!(databases(&server), UNDONE);
+    let _ = server.psql("postgres", &format!("drop database \"{UNDONE}\""));
+
+    stage(&context, Vec::new()).await.expect("staged");
+    publish(&context, "").await.expect("published");
+    let _ = server.psql("postgres", "alter database shop rename to shop_mine");
+    let _ = server.psql("postgres", "create database shop");
+    let refused = unpublish(&context, "").await;
+    let refused = refused.expect_err("a later database stands there");
+    assert_eq!(refused.kind, FailureKind::Conflict, "{refused}");
+    assert_eq!(databases(&server), "shop, shop_mine");
 }
 
 #[tokio::test(flavor = "multi_thread")]

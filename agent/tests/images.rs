@@ -113,9 +113,7 @@ async fn security_labels_arrive_on_objects_of_every_kind() {
             "security label for 'holdfast test' on {object} is 'it''s {label}'"
         ));
     }
-    pair.copy(Copy::default())
-        .await
-        .expect("the image arrives");
+    pair.copy(Copy::default()).await.expect("the image arrives");
     let labels = "select objtype, objname, provider, label from pg_seclabels order by label";
     let (before, after) = (pair.source.psql("shop", labels), pair.target_sql(labels));
     assert_eq!(before.lines().count(), labelled.len(), "{before}");

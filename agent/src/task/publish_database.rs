@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::Context;
 use crate::engine::postgres::{
     databases::{Entry, allow_connections, end_sessions, execute, find, maintenance},
-    publication::{Note, Notes},
+    publication::{Former, Note, Notes},
     quote::ident,
 };
 
@@ -27,46 +27,45 @@ pub async fn run(
     let Some(staging) = find(&client, &spec.staging).await? else {
         return published_before(&spec, notes.read(&spec.staging)?, standing);
     };
-    let kept = match standing {
-        Some(former) => {
+    let former = match standing {
+        Some(entry) => {
             check_place(&client, &spec).await?;
-            let allowed = notes
-                .read(&spec.staging)?
-                .map_or(former.allows_connections, |note| {
-                    note.former_allowed_connections
-                });
-            notes.write(
-                &spec.staging,
-                Note {
-                    staging_oid: staging.oid,
-                    former_allowed_connections: allowed,
-                },
-            )?;
-            allow_connections(&client, &spec.name, false).await?;
-            true
+            Some(former(entry, notes.read(&spec.staging)?))
         }
-        None => {
-            notes.write(
-                &spec.staging,
-                Note {
-                    staging_oid: staging.oid,
-                    former_allowed_connections: true,
-                },
-            )?;
-            false
-        }
+        None => None,
     };
-    let swapped = swap(&client, &spec, kept).await;
-    if swapped.is_err() && kept {
+    let staging_oid = staging.oid;
+    notes.write(
+        &spec.staging,
+        Note {
+            staging_oid,
+            former,
+        },
+    )?;
+    if former.is_some() {
+        allow_connections(&client, &spec.name, false).await?;
+    }
+    let swapped = swap(&client, &spec, former.is_some()).await;
+    if let (Err(_), Some(former)) = (&swapped, former) {
         // The place stays what it was. A failure here is the smaller one: the way back repeats it.
-        let _ = allow_connections(&client, &spec.name, true).await;
+        let _ = allow_connections(&client, &spec.name, former.allowed_connections).await;
     }
     let ended_sessions = swapped?;
-    let kept_as = if kept { spec.keep_as } else { String::new() };
     Ok(PublishedDatabase {
-        kept_as,
+        kept_as: former.map_or(String::new(), |_| spec.keep_as),
         ended_sessions,
     })
+}
+
+/// What stands in the place; an earlier run of this task may have closed it already.
+fn former(standing: Entry, noted: Option<Note>) -> Former {
+    let noted = noted.and_then(|note| note.former);
+    noted
+        .filter(|former| former.oid == standing.oid)
+        .unwrap_or(Former {
+            oid: standing.oid,
+            allowed_connections: standing.allows_connections,
+        })
 }
 
 async fn check_place(client: &Client, spec: &PublishDatabase) -> Result<(), TaskFailure> {
@@ -130,7 +129,7 @@ fn published_before(
 ) -> Result<PublishedDatabase, TaskFailure> {
     match (note, standing) {
         (Some(note), Some(entry)) if note.staging_oid == entry.oid => Ok(PublishedDatabase {
-            kept_as: spec.keep_as.clone(),
+            kept_as: note.former.map_or(String::new(), |_| spec.keep_as.clone()),
             ended_sessions: 0,
         }),
         _ => Err(TaskFailure {
@@ -157,9 +156,17 @@ mod tests {
             name: "a".into(),
             keep_as: "a__before_1".into(),
         };
+        let former = Former {
+            oid: 5,
+            allowed_connections: true,
+        };
         let note = Some(Note {
             staging_oid: 7,
-            former_allowed_connections: true,
+            former: Some(former),
+        });
+        let free = Some(Note {
+            staging_oid: 7,
+            former: None,
         });
         let entry = |oid| {
             Some(Entry {
@@ -167,12 +174,35 @@ mod tests {
                 allows_connections: true,
             })
         };
-        assert!(published_before(&spec, note, entry(7)).is_ok());
+        let kept_as = |note| published_before(&spec, note, entry(7)).unwrap().kept_as;
+        assert_eq!(kept_as(note), "a__before_1");
+        assert_eq!(kept_as(free), "");
         for (note, standing) in [(note, entry(8)), (note, None), (None, entry(7))] {
             assert_eq!(
                 published_before(&spec, note, standing).unwrap_err().kind,
                 FailureKind::Invalid
             );
         }
+    }
+
+    #[test]
+    fn a_place_that_this_task_has_closed_was_open() {
+        let closed = Entry {
+            oid: 5,
+            allows_connections: false,
+        };
+        let noted = |oid| {
+            Some(Note {
+                staging_oid: 7,
+                former: Some(Former {
+                    oid,
+                    allowed_connections: true,
+                }),
+            })
+        };
+        assert!(former(closed, noted(5)).allowed_connections);
+        // Another database stands there by now.
+        assert!(!former(closed, noted(4)).allowed_connections);
+        assert!(!former(closed, None).allowed_connections);
     }
 }

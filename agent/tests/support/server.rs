@@ -104,7 +104,10 @@ impl Server {
         let _ = self.psql("postgres", "select pg_reload_conf()");
         let end = std::time::Instant::now() + Duration::from_secs(20);
         while self.psql("postgres", "show session_preload_libraries") != "preloaded" {
-            assert!(std::time::Instant::now() < end, "the settings were not read again");
+            assert!(
+                std::time::Instant::now() < end,
+                "the settings were not read again"
+            );
         }
     }
 

@@ -12,7 +12,14 @@ use crate::task::Context;
 pub struct Note {
     /// Stays the same when the database is renamed.
     pub staging_oid: u32,
-    pub former_allowed_connections: bool,
+    /// What stood in the place before; none: it was free.
+    pub former: Option<Former>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    pub oid: u32,
+    pub allowed_connections: bool,
 }
 
 #[derive(Debug)]
@@ -99,7 +106,10 @@ mod tests {
         };
         let note = Note {
             staging_oid: 16_384,
-            former_allowed_connections: false,
+            former: Some(Former {
+                oid: 5,
+                allowed_connections: false,
+            }),
         };
         assert_eq!(notes.read("ä/b__staging_1").unwrap(), None);
         notes.write("ä/b__staging_1", note).unwrap();
