@@ -57,7 +57,11 @@ async fn channel_to_controller(
     Err(Status::unavailable(reason))
 }
 
-async fn one_stream(channel: Channel, grant: &[u8], reception: &Reception) -> Result<(), Status> {
+async fn one_stream(
+    channel: Channel,
+    grant: &[u8],
+    reception: &Arc<Reception>,
+) -> Result<(), Status> {
     let (outbox, outbound) = mpsc::channel(2);
     let wait = Message::Wait(RelayWait {
         grant: grant.to_vec(),

@@ -10,6 +10,7 @@ use holdfast_agent::engine::postgres::{
     image::{Body, ImagePeer, Piece, SendError},
     meter::Meter,
     receive::{Receiver, Reception, Refusal, Target},
+    route::Target as Address,
     send::Sender,
 };
 use holdfast_proto::{
@@ -21,7 +22,7 @@ use holdfast_proto::{
 };
 use tokio::sync::mpsc;
 
-use crate::support::Server;
+use crate::{proxy::Proxy, support::Server};
 
 pub const STAGING: &str = "shop__staging_7";
 
@@ -38,6 +39,8 @@ pub struct Copy {
     pub jobs: u32,
     pub cpus: u32,
     pub flaky: bool,
+    /// Nobody waits any more for a stream's reception when its COMMIT is on its way, the first time.
+    pub deserted: bool,
     /// Bytes a second.
     pub bandwidth: u64,
 }
@@ -50,6 +53,7 @@ impl Default for Copy {
             jobs: 2,
             cpus: 2,
             flaky: false,
+            deserted: false,
             bandwidth: 0,
         }
     }
@@ -60,6 +64,7 @@ struct Local {
     reception: Arc<Reception>,
     /// Every third stream breaks off in the middle, every third arrives and its receipt is lost.
     flaky: bool,
+    proxy: Option<Arc<Proxy>>,
     calls: AtomicUsize,
 }
 
@@ -89,14 +94,36 @@ impl ImagePeer for Local {
             let closed = matches!(piece, Piece::Close(_));
             (!(cut && closed)).then_some((Ok(piece), body))
         }));
-        let answer = self
-            .reception
-            .accept("source", open, body)
-            .await
-            .map_err(|refusal| match refusal {
-                Refusal::Interrupted(interrupted) => SendError::Lost(interrupted.0),
-                Refusal::No { kind, message } => SendError::Refused { kind, message },
-            });
+        let carries_rows = matches!(open.stream, ImageStream::Data { .. });
+        let accepting = self.reception.accept("source", open, body);
+        let answer = match &self.proxy {
+            Some(proxy) => {
+                let first = self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+                let committing = async {
+                    // A COMMIT of the schema may have told before.
+                    loop {
+                        proxy.committing.notified().await;
+                        if carries_rows && first {
+                            return;
+                        }
+                        proxy.answer();
+                    }
+                };
+                let answer = tokio::select! {
+                    answer = accepting => answer,
+                    () = committing => {
+                        proxy.answer();
+                        return Err(SendError::Lost("the connection broke".to_owned()));
+                    }
+                };
+                answer
+            }
+            None => accepting.await,
+        };
+        let answer = answer.map_err(|refusal| match refusal {
+            Refusal::Interrupted(interrupted) => SendError::Lost(interrupted.0),
+            Refusal::No { kind, message } => SendError::Refused { kind, message },
+        });
         match answer {
             Ok(_) if fault == 1 => Err(SendError::Lost("the receipt was lost".to_owned())),
             answer => answer,
@@ -137,6 +164,18 @@ impl Pair {
             self.source.context(&state_dir),
             self.target.context(&state_dir),
         );
+        let mut at = to.instances.locate("shop-db")?;
+        let proxy = if copy.deserted {
+            let Address::Tcp(address) = &at.route.target else {
+                panic!("{:?}", at.route)
+            };
+            let proxy = Proxy::start(format!("{address}:{}", at.route.port)).await;
+            at.route.target = Address::Tcp("127.0.0.1".to_owned());
+            at.route.port = proxy.port;
+            Some(Arc::new(proxy))
+        } else {
+            None
+        };
         let receiver = Receiver::new(
             ReceiveImage {
                 staging: DatabaseTarget {
@@ -150,7 +189,7 @@ impl Pair {
                 properties: DatabaseProperties::default(),
             },
             Target {
-                located: to.instances.locate("shop-db")?,
+                located: at,
                 containers: to.containers.clone(),
                 database: STAGING.to_owned(),
                 version_num: self.target_version * 10_000,
@@ -183,6 +222,7 @@ impl Pair {
             peer: Arc::new(Local {
                 reception: receiver.reception(),
                 flaky: copy.flaky,
+                proxy,
                 calls: AtomicUsize::new(0),
             }),
             meter: Arc::new(Meter::default()),

@@ -72,6 +72,9 @@ struct Running {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// One of the same streams is stored at a time.
+type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 impl Reception {
     pub(super) fn new(spec: &ReceiveImage, target: Target, pool: Pool) -> Self {
         Self {
@@ -90,7 +93,7 @@ impl Reception {
     /// # Errors
     /// [`Refusal`]: not from this sender, not in this order, broken off, or not storable.
     pub async fn accept(
-        &self,
+        self: &Arc<Self>,
         sender_host: &str,
         open: OpenStream,
         body: Body,
@@ -135,16 +138,19 @@ impl Reception {
                     sequences,
                     no_tablespaces,
                 };
-                self.one_at_a_time(Key::Schema, self.take_schema(announced, body))
-                    .await
+                let work = async |turn| {
+                    let _turn: Turn = turn;
+                    self.take_schema(announced, body).await
+                };
+                self.one_at_a_time(Key::Schema, work).await
             }
             ImageStream::Data { relation, part } => {
                 let key = Key::Data {
                     relation,
                     part: part.index,
                 };
-                self.one_at_a_time(key, self.take_part(relation, part, body))
-                    .await
+                let work = async |turn| self.take_part(turn, relation, part, body).await;
+                self.one_at_a_time(key, work).await
             }
             ImageStream::Finish { manifest } => self.take_manifest(manifest),
         };
@@ -162,11 +168,12 @@ impl Reception {
         self.closed.cancel();
     }
 
-    /// The same stream sent again means that the one before is dead, whether we have noticed or not.
+    /// The same stream sent again means that the one before is dead, whether we have noticed or not. The work
+    /// has its turn as long as it keeps what it is given.
     async fn one_at_a_time(
         &self,
         key: Key,
-        work: impl Future<Output = Result<Receipt, Trouble>>,
+        work: impl AsyncFnOnce(Turn) -> Result<Receipt, Trouble>,
     ) -> Result<Receipt, Trouble> {
         let (mine, turn) = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,12 +182,12 @@ impl Reception {
             slot.superseded = CancellationToken::new();
             (slot.superseded.clone(), Arc::clone(&slot.turn))
         };
-        let _turn = turn.lock_owned().await;
+        let turn = turn.lock_owned().await;
         tokio::select! {
             biased;
             () = self.closed.cancelled() => Err(Trouble::Fatal(sessions::cancelled("the receiving"))),
             () = mine.cancelled() => Err(Interrupted("it was sent again".to_owned()).into()),
-            outcome = work => outcome,
+            outcome = work(turn) => outcome,
         }
     }
 
@@ -208,7 +215,13 @@ impl Reception {
         Ok(self.receipt(&close, false))
     }
 
-    async fn take_part(&self, relation: u32, part: Part, body: Body) -> Result<Receipt, Trouble> {
+    async fn take_part(
+        self: &Arc<Self>,
+        turn: Turn,
+        relation: u32,
+        part: Part,
+        body: Body,
+    ) -> Result<Receipt, Trouble> {
         let Some(plan) = self.state.relation(relation) else {
             return Err(Trouble::Fatal(super::internal(format!(
                 "rows came for relation {relation}, which was not announced"
@@ -225,9 +238,26 @@ impl Reception {
         }
         let by_root = self.state.is_root(relation);
         let meter = &self.target.meter;
-        let stored = load::part(&self.pool, meter, &plan, by_root, part, body).await?;
-        self.state.store(relation, stored);
-        self.target.meter.item_done();
+        let loaded = load::part(&self.pool, meter, &plan, by_root, part, body).await?;
+        // Whoever waits for this stream may be gone at any moment; what the server stores must be noted all
+        // the same, before the part can come again.
+        let reception = Arc::clone(self);
+        let storing = tokio::spawn(async move {
+            let _turn = turn;
+            let stored = loaded.commit(&reception.pool).await;
+            match &stored {
+                Ok(part) => {
+                    reception.state.store(relation, *part);
+                    reception.target.meter.item_done();
+                }
+                Err(Trouble::Fatal(failure)) => reception.state.fail(failure.clone()),
+                Err(Trouble::Interrupted(_)) => {}
+            }
+            stored
+        });
+        let stored = storing
+            .await
+            .map_err(|_| Interrupted("the agent is ending".to_owned()))??;
         Ok(self.receipt(&closing(&stored), false))
     }
 

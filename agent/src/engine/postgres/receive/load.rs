@@ -26,6 +26,14 @@ const SEND_BYTES: usize = 64 << 10;
 const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const BINARY_TRAILER: &[u8] = &[0xff, 0xff];
 
+/// A part that the server has, in a transaction that is still open: dropped, nothing of it stays.
+pub(super) struct Loaded {
+    client: Client,
+    part: Part,
+    parts: u32,
+    doing: String,
+}
+
 /// Loads the part in one transaction. On any error nothing of it stays.
 pub(super) async fn part(
     pool: &Pool,
@@ -34,7 +42,7 @@ pub(super) async fn part(
     by_root: bool,
     part: Part,
     body: Body,
-) -> Result<Part, Trouble> {
+) -> Result<Loaded, Trouble> {
     let name = format!("{}.{}", plan.schema, plan.name);
     let doing = format!("loading {name} (part {})", part.index);
     let client = pool.writer().await?;
@@ -59,14 +67,33 @@ pub(super) async fn part(
             .await
             .map_err(|error| failed("making the large objects", &error))?;
     }
-    commit(&client, plan, &doing).await?;
-    pool.give_back(client);
-    Ok(Part {
-        rows: close.rows,
-        bytes: close.bytes,
-        bytes_hash: close.bytes_hash,
-        ..part
+    Ok(Loaded {
+        client,
+        part: Part {
+            rows: close.rows,
+            bytes: close.bytes,
+            bytes_hash: close.bytes_hash,
+            ..part
+        },
+        parts: plan.parts,
+        doing,
     })
+}
+
+impl Loaded {
+    /// Commits, and gives the session back. Once begun it must be seen to its end: a COMMIT that is on its
+    /// way happens whether somebody waits for it or not.
+    pub(super) async fn commit(self, pool: &Pool) -> Result<Part, Trouble> {
+        let Self {
+            client,
+            part,
+            parts,
+            doing,
+        } = self;
+        commit(&client, parts, &doing).await?;
+        pool.give_back(client);
+        Ok(part)
+    }
 }
 
 /// What the transaction begins with, and whether rows may be written frozen.
@@ -145,10 +172,10 @@ async fn copy(
 }
 
 /// A part of several is only added: if it is not known whether it was, it must not be added again.
-async fn commit(client: &Client, plan: &RelationPlan, doing: &str) -> Result<(), Trouble> {
+async fn commit(client: &Client, parts: u32, doing: &str) -> Result<(), Trouble> {
     match client.batch_execute("COMMIT").await {
         Ok(()) => Ok(()),
-        Err(error) if error.as_db_error().is_none() && plan.parts == 1 => {
+        Err(error) if error.as_db_error().is_none() && parts == 1 => {
             Err(Interrupted(format!("{doing}: the server went away at the commit")).into())
         }
         Err(error) => Err(Trouble::Fatal(failed(
