@@ -5,17 +5,17 @@ use std::time::Duration;
 use e2e::{
     eventually::eventually,
     fleet::Fleet,
-    postgres::{Version, psql, try_psql, wait_for_postgres},
+    host::succeed,
+    postgres::{Version, psql, run_postgres, try_psql, wait_for_postgres},
 };
 use serde_json::Value;
 
 use crate::copy::{fill_users, two_servers};
 
-const USERS: u32 = 60_000;
-const STEPS: [&str; 5] = ["preflight", "stage", "transfer", "prove", "publish"];
+pub const USERS: u32 = 60_000;
 
 /// Starts a copy that is slow enough to be disturbed, and gives its job.
-fn start_copy(fleet: &Fleet, target: &str) -> String {
+pub fn start_copy(fleet: &Fleet, target: &str) -> String {
     let target = format!("web-2/shop-db/{target}");
     let args = [
         "copy",
@@ -29,13 +29,13 @@ fn start_copy(fleet: &Fleet, target: &str) -> String {
     fleet.ctl.json(&args)["job"]["id"].to_string()
 }
 
-fn job(fleet: &Fleet, id: &str) -> Result<Value, String> {
+pub fn job(fleet: &Fleet, id: &str) -> Result<Value, String> {
     let said = fleet.ctl.run(&["-o", "json", "job", "show", id]);
     serde_json::from_str(&said.out).map_err(|_| said.err)
 }
 
 /// Waits until the job has begun a step.
-fn wait_for_step(fleet: &Fleet, id: &str, step: &str) {
+pub fn wait_for_step(fleet: &Fleet, id: &str, step: &str) {
     eventually(
         Duration::from_secs(60),
         &format!("step {step} of job {id}"),
@@ -56,7 +56,7 @@ fn wait_for_step(fleet: &Fleet, id: &str, step: &str) {
     );
 }
 
-fn wait_for_end(fleet: &Fleet, id: &str) -> Value {
+pub fn wait_for_end(fleet: &Fleet, id: &str) -> Value {
     eventually(
         Duration::from_secs(180),
         &format!("the end of job {id}"),
@@ -72,7 +72,7 @@ fn wait_for_end(fleet: &Fleet, id: &str) -> Value {
 }
 
 /// A job that was disturbed has either done its work, all of it, or left nothing.
-fn assert_whole_or_nothing(fleet: &Fleet, id: &str, target: &str) {
+pub fn assert_whole_or_nothing(fleet: &Fleet, id: &str, target: &str) {
     let shown = wait_for_end(fleet, id);
     let state = shown["job"]["state"].as_str().expect("a state").to_owned();
     let two = fleet.host("web-2");
@@ -93,35 +93,8 @@ fn assert_whole_or_nothing(fleet: &Fleet, id: &str, target: &str) {
             );
             assert_eq!(counted, format!("{USERS}|{USERS}"));
         }
-        "failed" => assert!(!databases.contains(target), "{databases}"),
+        "failed" | "cancelled" => assert!(!databases.contains(target), "{databases}"),
         other => panic!("job {id} ended {other}: {shown:#}"),
-    }
-}
-
-#[test]
-fn killing_any_process_at_any_step_leaves_the_right_copy_or_nothing() {
-    let mut fleet = two_servers(Version::V15, Version::V15);
-    fill_users(fleet.host("web-1"), USERS);
-    for step in STEPS {
-        for victim in ["controller", "web-1", "web-2"] {
-            let target = format!("copy_{step}_{}", victim.replace('-', "_"));
-            let id = start_copy(&fleet, &target);
-            wait_for_step(&fleet, &id, step);
-            match victim {
-                "controller" => {
-                    fleet.controller.kill_9();
-                    fleet.restart_controller();
-                }
-                host => {
-                    let member = fleet.member_mut(host);
-                    member.agent.kill_9();
-                    member.restart_agent();
-                }
-            }
-            assert_whole_or_nothing(&fleet, &id, &target);
-            let drop = format!("drop database if exists {target}");
-            psql(fleet.host("web-2"), "shop-db", "postgres", &drop);
-        }
     }
 }
 
@@ -210,4 +183,84 @@ fn a_host_that_loses_power_comes_back_and_the_job_ends_well() {
     wait_for_postgres(fleet.host("web-2"), "shop-db");
     fleet.member_mut("web-2").restart_agent();
     assert_whole_or_nothing(&fleet, &id, "copy");
+}
+
+#[test]
+fn a_source_database_that_is_dropped_in_the_middle_ends_the_copy_and_leaves_nothing() {
+    let fleet = two_servers(Version::V15, Version::V15);
+    let one = fleet.host("web-1");
+    for gone in ["database", "server"] {
+        fill_users(one, USERS);
+        let id = start_copy(&fleet, "copy");
+        wait_for_step(&fleet, &id, "transfer");
+        match gone {
+            "database" => {
+                psql(
+                    one,
+                    "shop-db",
+                    "postgres",
+                    "drop database shop with (force)",
+                );
+            }
+            _ => {
+                one.docker(&["rm", "-fv", "shop-db"]);
+            }
+        }
+        let shown = wait_for_end(&fleet, &id);
+        assert_eq!(shown["job"]["state"], "failed", "{shown:#}");
+        let reason = shown["job"]["reason"].as_str().expect("a reason");
+        assert!(reason.contains("shop"), "{reason}");
+        assert_whole_or_nothing(&fleet, &id, "copy");
+    }
+}
+
+/// The data directory is on a small disk of its own, and something else fills that in the middle.
+#[test]
+fn a_target_whose_disk_fills_in_the_middle_holds_nothing_of_the_copy_when_there_is_room_again() {
+    let fleet = Fleet::start(2);
+    let (one, two) = (fleet.host("web-1"), fleet.host("web-2"));
+    let disk = fleet.dir().join("disk");
+    let disk = disk.to_str().expect("UTF-8");
+    let shell = |script: &str| {
+        let mut command = two.command("sh");
+        command.args(["-ec", script, "sh", disk]);
+        succeed(command)
+    };
+    shell(
+        "mkdir \"$1\"; truncate -s 1G \"$1.img\"; mkfs.ext4 -q -m 0 \"$1.img\"
+         mount -o loop \"$1.img\" \"$1\"; mkdir \"$1/data\"",
+    );
+    let data = format!("{disk}/data:/var/lib/postgresql/data");
+    run_postgres(one, "shop-db", Version::V15, &[], &[]);
+    run_postgres(two, "shop-db", Version::V15, &["-v", &data], &[]);
+    fleet.wait_instance("web-1/shop-db");
+    fleet.wait_instance("web-2/shop-db");
+    fill_users(one, USERS);
+
+    let id = start_copy(&fleet, "copy");
+    wait_for_step(&fleet, &id, "transfer");
+    shell(
+        "left=$(df -B1 --output=avail \"$1\" | tail -n 1)
+         fallocate -l $((left - 524288)) \"$1/ballast\"",
+    );
+    let failure = eventually(Duration::from_secs(120), "the full disk", || {
+        let shown = job(&fleet, &id)?;
+        let events = shown["events"].as_array().cloned().unwrap_or_default();
+        let failed = events.iter().find(|event| event["event"] == "step-failed");
+        failed.cloned().ok_or_else(|| format!("{shown:#}"))
+    });
+    shell("rm \"$1/ballast\"");
+    let log = shell("docker logs shop-db 2>&1");
+    assert!(log.contains("No space left on device"), "{failure:#} {log}");
+    wait_for_postgres(two, "shop-db");
+    assert_whole_or_nothing(&fleet, &id, "copy");
+
+    let again = [
+        "copy",
+        "database",
+        "web-1/shop-db/shop",
+        "web-2/shop-db/again",
+    ];
+    let copy = fleet.ctl.json(&again);
+    assert_eq!(copy["green"], true, "{copy:#}");
 }

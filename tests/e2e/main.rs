@@ -3,5 +3,6 @@
 mod copy;
 mod faults;
 mod identity;
+mod kills;
 mod thread;
 mod traces;

@@ -1,6 +1,10 @@
 //! PostgreSQL servers in containers on the test hosts, and `psql` in them as the judge.
 
-use std::{io::Write, process::Stdio, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, Stdio},
+    time::Duration,
+};
 
 use crate::{eventually::eventually, host::Host};
 
@@ -104,6 +108,48 @@ pub fn try_psql(host: &Host, container: &str, database: &str, sql: &str) -> Resu
             .to_owned())
     } else {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// An open transaction: what it has locked stays locked until it is dropped.
+#[derive(Debug)]
+pub struct Transaction {
+    psql: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Transaction {
+    /// # Panics
+    /// When the statements fail.
+    #[track_caller]
+    pub fn begin(host: &Host, container: &str, database: &str, sql: &str) -> Self {
+        let mut psql = host
+            .command("docker")
+            .args([
+                "exec", "-i", container, "psql", "-U", "postgres", "-XqAt", "-v",
+            ])
+            .args(["ON_ERROR_STOP=1", "-d", database])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql starts");
+        let mut input = psql.stdin.take().expect("a pipe");
+        writeln!(input, "begin; {sql};\n\\echo held").expect("psql reads");
+        let mut said = String::new();
+        let mut output = BufReader::new(psql.stdout.take().expect("a pipe"));
+        output.read_line(&mut said).expect("UTF-8");
+        assert_eq!(said.trim(), "held", "{container}: {sql}");
+        Self {
+            psql,
+            input: Some(input),
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.input.take();
+        let _ = self.psql.wait();
     }
 }
 
