@@ -68,13 +68,13 @@ impl Exit {
             Self::Ok => "Done; a job has succeeded and what it claims is proven.",
             Self::Unexpected => "A defect, or an error of a kind that `ctl` does not know.",
             Self::Usage => {
-                "The command line makes no sense, or asks for a confirmation that nobody can give (no terminal, no `--yes`)."
+                "The command line makes no sense, a token is malformed, the contexts file or a variable is not valid, or a confirmation is asked for that nobody can give (no terminal, no `--yes`)."
             }
             Self::NotFound => {
-                "Something that was named does not exist: host, instance, database, job, check, context."
+                "Something that was named does not exist: host, instance, volume, job, check, operator, context."
             }
             Self::Refused => {
-                "Not logged in, certificate expired or revoked, role too low, token wrong, or a contexts file that others can read."
+                "Not logged in, certificate expired or revoked, role too low, token used, expired or unknown, or a contexts file that others can read."
             }
             Self::Unreachable => {
                 "The controller (or the host it would have to ask) did not answer; nothing was started."
