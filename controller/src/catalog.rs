@@ -30,7 +30,7 @@ use sqlx::{
 pub use self::{
     audit::VerifyError,
     certificate::{CertificateRow, SubjectRow},
-    job::{BadState, Claim, JOB_CHANNEL, JobRow, NewJob, Wishes},
+    job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     migrations::{MigrateError, latest_known},
     token::TokenRow,

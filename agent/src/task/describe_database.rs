@@ -3,13 +3,23 @@
 use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
 
 use super::Context;
-use crate::engine::postgres::{describe, tools::Toolbox};
+use crate::engine::postgres::{describe, sessions, tools::Toolbox};
 
 /// # Errors
 /// When the server is not reached. What is merely missing is a fact, not a failure.
 pub async fn run(spec: DescribeDatabase, context: &Context) -> Result<DatabaseFacts, TaskFailure> {
+    tokio::select! {
+        described = describe(&spec, context) => described,
+        () = context.cancel.cancelled() => Err(sessions::cancelled("the look at the database")),
+    }
+}
+
+async fn describe(
+    spec: &DescribeDatabase,
+    context: &Context,
+) -> Result<DatabaseFacts, TaskFailure> {
     let located = context.instances.locate(&spec.target.instance)?;
-    let mut facts = describe::read(&located, &spec).await?;
+    let mut facts = describe::read(&located, spec).await?;
     let toolbox = Toolbox {
         located: &located,
         containers: &context.containers,

@@ -62,23 +62,32 @@ impl Fence {
         if job == 0 || epoch == highest {
             return Ok(());
         }
-        self.highest.insert(job, epoch);
-        while self.highest.len() > JOBS_KEPT {
-            self.highest.pop_first();
+        let mut noted = self.highest.clone();
+        noted.insert(job, epoch);
+        while noted.len() > JOBS_KEPT {
+            let oldest = noted.keys().copied().find(|&old| old != job);
+            oldest.and_then(|oldest| noted.remove(&oldest));
         }
-        self.write().map_err(|source| FenceError::Write {
+        self.write(&noted).map_err(|source| FenceError::Write {
             job,
             path: self.path.clone(),
             source,
-        })
+        })?;
+        // Only what is on disk counts: after a restart an epoch that is not there would be let in again.
+        self.highest = noted;
+        Ok(())
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn write(&self, noted: &BTreeMap<u64, u64>) -> io::Result<()> {
         let partial = self.path.with_extension("part");
         let file = fs::File::create(&partial)?;
-        serde_json::to_writer(&file, &self.highest)?;
+        serde_json::to_writer(&file, noted)?;
         file.sync_all()?;
-        fs::rename(partial, &self.path)
+        fs::rename(partial, &self.path)?;
+        match self.path.parent() {
+            Some(dir) => fs::File::open(dir)?.sync_all(),
+            None => Ok(()),
+        }
     }
 }
 
@@ -101,6 +110,29 @@ mod tests {
         assert!(matches!(again.pass(7, 2), Err(FenceError::Stale { .. })));
         again.pass(8, 0).unwrap();
         again.pass(0, 0).unwrap();
+    }
+
+    #[test]
+    fn an_epoch_that_cannot_be_noted_is_not_let_in_by_asking_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut fence = Fence::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("epochs.part")).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(fence.pass(7, 1), Err(FenceError::Write { .. })));
+        }
+        fs::remove_dir(dir.path().join("epochs.part")).unwrap();
+        fence.pass(7, 1).unwrap();
+    }
+
+    #[test]
+    fn an_old_job_that_comes_back_is_fenced_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut fence = Fence::open(dir.path()).unwrap();
+        let full = (1000..1000 + JOBS_KEPT as u64).map(|job| (job, 1));
+        fence.highest = full.collect();
+        fence.pass(7, 5).unwrap();
+        assert!(matches!(fence.pass(7, 4), Err(FenceError::Stale { .. })));
+        assert_eq!(fence.highest.len(), JOBS_KEPT);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Each statement goes through the extended protocol, which takes one statement only: nothing
 //! can be put behind a semicolon to get out of the read-only transaction.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use futures::TryStreamExt;
@@ -11,6 +11,7 @@ use holdfast_proto::{
     check::CheckOutcome,
     task::{FailureKind, RunCheck, TaskFailure},
 };
+use tokio::time::timeout;
 use tokio_postgres::{
     Client, Row,
     error::SqlState,
@@ -19,6 +20,9 @@ use tokio_postgres::{
 
 use super::Context;
 use crate::engine::postgres::{integral::Integral, route::Route};
+
+/// For a server that answers late.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a statement gives no value; the words an operator reads.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,8 @@ enum CheckError {
         #[source]
         source: tokio_postgres::Error,
     },
+    #[error("the server did not answer within {seconds} s")]
+    NoAnswer { seconds: u64 },
     #[error("{what} must give exactly one {must}, but {does}")]
     Shape {
         what: &'static str,
@@ -59,7 +65,9 @@ pub async fn run(spec: RunCheck, context: &Context) -> Result<CheckOutcome, Task
         .map_err(|e| e.into_failure(instance))?;
     let at = context.clock.now();
     let asked = tokio::select! {
-        asked = ask(&client, &spec) => asked,
+        asked = timeout(longest(&spec), ask(&client, &spec)) => {
+            asked.unwrap_or_else(|_| Err(CheckError::NoAnswer { seconds: longest(&spec).as_secs() }))
+        }
         () = context.cancel.cancelled() => {
             stop(&route, &client).await;
             return Err(TaskFailure {
@@ -84,6 +92,11 @@ pub async fn run(spec: RunCheck, context: &Context) -> Result<CheckOutcome, Task
             error: error.to_string(),
         },
     })
+}
+
+/// The server stops its statements by itself; a server that is frozen, or cut off, stops nothing.
+fn longest(spec: &RunCheck) -> Duration {
+    spec.timeout * 2 + GRACE
 }
 
 async fn ask(client: &Client, spec: &RunCheck) -> Result<(i64, Option<DateTime<Utc>>), CheckError> {

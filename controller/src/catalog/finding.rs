@@ -21,14 +21,15 @@ struct Row {
 }
 
 impl Catalog {
-    /// Open ones first, then by time, the newest first; closed ones of the last weeks only.
+    /// Open ones first, all of them; then by time, the newest first; closed ones of the last weeks only.
     ///
     /// # Errors
     /// When the catalog fails.
     pub async fn findings(&self, include_closed: bool) -> Result<Vec<Finding>, CatalogError> {
         let rows: Vec<Row> = sqlx::query_as(
             "select * from finding where closed_at is null or $1
-             order by (closed_at is not null), opened_at desc, id desc limit 1000",
+             order by (closed_at is not null), opened_at desc, id desc
+             limit 1000 + (select count(*) from finding where closed_at is null)",
         )
         .bind(include_closed)
         .fetch_all(&self.pool)

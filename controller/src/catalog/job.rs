@@ -119,6 +119,14 @@ impl JobRow {
     }
 }
 
+/// Which jobs somebody is ready to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimable {
+    Any,
+    /// Cancelled, or past its deadline, while it waited: nothing is left to do but its end.
+    OverBeforeItBegan,
+}
+
 impl Catalog {
     /// Stores the job with its first event and the locks it wants.
     ///
@@ -175,9 +183,10 @@ impl Catalog {
         &self,
         owner: &str,
         lease: Duration,
+        which: Claimable,
         now: DateTime<Utc>,
     ) -> Result<Option<Claim>, CatalogError> {
-        self.try_claim(owner, lease, now)
+        self.try_claim(owner, lease, which, now)
             .await
             .map_err(CatalogError::doing("claiming a job"))
     }
@@ -308,6 +317,7 @@ impl Catalog {
         &self,
         owner: &str,
         lease: Duration,
+        which: Claimable,
         now: DateTime<Utc>,
     ) -> Result<Option<Claim>, sqlx::Error> {
         let mut tx = self.begin().await?;
@@ -316,9 +326,11 @@ impl Catalog {
              where (lease_until is null or lease_until < clock_timestamp())
                and (not_before is null or not_before <= $1)
                and (ended_at is null or undo_requested_by is not null or sweep_at <= $1)
+               and ($2 or state = 'waiting' and (cancel_requested_by is not null or deadline <= $1))
              order by id for update skip locked",
         )
         .bind(now)
+        .bind(which == Claimable::Any)
         .fetch_all(&mut *tx)
         .await?;
         if candidates.is_empty() {
@@ -347,10 +359,12 @@ impl Catalog {
         let mut tx = self.begin().await?;
         let changed = sqlx::query(
             "update job set undo_requested_by = $2, not_before = null, waits_for = ''
-             where id = $1 and undo_requested_by is null and state in ('succeeded', 'stuck')",
+             where id = $1 and undo_requested_by is null
+               and (state = 'stuck' or state = 'succeeded' and (sweep_at is null or sweep_at > $3))",
         )
         .bind(job.cast_signed())
         .bind(by)
+        .bind(now)
         .execute(&mut *tx)
         .await?;
         if changed.rows_affected() == 0 {

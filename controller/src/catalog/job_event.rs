@@ -136,9 +136,16 @@ impl Catalog {
             &recorded.event,
         )
         .await?;
-        if derived.ended_at.is_some() {
-            super::lock::release(&mut tx, *job).await?;
-            super::transfer_grant::forget(&mut tx, *job).await?;
+        match recorded.event {
+            Event::Ended { .. } => {
+                super::lock::release(&mut tx, *job).await?;
+                super::transfer_grant::forget(&mut tx, *job).await?;
+            }
+            // An undo may have been asked for meanwhile: what it waits for stays.
+            Event::Swept { .. } | Event::SweepFailed { .. } => {
+                super::lock::release_granted(&mut tx, *job).await?;
+            }
+            _ => {}
         }
         super::job::ring(&mut tx, *job).await?;
         tx.commit().await?;

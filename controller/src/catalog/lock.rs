@@ -95,6 +95,16 @@ pub(super) async fn grant(
     Ok(())
 }
 
+/// What the job holds; what it waits for stays.
+pub(super) async fn release_granted(tx: &mut PgConnection, job: JobId) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from resource_lock where job = $1 and granted_at is not null")
+        .bind(job.cast_signed())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// What the job holds and what it waits for.
 pub(super) async fn release(tx: &mut PgConnection, job: JobId) -> Result<(), sqlx::Error> {
     sqlx::query("delete from resource_lock where job = $1")
         .bind(job.cast_signed())

@@ -37,9 +37,16 @@ pub enum Reason {
         age: TimeDelta,
         limit: TimeDelta,
     },
+    /// Newer than now: it would pass for fresh for ever.
+    InFuture {
+        newest: DateTime<Utc>,
+    },
     /// An age is limited, and no row has one.
     NoNewest,
 }
+
+/// Clocks differ.
+const AHEAD: TimeDelta = TimeDelta::minutes(5);
 
 impl Reason {
     /// The same limit is broken, by whatever numbers.
@@ -71,6 +78,11 @@ impl fmt::Display for Reason {
                 days(*age),
                 newest.format("%F %H:%M"),
                 days(*limit)
+            ),
+            Self::InFuture { newest } => write!(
+                f,
+                "the newest row is of the future ({} UTC): whether rows still come is not known",
+                newest.format("%F %H:%M")
             ),
             Self::NoNewest => f.write_str("there is no newest row"),
         }
@@ -154,6 +166,9 @@ fn age(
         return Some(Reason::NoNewest);
     };
     let age = now - newest;
+    if age < -AHEAD {
+        return Some(Reason::InFuture { newest });
+    }
     (age > limit).then_some(Reason::TooOld { newest, age, limit })
 }
 

@@ -177,7 +177,7 @@ fn undo_until(position: &Position, facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     let keep = facts.keep?;
     position
         .sweep_at()
-        .or(Some(facts.now + keep))
+        .or_else(|| facts.now.checked_add_signed(keep))
         .filter(|until| *until > facts.now)
 }
 

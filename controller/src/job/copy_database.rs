@@ -67,6 +67,12 @@ impl Definition for CopyDatabase {
         if self.source == self.target {
             return Err(format!("{} cannot be copied onto itself", self.source));
         }
+        if marked::looks_marked(&self.target.database) {
+            return Err(format!(
+                "{} is a name that a job gives to what it keeps, and drops when its time is over",
+                self.target
+            ));
+        }
         let patterns = [
             &self.selection.tables,
             &self.selection.exclude_tables,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{JobId, hosts::Hosts, progress::Board, runner, step::World};
 use crate::{
-    catalog::{Catalog, CatalogError, JOB_CHANNEL},
+    catalog::{Catalog, CatalogError, Claim, Claimable, JOB_CHANNEL},
     dispatch::Dispatch,
 };
 
@@ -108,8 +108,14 @@ impl Engine {
         let (mut running, mut listening) = (JoinSet::new(), JoinSet::new());
         listening.spawn(listen(Arc::clone(inner), shutdown.clone()));
         while !shutdown.is_cancelled() {
-            while let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                match self.claim().await {
+            loop {
+                let place = Arc::clone(&places).try_acquire_owned().ok();
+                let which = match place {
+                    Some(_) => Claimable::Any,
+                    // Its end needs no place, and must not wait behind hours of work.
+                    None => Claimable::OverBeforeItBegan,
+                };
+                match self.claim(which).await {
                     Ok(Some(claim)) => {
                         let work = runner::work(Arc::clone(inner), claim, shutdown.clone());
                         running.spawn(async move {
@@ -138,13 +144,13 @@ impl Engine {
         while listening.join_next().await.is_some() {}
     }
 
-    async fn claim(&self) -> Result<Option<crate::catalog::Claim>, CatalogError> {
+    async fn claim(&self, which: Claimable) -> Result<Option<Claim>, CatalogError> {
         let Inner {
             world, settings, ..
         } = &*self.inner;
         world
             .catalog
-            .claim_job(&settings.owner, settings.lease, world.clock.now())
+            .claim_job(&settings.owner, settings.lease, which, world.clock.now())
             .await
     }
 }

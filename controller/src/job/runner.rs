@@ -29,6 +29,12 @@ use crate::{
 /// A job that cannot be worked on (a defect, a catalog changed by hand) is looked at again so late.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
+/// The catalog failed, which may be over soon; but not looked at again without a pause.
+const CATALOG_PAUSE: TimeDelta = TimeDelta::seconds(5);
+
+/// What a job left does no harm: there is time to try to drop it again.
+const SWEEP_PAUSE: TimeDelta = TimeDelta::hours(1);
+
 /// Why the runner laid the job down.
 #[derive(Debug)]
 enum Stopped {
@@ -82,8 +88,11 @@ async fn lay_down(inner: &Inner, lease: &Lease, stopped: Stopped) {
                 error = &error as &dyn std::error::Error,
                 "cannot go on with the job now"
             );
-            Some(inner.world.clock.now() + UNREADABLE_PAUSE)
-                .filter(|_| !matches!(error, JobError::Catalog(_)))
+            let pause = match error {
+                JobError::Catalog(_) => CATALOG_PAUSE,
+                _ => UNREADABLE_PAUSE,
+            };
+            Some(inner.world.clock.now() + pause)
         }
     };
     let catalog = &inner.world.catalog;
@@ -294,7 +303,7 @@ impl Runner {
             }
             Err(failure) => Event::SweepFailed {
                 database,
-                again_at: self.now() + sweep_pause(),
+                again_at: self.now() + SWEEP_PAUSE,
                 failure,
             },
         };
@@ -407,11 +416,6 @@ fn find<'a>(steps: &'a [Box<dyn Step + 'a>], name: &str) -> Option<&'a (dyn Step
 
 fn unknown_step(name: &str) -> TaskFailure {
     defect(format!("this version knows no step {name} of this job"))
-}
-
-/// A leftover does no harm: there is time.
-fn sweep_pause() -> TimeDelta {
-    TimeDelta::from_std(Patience::UNDO.longest_pause).unwrap_or(UNREADABLE_PAUSE)
 }
 
 fn log(event: &Event) {

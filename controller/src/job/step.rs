@@ -129,6 +129,9 @@ impl StepContext {
         spec: TaskSpec,
         cancel: &CancellationToken,
     ) -> Result<TaskResult, TaskFailure> {
+        if self.way == Way::Undo {
+            self.in_reach(host)?;
+        }
         let task_id = self.task_id(part, self.attempt);
         let start = StartTask {
             task_id: task_id.clone(),
@@ -148,6 +151,29 @@ impl StepContext {
         }
         dispatch.cancel(host, &task_id, self.epoch).await;
         run.await
+    }
+
+    /// An undo or a sweep waits for a host in the catalog, not in one of this controller's few places.
+    fn in_reach(&self, host: &HostName) -> Result<(), TaskFailure> {
+        let (message, advice, retryable) = match self.world.hosts.standing(host) {
+            Standing::Connected { .. } => return Ok(()),
+            Standing::Away { .. } => (
+                format!("host {host} has no session"),
+                "it is tried again by itself; look at the host's agent: systemctl status holdfast-agent".to_owned(),
+                true,
+            ),
+            Standing::Unknown => (
+                format!("host {host} is not in the fleet any more"),
+                format!("enrol it again under this name, then: ctl job undo {}", self.job),
+                false,
+            ),
+        };
+        Err(TaskFailure {
+            kind: FailureKind::Unavailable,
+            message,
+            advice,
+            retryable,
+        })
     }
 
     /// Ends what an earlier attempt may have left running. No error when nothing runs.

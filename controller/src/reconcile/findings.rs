@@ -73,6 +73,8 @@ pub async fn look_once(
     started: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Facts, CatalogError> {
+    // First: what a check opens while we look must not look like something that is over.
+    let open = catalog.findings(false).await?;
     let stuck = catalog.jobs_in_state(JobState::Stuck).await?;
     let facts = Facts {
         hosts,
@@ -80,7 +82,6 @@ pub async fn look_once(
         jobs: stuck.into_iter().map(JobRow::view).collect(),
     };
     let mut seen = detect::look(before, &facts, now);
-    let open = catalog.findings(false).await?;
     if now - started < AFTER_START {
         keep_silence(&open, &mut seen);
     }

@@ -19,8 +19,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use futures::Stream;
 use holdfast_chassis::{clock::SharedClock, tls::PeerInfo};
 use holdfast_proto::wire::{self, operator_server::Operator};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use self::caller::Caller;
 use super::{role::Call, status::RpcError, stopping};
@@ -66,7 +67,8 @@ impl OperatorService {
         }
     }
 
-    /// Lets the caller in by role, and gives the handler what it works with.
+    /// Lets the caller in by role, and gives the handler what it works with. A caller that goes away ends only
+    /// what changes nothing: a change that has begun is done, and has its audit line.
     async fn answer<Q, A, Work>(
         &self,
         call: Call,
@@ -74,7 +76,8 @@ impl OperatorService {
         handler: impl FnOnce(Arc<Services>, Caller, Q) -> Work + Send,
     ) -> Reply<A>
     where
-        Work: Future<Output = Result<A, RpcError>> + Send,
+        A: Send + 'static,
+        Work: Future<Output = Result<A, RpcError>> + Send + 'static,
     {
         let peer = PeerInfo::of(&request)?;
         let caller = match peer.operator(call.least_role()) {
@@ -84,7 +87,14 @@ impl OperatorService {
             }
         };
         let work = handler(Arc::clone(&self.services), caller, request.into_inner());
-        Ok(Response::new(work.await?))
+        let working = tokio::spawn(work.in_current_span());
+        let done = if call.changes() {
+            working.await
+        } else {
+            AbortOnDropHandle::new(working).await
+        };
+        let done = done.map_err(|_| Status::internal("the controller is ending"))?;
+        Ok(Response::new(done?))
     }
 }
 

@@ -42,6 +42,16 @@ impl Call {
         format!("Operator/{self:?}")
     }
 
+    /// Whether something is another way afterwards, and has its audit line.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        match self {
+            Self::RenewCertificate => true,
+            Self::MeasureVolume => false,
+            call => call.least_role() > Role::Viewer,
+        }
+    }
+
     /// Viewers read, operators run jobs and checks, admins decide who belongs to the fleet.
     #[must_use]
     pub fn least_role(self) -> Role {

@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use super::{
     failure::failed,
     quote::{ident, literal},
+    settings,
 };
 use crate::{observe::instances::Located, task::Context};
 
@@ -48,7 +49,11 @@ pub async fn maintenance(
     let mut refusal = None;
     for database in MAINTENANCE {
         match located.route.connect(database).await {
-            Ok(client) => return Ok((located, client)),
+            Ok(client) => {
+                let limited = client.batch_execute(settings::LOCK_LIMIT).await;
+                limited.map_err(|error| failed("preparing a session", &error))?;
+                return Ok((located, client));
+            }
             Err(error) => refusal = refusal.or(Some(error)),
         }
     }

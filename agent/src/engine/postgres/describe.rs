@@ -7,7 +7,7 @@ mod source;
 use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
 use tokio_postgres::Client;
 
-use super::{databases::MAINTENANCE, failure::failed};
+use super::{databases::MAINTENANCE, failure::failed, settings};
 use crate::observe::{host, instances::Located};
 
 /// Reads the facts. A database that does not exist is a fact.
@@ -28,6 +28,8 @@ pub async fn read(
         cpus: host::cpus(),
         ..DatabaseFacts::default()
     };
+    let limit = settings::LOCK_LIMIT;
+    client.batch_execute(limit).await.map_err(explain)?;
     server::read(&client, &spec.target.database, &mut facts)
         .await
         .map_err(explain)?;
@@ -41,6 +43,7 @@ pub async fn read(
             .connect(&spec.target.database)
             .await
             .map_err(|error| error.into_failure(&located.name))?;
+        inside.batch_execute(limit).await.map_err(explain)?;
         source::read(&inside, &spec.target.database, &spec.selection, &mut facts)
             .await
             .map_err(explain)?;

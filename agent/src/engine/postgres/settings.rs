@@ -16,6 +16,9 @@ const ENCODING: &str = "\
     SELECT pg_catalog.set_config('client_encoding', \
     CASE pg_catalog.getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false);";
 
+/// For sessions that look around or rename: whoever holds a lock for long is named, not waited for without end.
+pub const LOCK_LIMIT: &str = "SET lock_timeout = '60s'";
+
 /// Reads rows by COPY, in one process, every table from its first page.
 #[must_use]
 pub fn reader() -> String {

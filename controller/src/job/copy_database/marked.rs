@@ -35,6 +35,16 @@ pub fn marked(database: &str, mark: Mark, job: JobId) -> String {
     format!("{}{suffix}", &database[..cut])
 }
 
+/// Whether the name is of the kind that jobs make, whichever job.
+#[must_use]
+pub fn looks_marked(name: &str) -> bool {
+    let digits = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    digits.len() < name.len()
+        && name[digits.len()..]
+            .parse()
+            .is_ok_and(|job| carries_mark(name, job))
+}
+
 /// Whether the job made this name, and nobody but it may have.
 #[must_use]
 pub fn carries_mark(name: &str, job: JobId) -> bool {

@@ -42,6 +42,7 @@ pub struct Agents {
     verbs: Verbs,
     state: Mutex<State>,
     cancelled: Notify,
+    standing: Mutex<Standing>,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +70,13 @@ impl Agents {
             verbs,
             state: Mutex::new(state),
             cancelled: Notify::new(),
+            standing: Mutex::new(connected()),
         }
+    }
+
+    /// All hosts, from now on.
+    pub fn stand(&self, standing: Standing) {
+        *self.standing.lock().unwrap() = standing;
     }
 
     pub fn databases(&self) -> Databases {
@@ -190,11 +197,15 @@ impl Dispatch for Agents {
     }
 }
 
+pub fn connected() -> Standing {
+    Standing::Connected {
+        peer_addresses: vec!["10.77.0.2:7444".to_owned()],
+    }
+}
+
 impl Hosts for Agents {
     fn standing(&self, _: &HostName) -> Standing {
-        Standing::Connected {
-            peer_addresses: vec!["10.77.0.2:7444".to_owned()],
-        }
+        self.standing.lock().unwrap().clone()
     }
 }
 

@@ -7,11 +7,14 @@ use holdfast_chassis::clock::Clock as _;
 use holdfast_proto::task::FailureKind;
 
 use super::{
-    agents::{Fault, Verbs},
+    agents::{Fault, Verbs, connected},
     fuse::Moment,
     harness::{Sample, World, catalog, eventually, samples},
 };
-use crate::{catalog::testing::TestCatalog, job::JobState};
+use crate::{
+    catalog::testing::TestCatalog,
+    job::{JobState, hosts::Standing},
+};
 
 type Shared = (
     std::sync::Arc<TestCatalog>,
@@ -171,6 +174,40 @@ async fn past_its_deadline_a_job_is_undone() {
         assert_eq!(ended.state, JobState::Failed, "{}", world.context());
         assert!(ended.reason.contains("deadline"), "{}", ended.reason);
         assert_eq!(world.agents.databases(), sample.before);
+    }
+}
+
+/// The hosts go when the job has succeeded and is to be undone.
+#[tokio::test]
+async fn an_undo_waits_for_a_silent_host_and_gets_stuck_on_a_removed_one() {
+    let shared = catalog().await;
+    for (verbs, sample) in samples() {
+        if sample.spec.definition().keep().is_none() {
+            continue;
+        }
+        let world = World::new(&shared, verbs, &sample);
+        let running = world.start(world.engine("a"));
+        let job = world.submit(&running.engine).await;
+        assert_eq!(world.state(job).await, JobState::Succeeded);
+        world.agents.stand(Standing::Away { last_seen_at: None });
+        running.engine.undo(job, "operator/bob").await.unwrap();
+        // It waits in the catalog: no engine holds it.
+        eventually("the undo rests", || async {
+            let row = world.catalog.job(job).await.unwrap().unwrap();
+            let rests = !world.is_leased(job).await;
+            let said = row.view().reason.contains("has no session");
+            (rests && said).then_some(())
+        })
+        .await;
+        world.agents.stand(Standing::Unknown);
+        let ended = world.ended(job).await;
+        assert_eq!(ended.state, JobState::Stuck, "{}", world.context());
+        assert!(ended.advice.contains("enrol it again"), "{}", ended.advice);
+        assert_eq!(world.agents.databases(), (sample.after)(job));
+        world.agents.stand(connected());
+        running.engine.undo(job, "operator/bob").await.unwrap();
+        assert_eq!(world.state(job).await, JobState::Undone);
+        assert_eq!(world.agents.databases(), (sample.undone)(job));
     }
 }
 

@@ -125,11 +125,15 @@ impl World {
 
     /// An engine at rest.
     pub fn engine(&self, owner: &str) -> Engine {
-        let settings = Settings {
-            owner: owner.to_owned(),
+        self.engine_with(|settings| owner.clone_into(&mut settings.owner))
+    }
+
+    pub fn engine_with(&self, change: impl FnOnce(&mut Settings)) -> Engine {
+        let mut settings = Settings {
             poll: Duration::from_millis(10),
             ..Settings::default()
         };
+        change(&mut settings);
         let agents = Arc::clone(&self.agents);
         Engine::new(
             (**self.catalog).clone(),
@@ -212,7 +216,7 @@ impl World {
     }
 
     /// A lease that is over is held by nobody: an engine that died after the last event leaves one.
-    async fn is_leased(&self, job: JobId) -> bool {
+    pub async fn is_leased(&self, job: JobId) -> bool {
         let (leased,): (bool,) = sqlx::query_as(
             "select coalesce(lease_until > clock_timestamp(), false) from job where id = $1",
         )

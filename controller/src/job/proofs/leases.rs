@@ -145,6 +145,74 @@ async fn a_job_that_waits_for_a_lock_can_be_cancelled() {
     assert_eq!(world.state(first).await, JobState::Succeeded);
 }
 
+/// Its controller died between the job's end and giving it back; then an undo is asked for.
+#[tokio::test]
+async fn an_undo_that_another_controller_takes_over_holds_its_locks() {
+    let shared = catalog().await;
+    let (verbs, sample) = samples().swap_remove(0);
+    let world = World::new(&shared, verbs, &sample);
+    let job = {
+        let running = world.start(world.engine("a"));
+        let job = world.submit(&running.engine).await;
+        assert_eq!(world.state(job).await, JobState::Succeeded);
+        running.stop().await;
+        job
+    };
+    sqlx::query("update job set lease_until = clock_timestamp() - interval '1 s' where id = $1")
+        .bind(job.cast_signed())
+        .execute(&world.catalog.pool)
+        .await
+        .unwrap();
+    let engine = world.engine("b");
+    engine.undo(job, "operator/bob").await.unwrap();
+    let paused = world
+        .run_until(job, engine, Moment::After(2))
+        .await
+        .unwrap();
+    let events = world.catalog.job_events(job, 0).await.unwrap();
+    let mut kinds = events.iter().map(|recorded| &recorded.event);
+    assert!(kinds.any(|event| matches!(event, Event::Resumed { .. })));
+    let (held,): (i64,) = sqlx::query_as(
+        "select count(*) from resource_lock where job = $1 and granted_at is not null",
+    )
+    .bind(job.cast_signed())
+    .fetch_one(&world.catalog.pool)
+    .await
+    .unwrap();
+    assert_eq!(held, sample.spec.definition().locks().len() as i64);
+    paused.engine.inner.fuse.resume();
+    eventually("the undo's end", || async {
+        let row = world.catalog.job(job).await.unwrap().unwrap();
+        (row.view().state == JobState::Undone).then_some(())
+    })
+    .await;
+}
+
+/// Every place is taken by work that takes hours.
+#[tokio::test]
+async fn a_waiting_job_that_is_cancelled_ends_without_a_place() {
+    let shared = catalog().await;
+    let (verbs, sample) = samples().swap_remove(0);
+    let world = World::new(&shared, verbs, &sample);
+    let engine = world.engine_with(|settings| settings.max_running = 1);
+    let long = world.submit(&engine).await;
+    let paused = world
+        .run_until(long, engine, Moment::After(4))
+        .await
+        .unwrap();
+    let mut elsewhere = sample.clone();
+    elsewhere.spec = copy::spec(|copy| copy.target.database.push_str("_b"));
+    let spec = elsewhere.spec.clone();
+    let waiting = paused.engine.submit(spec, "operator/alice", "").await;
+    let waiting = waiting.unwrap();
+    paused.engine.cancel(waiting, "operator/bob").await.unwrap();
+    assert_eq!(world.state(waiting).await, JobState::Cancelled);
+    let row = world.catalog.job(long).await.unwrap().unwrap();
+    assert_eq!(row.view().state, JobState::Running);
+    paused.engine.inner.fuse.resume();
+    assert_eq!(world.state(long).await, JobState::Succeeded);
+}
+
 #[tokio::test]
 async fn an_orderly_end_gives_the_job_back_at_once() {
     let shared = catalog().await;

@@ -310,6 +310,38 @@ async fn a_copy_becomes_a_job_and_mistyped_names_do_not() {
     assert_eq!(advice(&status), "`ctl job list` shows the jobs");
 }
 
+/// Ctrl-C, or an answer that took too long for `ctl`: nobody can tell what has begun, but the audit log.
+#[tokio::test]
+async fn a_change_is_done_and_audited_when_whoever_asked_has_gone() {
+    let house = House::open().await;
+    let mut agent = reporting(&house, "web-1").await;
+    let mut alice = alice(&house).await;
+    let request = wire::SetCheckRequest {
+        check: Some(wire::Check {
+            database: name("web-1/shop-db/shop"),
+            name: "users".to_owned(),
+            count_sql: "select count(*) from users".to_owned(),
+            ..wire::Check::default()
+        }),
+    };
+    let setting = tokio::spawn(async move { alice.set_check(request).await });
+    let task = agent.is_told_to_start().await;
+    setting.abort();
+    assert!(setting.await.is_err(), "she has gone");
+    let outcome = wire::CheckOutcome {
+        at: crate::rpc::convert::time(chrono::Utc::now()),
+        count: Some(14),
+        ..wire::CheckOutcome::default()
+    };
+    agent
+        .ends(&task, task_result::Result::CheckOutcome(outcome))
+        .await;
+    let line = house.audited(|entry| entry.action == "check.set").await;
+    assert_eq!(line.outcome, crate::audit::Outcome::Ok);
+    let kept = house.catalog.check_states().await.unwrap();
+    assert_eq!(kept.len(), 1);
+}
+
 #[tokio::test]
 async fn a_check_is_run_once_before_it_is_kept() {
     let house = House::open().await;
