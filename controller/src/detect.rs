@@ -166,7 +166,7 @@ impl Detector {
             Self::SlotLag => slots::look(facts),
             Self::ChecksumFailures => checksums::look(before, facts),
             Self::ConnectionsNearMax => connections::look(facts),
-            Self::Check => check::look(facts),
+            Self::Check => check::look(before, facts, now),
             Self::JobStuck => job_stuck::look(facts),
             Self::AnonymousVolume => anonymous_volume::look(facts),
         }
@@ -183,6 +183,11 @@ pub fn look(before: &Facts, facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
 }
 
 impl Facts {
+    fn is_connected(&self, host: &HostName) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|known| known.connected && known.name == *host)
+    }
+
     /// Instances that answer, with their host and full name.
     fn healthy(&self) -> impl Iterator<Item = (&HostFacts, String, &InstanceHealth)> {
         self.hosts.iter().flat_map(|host| {

@@ -293,34 +293,54 @@ fn slots_keep_wal() {
     assert_ne!(two[0].key, two[1].key);
 }
 
+fn check_state(verdict: CheckVerdict, at: DateTime<Utc>) -> CheckState {
+    CheckState {
+        check: Check {
+            id: 3,
+            database: "web-1/shop-db/shop".parse().unwrap(),
+            name: "users".to_owned(),
+            count_sql: String::new(),
+            newest_sql: String::new(),
+            limits: CheckLimits::default(),
+            every: Duration::from_mins(1),
+            timeout: Duration::from_secs(1),
+        },
+        last: Some(CheckRun {
+            outcome: CheckOutcome {
+                at,
+                count: Some(1),
+                newest: None,
+                error: String::new(),
+            },
+            verdict,
+            reasons: vec!["users 14 → 1".to_owned()],
+        }),
+    }
+}
+
+#[test]
+fn a_check_that_does_not_run_any_more_is_not_green() {
+    let since = |minutes| {
+        let mut facts = facts();
+        let at = now() - TimeDelta::minutes(minutes);
+        facts.checks.push(check_state(CheckVerdict::Ok, at));
+        facts
+    };
+    let twice = |facts: &Facts| look(facts, facts, now());
+    assert_eq!(twice(&since(4)), []);
+    one(
+        &twice(&since(5)),
+        "check-could-not-run",
+        Warning,
+        "its last run was 5 min ago",
+    );
+    // Its host has just come back, and brings what it could not report.
+    assert_eq!(look(&Facts::default(), &since(5), now()), []);
+}
+
 #[test]
 fn checks_are_not_ok() {
-    let with = |verdict| {
-        seen(|facts| {
-            facts.checks.push(CheckState {
-                check: Check {
-                    id: 3,
-                    database: "web-1/shop-db/shop".parse().unwrap(),
-                    name: "users".to_owned(),
-                    count_sql: String::new(),
-                    newest_sql: String::new(),
-                    limits: CheckLimits::default(),
-                    every: Duration::from_mins(1),
-                    timeout: Duration::from_secs(1),
-                },
-                last: Some(CheckRun {
-                    outcome: CheckOutcome {
-                        at: now(),
-                        count: Some(1),
-                        newest: None,
-                        error: String::new(),
-                    },
-                    verdict,
-                    reasons: vec!["users 14 → 1".to_owned()],
-                }),
-            });
-        })
-    };
+    let with = |verdict| seen(|facts| facts.checks.push(check_state(verdict, now())));
     assert_eq!(with(CheckVerdict::Ok), []);
     one(
         &with(CheckVerdict::Suspicious),

@@ -27,6 +27,9 @@ pub struct OperatorAccount {
     pub certificate_expires_at: DateTime<Utc>,
 }
 
+/// Stands for all of them in a lock.
+const OPERATORS: &str = "operator/*";
+
 impl Registrar {
     /// Returns when nobody can come in as this host any more, and its sessions have been told.
     ///
@@ -44,10 +47,6 @@ impl Registrar {
         name: &OperatorName,
         by: &str,
     ) -> Result<Removal, IdentityError> {
-        let operators = self.operators().await?;
-        if is_last_admin(&operators, name.as_str(), self.0.clock.now()) {
-            return Err(IdentityError::LastAdmin(name.to_string()));
-        }
         self.remove("operator.remove", &format!("operator/{name}"), by)
             .await
     }
@@ -70,6 +69,14 @@ impl Registrar {
         let now = self.0.clock.now();
         let _changing = self.0.changing.lock().await;
         let mut transaction = self.0.catalog.begin().await.map_err(begin())?;
+        if let Some(name) = subject.strip_prefix("operator/") {
+            // One at a time, also on several controllers: of two admins who remove each other one stays.
+            certificate::lock_subject(&mut transaction, OPERATORS).await?;
+            let operators = self.operators().await?;
+            if is_last_admin(&operators, name, now) {
+                return Err(IdentityError::LastAdmin(name.to_owned()));
+            }
+        }
         certificate::lock_subject(&mut transaction, subject).await?;
         let serials = certificate::revoke_certificates(&mut transaction, subject, by, now).await?;
         let withdrawn = token::withdraw_tokens(&mut transaction, subject, now).await?;

@@ -73,10 +73,15 @@ pub fn out(plan: &RelationPlan, part: Option<&Part>, by_root: bool) -> String {
     match part.filter(|part| part.end_page > 0) {
         Some(part) => {
             let (first, end) = (part.first_page, part.end_page);
+            // The table may have grown since its pages were counted: the last part takes all that is left.
+            let border = if part.index + 1 == plan.parts {
+                String::new()
+            } else {
+                format!(" AND ctid < '({end},0)'::pg_catalog.tid")
+            };
             format!(
                 "COPY (SELECT {columns} FROM ONLY {table} \
-                 WHERE ctid >= '({first},0)'::pg_catalog.tid AND ctid < '({end},0)'::pg_catalog.tid) \
-                 TO STDOUT {form}"
+                 WHERE ctid >= '({first},0)'::pg_catalog.tid{border}) TO STDOUT {form}"
             )
         }
         None => format!("COPY {table}{} TO STDOUT {form}", column_list(&columns)),
