@@ -6,7 +6,7 @@ use e2e::{
     eventually::eventually,
     fleet::Fleet,
     host::{Host, repository, succeed},
-    postgres::{Version, psql, run_postgres, schema_of, start_postgres},
+    postgres::{Version, psql, run_postgres, schema_of},
 };
 use serde_json::Value;
 
@@ -54,6 +54,12 @@ fn every_object(source: Version, target: Version) {
     let sql =
         fs::read_to_string(repository().join("tests/sql/every_object.sql")).expect("the schema");
     psql(one, "shop-db", "every", &sql);
+    psql(
+        one,
+        "shop-db",
+        "postgres",
+        "select pg_create_physical_replication_slot('keep', true)",
+    );
     let before = fingerprint_of_source(one);
 
     let copy = fleet.ctl.json(&[
@@ -73,6 +79,11 @@ fn every_object(source: Version, target: Version) {
         fingerprint_of_source(one),
         before,
         "the source is as it was"
+    );
+    assert_eq!(
+        properties(one, "every"),
+        properties(two, "every_copy"),
+        "what pg_dump says only with --create"
     );
 
     // The judge is what `pg_dump | psql` makes of the same source on the same server, each with its own tools.
@@ -97,13 +108,24 @@ fn every_object(source: Version, target: Version) {
     assert_eq!(expected.lines().count(), copied.lines().count());
 }
 
+/// Of the database itself: owner, grants, limit, comment, settings.
+fn properties(host: &Host, database: &str) -> String {
+    let sql = format!(
+        "select pg_get_userbyid(datdba), datacl, datconnlimit, encoding, datcollate, shobj_description(d.oid, 'pg_database'),
+                (select string_agg(coalesce(r.rolname, '') || setconfig::text, ' ' order by r.rolname)
+                 from pg_db_role_setting left join pg_roles r on r.oid = setrole where setdatabase = d.oid)
+         from pg_database d where datname = '{database}'"
+    );
+    psql(host, "shop-db", "postgres", &sql)
+}
+
 /// What must be the same on the source after a copy as before.
 fn fingerprint_of_source(host: &Host) -> String {
     psql(
         host,
         "shop-db",
         "postgres",
-        "select (select string_agg(slot_name, ',') from pg_replication_slots),
+        "select (select string_agg(slot_name || active || restart_lsn, ',') from pg_replication_slots),
                 (select md5(string_agg(name || setting, ',' order by name)) from pg_settings where source <> 'session'),
                 (select string_agg(datname || oid, ',' order by oid) from pg_database),
                 (select string_agg(rolname, ',' order by oid) from pg_authid)",
@@ -232,6 +254,100 @@ fn a_replaced_database_comes_back_by_one_command_and_goes_when_its_time_is_over(
     assert!(
         databases(two).contains("shop_test"),
         "only what was kept is swept"
+    );
+    let swept = format!("shop_test__before_{second}");
+    eventually(Duration::from_secs(10), "a line in the log", || {
+        let log = fleet.controller.log();
+        let mut lines = log.lines();
+        let said = lines.any(|line| line.contains(&swept) && line.contains("swept"));
+        if said { Ok(()) } else { Err(log) }
+    });
+    let audit = fleet.ctl.json(&["audit", "list"]);
+    let mut entries = audit["entries"].as_array().into_iter().flatten();
+    assert!(
+        entries.any(|entry| {
+            entry["action"] == "job.sweep"
+                && entry["subject"]
+                    .as_str()
+                    .is_some_and(|s| s.ends_with(&swept))
+        }),
+        "{audit:#}"
+    );
+}
+
+#[test]
+fn a_part_of_a_database_goes_as_the_options_say() {
+    let fleet = two_servers(Version::V15, Version::V17);
+    let (one, two) = (fleet.host("web-1"), fleet.host("web-2"));
+    fill_users(one, 20_000);
+    psql(
+        one,
+        "shop-db",
+        "shop",
+        "create schema app; create table app.log (n int); insert into app.log select generate_series(1, 50);
+         create table app.kept (n int primary key); insert into app.kept select generate_series(1, 70);
+         create table app.left_out (n int)",
+    );
+    let copy = |target: &str, options: &[&str]| {
+        let target = format!("web-2/shop-db/{target}");
+        let args = [
+            &["copy", "database", "web-1/shop-db/shop", &target],
+            options,
+        ]
+        .concat();
+        fleet.ctl.json(&args)
+    };
+    let tables = |database: &str| {
+        let sql = "select string_agg(schemaname || '.' || relname, ' ' order by 1) from pg_stat_user_tables";
+        psql(two, "shop-db", database, sql)
+    };
+    let some = copy(
+        "some",
+        &[
+            "--proof",
+            "transit",
+            "--table",
+            "app.*",
+            "--exclude-table",
+            "app.left_out",
+            "--exclude-table-data",
+            "app.log",
+            "--jobs",
+            "4",
+        ],
+    );
+    assert_eq!(some["green"], true, "{some:#}");
+    assert_eq!(some["proof_level"], "transit", "{some:#}");
+    assert_eq!(some["rows"], 70, "{some:#}");
+    assert_eq!(tables("some"), "app.kept app.log");
+    assert_eq!(
+        psql(two, "shop-db", "some", "select count(*) from app.log"),
+        "0"
+    );
+
+    let schema = copy("schema", &["--schema-only"]);
+    assert_eq!(schema["rows"], 0, "{schema:#}");
+    assert_eq!(
+        tables("schema"),
+        "app.kept app.left_out app.log public.users"
+    );
+    assert_eq!(
+        psql(two, "shop-db", "schema", "select count(*) from users"),
+        "0"
+    );
+
+    let started = std::time::Instant::now();
+    let slow = copy("slow", &["--bandwidth", "1MB"]);
+    let bytes = slow["bytes"].as_u64().expect("a number");
+    let least = Duration::from_millis(bytes / 1000 * 8 / 10);
+    assert!(
+        least > Duration::from_secs(2),
+        "{bytes} bytes are too few to tell"
+    );
+    assert!(
+        started.elapsed() >= least,
+        "{bytes} bytes in {:?}",
+        started.elapsed()
     );
 }
 
@@ -425,32 +541,4 @@ fn a_user_count_that_falls_is_found_and_one_that_cannot_be_counted_is_not_green(
     });
     psql(one, "shop-db", "shop", "drop table users");
     wait_for("could-not-run");
-}
-
-#[test]
-fn servers_started_by_hand_are_seen_within_a_second() {
-    let fleet = Fleet::start(1);
-    start_postgres(fleet.host("web-1"), "first-db", Version::V15);
-    fleet.wait_instance("web-1/first-db");
-    let started = std::time::Instant::now();
-    fleet.host("web-1").docker(&[
-        "run",
-        "-d",
-        "--name",
-        "late",
-        "--entrypoint",
-        "sleep",
-        Version::V15.image(),
-        "600",
-    ]);
-    eventually(Duration::from_secs(10), "the new container", || {
-        let list = fleet.ctl.json(&["container", "list"]);
-        let found = list["containers"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|c| c["name"] == "late");
-        if found { Ok(()) } else { Err(list) }
-    });
-    eprintln!("docker run to visible in ctl: {:?}", started.elapsed());
 }

@@ -219,6 +219,33 @@ fn certificates_are_renewed_again_and_again_while_the_session_lives() {
 }
 
 #[test]
+fn an_agents_certificate_is_no_operators() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fleet = Fleet::start(1);
+    let enrolment = fleet.member("web-1").state_dir().join("enrolment.toml");
+    let stolen = fs::read_to_string(enrolment).expect("the enrolment of web-1");
+    // What an agent has is a controller, authorities, a certificate and a key: all that a context needs.
+    let contexts = format!("current = \"stolen\"\n[contexts.stolen]\n{stolen}");
+    let file = fleet.dir().join("stolen.toml");
+    fs::write(&file, contexts).expect("a contexts file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("permissions");
+    let file = file.to_str().expect("UTF-8");
+    for words in [
+        &["status"][..],
+        &["host", "remove", "web-1", "--yes", "web-1"],
+    ] {
+        let mut args = vec!["--contexts-file", file];
+        args.extend(words);
+        let said = fleet.ctl.run(&args);
+        assert_eq!(said.code, 4, "{}{}", said.out, said.err);
+        assert!(said.err.contains("web-1"), "{}", said.err);
+    }
+    wait_for_refusal(&fleet, "operator");
+    let list = fleet.ctl.json(&["host", "list"]);
+    assert_eq!(list["hosts"][0]["connected"], true, "{list}");
+}
+
+#[test]
 fn the_audit_log_holds_every_change_and_its_chain_is_whole() {
     let fleet = Fleet::start(1);
     let actions: Vec<String> = audit(&fleet)

@@ -1,7 +1,9 @@
 //! End-to-end tests: one binary, a module for each part of the product.
 
 mod copy;
+mod demo;
 mod faults;
+mod fleet;
 mod identity;
 mod kills;
 mod thread;

@@ -110,7 +110,32 @@ fn is_whole(spans: &[Span]) -> Result<(), String> {
         .filter(|span| !known.contains(span.parent_id.as_str()))
         .collect();
     match firsts.as_slice() {
-        [first] if first.service == "ctl" => Ok(()),
-        others => Err(format!("these have no parent in the trace: {others:#?}")),
+        [first] if first.service == "ctl" => {}
+        others => return Err(format!("these have no parent in the trace: {others:#?}")),
+    }
+    for step in ["preflight", "stage", "transfer", "prove", "publish"] {
+        below(spans, "step", ("step", step), "job")?;
+    }
+    // Each end of the image hangs below the step that moved it.
+    for verb in ["send-image", "receive-image"] {
+        below(spans, "task", ("verb", verb), "step")?;
+    }
+    Ok(())
+}
+
+/// There is such a span, and its parent has this name.
+fn below(
+    spans: &[Span],
+    name: &str,
+    (attribute, value): (&str, &str),
+    parent: &str,
+) -> Result<(), String> {
+    let mut named = spans.iter().filter(|span| span.name == name);
+    let wanted = named.find(|span| span.attributes.get(attribute).is_some_and(|v| v == value));
+    let span = wanted.ok_or_else(|| format!("no {name} with {attribute} {value}: {spans:#?}"))?;
+    let above = spans.iter().find(|other| other.id == span.parent_id);
+    match above {
+        Some(above) if above.name == parent => Ok(()),
+        other => Err(format!("{name} {value} hangs below {other:?}")),
     }
 }

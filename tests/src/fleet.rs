@@ -14,7 +14,7 @@ use crate::{
     ctl::Ctl,
     daemon::Daemon,
     eventually::eventually,
-    host::{Host, binary, succeed},
+    host::{Host, binary},
 };
 
 /// Address of the controller's end of the hosts' network.
@@ -156,13 +156,18 @@ impl Fleet {
         let mut join = host.command(binary("holdfast-agent"));
         join.arg("join")
             .args(words)
-            .arg("--no-start")
             .arg("--state-dir")
             .arg(dir.join("state"));
         join.envs(self.environment.clone());
-        succeed(join);
-        let member = Member::start(name, host, dir, self.environment.clone());
-        self.members.push(member);
+        // It joins, and then it is the agent.
+        let agent = Daemon::start(name, &dir, join);
+        self.members.push(Member {
+            name: name.to_owned(),
+            agent,
+            host,
+            dir,
+            environment: self.environment.clone(),
+        });
         self.wait_connected(name);
     }
 
@@ -224,15 +229,10 @@ impl Fleet {
 }
 
 impl Member {
-    fn start(name: &str, host: Host, dir: PathBuf, environment: Vec<(String, String)>) -> Self {
-        let agent = start_agent(name, &host, &dir, &environment);
-        Self {
-            name: name.to_owned(),
-            agent,
-            host,
-            dir,
-            environment,
-        }
+    /// Where its agent keeps what lasts.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
     }
 
     /// Gives the machine up for another enrolment; the agent must have ended.

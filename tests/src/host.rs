@@ -10,17 +10,32 @@ use std::{
 #[derive(Debug)]
 pub struct Host {
     number: u8,
+    engine: Engine,
     // Held while this process uses the number.
     _claim: File,
+}
+
+/// What runs its containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Docker,
+    /// Its Docker-compatible service.
+    Podman,
 }
 
 impl Host {
     /// Claims a free number and starts the machine.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(Engine::Docker)
+    }
+
+    #[must_use]
+    pub fn start_with(engine: Engine) -> Self {
         let (number, claim) = claim_number();
         let host = Self {
             number,
+            engine,
             _claim: claim,
         };
         // What a killed test run left under this number goes first.
@@ -67,6 +82,29 @@ impl Host {
         self.machine(&["lossy", share]);
     }
 
+    /// Loads one of the images that `tests/machine/images` made; a Docker host begins with them.
+    #[track_caller]
+    pub fn load(&self, name: &str) {
+        let images = cache_dir().join("images");
+        let mut files = fs::read_dir(&images).expect("the images").flatten();
+        let prefix = format!("{name}-");
+        let archive = files
+            .find(|file| file.file_name().to_string_lossy().starts_with(&prefix))
+            .unwrap_or_else(|| panic!("no {name} in {}", images.display()));
+        let socket = hosts_dir()
+            .join(self.number.to_string())
+            .join("run/docker.sock");
+        let mut load = Command::new("sh");
+        load.args([
+            "-ec",
+            "zstd -dcq \"$1\" | docker -H \"unix://$2\" load -q",
+            "sh",
+        ])
+        .arg(archive.path())
+        .arg(socket);
+        succeed(load);
+    }
+
     /// A command inside the host.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -74,6 +112,10 @@ impl Host {
             .expect("the host is up");
         let mut command = Command::new("nsenter");
         command.args(["-t", init.trim(), "-a", "--"]).arg(program);
+        if self.engine == Engine::Podman {
+            // For its Docker client.
+            command.env("DOCKER_HOST", "unix:///run/podman/podman.sock");
+        }
         command
     }
 
@@ -101,6 +143,9 @@ impl Host {
             .arg(args[0])
             .arg(self.number.to_string())
             .args(&args[1..]);
+        if self.engine == Engine::Podman {
+            command.env("HOLDFAST_ENGINE", "podman");
+        }
         // `up` leaves the daemon behind: it must not hold a pipe of ours open.
         let log = hosts_dir().join("machine.log");
         let file = File::options()
@@ -171,6 +216,16 @@ pub fn succeed(mut command: Command) -> String {
         String::from_utf8_lossy(&stderr)
     );
     String::from_utf8(stdout).expect("UTF-8")
+}
+
+fn cache_dir() -> PathBuf {
+    std::env::var_os("HOLDFAST_CACHE").map_or_else(
+        || {
+            let home = std::env::var_os("HOME").expect("HOME");
+            Path::new(&home).join(".cache/holdfast")
+        },
+        PathBuf::from,
+    )
 }
 
 fn hosts_dir() -> PathBuf {

@@ -15,6 +15,15 @@ pub enum Version {
 }
 
 impl Version {
+    /// As `tests/machine/images` calls it.
+    #[must_use]
+    pub fn archive(self) -> &'static str {
+        match self {
+            Self::V15 => "pg15",
+            Self::V17 => "pg17",
+        }
+    }
+
     #[must_use]
     pub fn image(self) -> &'static str {
         match self {

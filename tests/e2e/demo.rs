@@ -1,0 +1,34 @@
+//! `deploy/demo` as a newcomer runs it.
+
+use std::process::Command;
+
+use e2e::host::{repository, succeed};
+use serde_json::Value;
+
+#[test]
+fn the_demo_ends_with_a_green_copy_and_cleans_up_behind_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let home = dir.path().join("demo");
+    let demo = |option: &str| {
+        let mut demo = Command::new(repository().join("deploy/demo"));
+        demo.arg(option).env("HOLDFAST_DEMO", &home);
+        succeed(demo)
+    };
+    // The private catalog runs as a service user and must reach its directory.
+    let mut open = Command::new("chmod");
+    open.arg("755").arg(dir.path());
+    succeed(open);
+    let out = demo("--yes");
+    let last = out.lines().last().expect("a last line");
+    let said: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(said["green"], true, "{out}");
+    assert_eq!(said["users"], 5000, "{out}");
+    for figure in ["tables", "rows", "bytes", "seconds"] {
+        assert!(
+            said[figure].as_u64().is_some_and(|n| n > 0),
+            "{figure}: {out}"
+        );
+    }
+    demo("--down");
+    assert!(!home.exists(), "nothing of it is left");
+}
