@@ -111,7 +111,7 @@ fn every_object(source: Version, target: Version) {
 /// Of the database itself: owner, grants, limit, comment, settings.
 fn properties(host: &Host, database: &str) -> String {
     let sql = format!(
-        "select pg_get_userbyid(datdba), datacl, datconnlimit, encoding, datcollate, shobj_description(d.oid, 'pg_database'),
+        "select pg_get_userbyid(datdba), (select string_agg(acl::text, ' ' order by acl::text) from unnest(datacl) acl), datconnlimit, encoding, datcollate, shobj_description(d.oid, 'pg_database'),
                 (select string_agg(coalesce(r.rolname, '') || setconfig::text, ' ' order by r.rolname)
                  from pg_db_role_setting left join pg_roles r on r.oid = setrole where setdatabase = d.oid)
          from pg_database d where datname = '{database}'"
@@ -298,7 +298,7 @@ fn a_part_of_a_database_goes_as_the_options_say() {
         fleet.ctl.json(&args)
     };
     let tables = |database: &str| {
-        let sql = "select string_agg(schemaname || '.' || relname, ' ' order by 1) from pg_stat_user_tables";
+        let sql = "select string_agg(schemaname || '.' || relname, ' ' order by schemaname, relname) from pg_stat_user_tables";
         psql(two, "shop-db", database, sql)
     };
     let some = copy(

@@ -246,7 +246,7 @@ fn a_target_whose_disk_fills_in_the_middle_holds_nothing_of_the_copy_when_there_
     let failure = eventually(Duration::from_secs(120), "the full disk", || {
         let shown = job(&fleet, &id)?;
         let events = shown["events"].as_array().cloned().unwrap_or_default();
-        let failed = events.iter().find(|event| event["event"] == "step-failed");
+        let failed = events.iter().find(|event| event["kind"] == "step-failed");
         failed.cloned().ok_or_else(|| format!("{shown:#}"))
     });
     shell("rm \"$1/ballast\"");

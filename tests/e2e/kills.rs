@@ -24,7 +24,7 @@ fn wait_inside(fleet: &Fleet, id: &str, started: &str, done: &str, step: &str) {
         let events = shown["events"].as_array().cloned().unwrap_or_default();
         let has = |kind: &str| {
             let mut all = events.iter();
-            all.any(|event| event["event"] == kind && event["step"] == step)
+            all.any(|event| event["kind"] == kind && event["step"] == step)
         };
         assert!(!has(done), "step {step} was not held: {shown:#}");
         if has(started) {

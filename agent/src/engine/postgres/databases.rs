@@ -87,7 +87,17 @@ pub async fn drop_copy(located: &Located, client: &Client, name: &str) -> Result
         }
     }
     let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name));
-    execute(client, &doing, &statement).await
+    let dropped = execute(client, &doing, &statement).await;
+    dropped.map_err(|failure| match failure.kind {
+        // An error inside the server: a drop begins with a checkpoint, which a full disk does not let happen.
+        FailureKind::DataMismatch => TaskFailure {
+            kind: FailureKind::Unavailable,
+            advice: "see the server's log, and whether its disk has room".to_owned(),
+            retryable: true,
+            ..failure
+        },
+        _ => failure,
+    })
 }
 
 async fn drop_subscriptions(located: &Located, database: &str) -> Result<(), TaskFailure> {

@@ -136,6 +136,10 @@ impl Toolbox<'_> {
             }
             None => self.start_here(&name, &command)?,
         };
+        let name = match &self.located.container {
+            Some(container) => format!("{name} in container {}", container.name),
+            None => format!("{name} for {}", self.located.name),
+        };
         Ok(Tool { name, process })
     }
 
@@ -336,6 +340,11 @@ fn ended_badly(name: &str, code: Option<i64>, stderr: &str) -> TaskFailure {
         .or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()))
         .unwrap_or("it said nothing");
     let (kind, advice) = match code {
+        // A shell that finds no program says so.
+        Some(126 | 127) if stderr.trim().is_empty() => (
+            FailureKind::Unavailable,
+            "its container was stopped or removed: see `ctl container list`",
+        ),
         Some(126 | 127) => (
             FailureKind::Invalid,
             "the server's container must hold the client programs of its version",
@@ -432,9 +441,13 @@ mod tests {
             "pg_restore ended with code 1: pg_restore: error: could not do it"
         );
         assert!(
-            ended_badly("pg_dump", Some(127), "")
+            ended_badly("pg_dump", Some(127), "sh: pg_dump: not found")
                 .advice
                 .contains("client programs")
+        );
+        assert_eq!(
+            ended_badly("pg_dump", Some(126), "").kind,
+            FailureKind::Unavailable
         );
     }
 }
