@@ -32,7 +32,8 @@ pub struct CopySpec {
     pub source: DatabaseName,
     pub target: DatabaseName,
     pub replace: bool,
-    pub keep: Duration,
+    /// None: as the controller is set.
+    pub keep: Option<Duration>,
     pub proof: ProofLevel,
     pub dry_run: bool,
     pub selection: Selection,
@@ -138,7 +139,7 @@ impl From<CopySpec> for wire::CopyDatabaseRequest {
             source: Some(source.into()),
             target: Some(target.into()),
             replace,
-            keep: Some(to_duration(keep)),
+            keep: keep.map(to_duration),
             proof: wire::ProofLevel::from(proof).into(),
             dry_run,
             selection: Some(selection.into()),

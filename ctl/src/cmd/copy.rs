@@ -36,9 +36,9 @@ pub struct Database {
     /// Take the place of a database that stands there; the former one is kept beside it.
     #[arg(long)]
     replace: bool,
-    /// How long the former one is kept.
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = units::parse_span)]
-    keep: Duration,
+    /// How long the former one is kept [default: as the controller is set, `jobs.keep_replaced`].
+    #[arg(long, value_name = "TIME", value_parser = units::parse_span)]
+    keep: Option<Duration>,
     /// full: read every table of the copy back and compare; transit: compare hashes of the bytes and row counts.
     #[arg(long, value_enum, default_value_t = ProofArg::Full)]
     proof: ProofArg,
@@ -150,9 +150,9 @@ impl Database {
             &format!("replacing {target}"),
             &format!(
                 "{target} will be replaced by a copy of {}. Sessions connected to it end; \
-                 the former database is kept for {} (`ctl job undo` puts it back).",
+                 the former database is kept {} (`ctl job undo` puts it back).",
                 self.source,
-                units::span(self.keep)
+                kept(self.keep)
             ),
             &target.database,
             given,
@@ -180,6 +180,14 @@ impl Database {
     }
 }
 
+/// How long the former database stays; without a wish the controller's setting holds, which ctl does not know.
+fn kept(keep: Option<Duration>) -> String {
+    match keep {
+        Some(keep) => format!("for {}", units::span(keep)),
+        None => "for as long as the controller is set to (jobs.keep_replaced)".to_owned(),
+    }
+}
+
 async fn detached(session: &Session, client: &mut Client, id: u64) -> Result<Exit, Failure> {
     let detail = client.job(id).await.doing(|| format!("show job {id}"))?;
     session.show(&JobTaken { job: detail.job })?;
@@ -198,10 +206,12 @@ async fn hint_at_slips(session: &Session, client: &mut Client, typed: &[Typed]) 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser as _;
     use holdfast_proto::image::ProofLevel;
 
-    use super::Copy;
+    use super::{Copy, kept};
     use crate::{args::Cli, client::CopySpec, cmd::Command};
 
     fn spec(words: &str) -> Result<CopySpec, String> {
@@ -218,7 +228,8 @@ mod tests {
         let spec = spec("web-1/a/b web-2/c/d").expect("parses");
         assert!(!spec.replace && !spec.dry_run);
         assert_eq!(spec.proof, ProofLevel::Full);
-        assert_eq!(spec.keep.as_secs(), 86_400);
+        // The controller has a setting for it.
+        assert_eq!(spec.keep, None);
         assert_eq!((spec.jobs, spec.bandwidth), (0, 0));
     }
 
@@ -230,12 +241,21 @@ mod tests {
         )
         .expect("parses");
         assert!(spec.replace && spec.dry_run && spec.selection.schema_only);
-        assert_eq!(spec.keep.as_secs(), 7200);
+        assert_eq!(spec.keep, Some(Duration::from_secs(7200)));
         assert_eq!(spec.proof, ProofLevel::Transit);
         assert_eq!(spec.selection.tables, ["x", "s.y*"]);
         assert_eq!(spec.selection.exclude_tables, ["z"]);
         assert_eq!(spec.selection.exclude_table_data, ["log"]);
         assert_eq!((spec.jobs, spec.bandwidth), (4, 50_000_000));
+    }
+
+    #[test]
+    fn a_confirmation_names_no_time_that_ctl_does_not_know() {
+        assert_eq!(kept(Some(Duration::from_secs(7200))), "for 2 h");
+        assert_eq!(
+            kept(None),
+            "for as long as the controller is set to (jobs.keep_replaced)"
+        );
     }
 
     #[test]

@@ -199,7 +199,10 @@ fn replacing_needs_a_confirmation_before_anything_is_asked_for() {
     );
     assert!(controller.script.requests("copy_database").is_empty());
     assert_eq!(copy(&controller, &["--replace", "--yes"]).code, 0);
-    assert!(controller.script.requests("copy_database")[0].contains("replace: true"));
+    let request = controller.script.requests("copy_database").remove(0);
+    assert!(request.contains("replace: true"), "{request}");
+    // Nobody said how long: the controller's setting holds.
+    assert!(request.contains("keep: None"), "{request}");
 }
 
 #[test]

@@ -82,3 +82,34 @@ fn detail(copy: &CopyDatabase) -> String {
     let said: String = said.map(|(_, text)| text).collect();
     format!("from {}{said}", copy.source)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTING: Duration = Duration::from_hours(72);
+
+    fn kept(keep: Option<prost_types::Duration>) -> Result<Duration, RpcError> {
+        let name = |text: &str| {
+            let name: DatabaseName = text.parse().unwrap();
+            Some(name.into())
+        };
+        let request = CopyDatabaseRequest {
+            source: name("web-1/shop-db/shop"),
+            target: name("web-2/shop-db/test"),
+            keep,
+            ..CopyDatabaseRequest::default()
+        };
+        read(request, SETTING).map(|copy| copy.keep)
+    }
+
+    #[test]
+    fn without_a_wish_the_setting_says_how_long_a_replaced_database_is_kept() {
+        assert_eq!(kept(None).unwrap(), SETTING);
+        let hour = Duration::from_hours(1);
+        let wish = holdfast_proto::time::to_duration(hour);
+        assert_eq!(kept(Some(wish)).unwrap(), hour);
+        let nothing = holdfast_proto::time::to_duration(Duration::ZERO);
+        assert!(kept(Some(nothing)).is_err());
+    }
+}
