@@ -5,6 +5,7 @@
 
 mod lookup;
 mod persist;
+mod recent;
 mod state;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 pub use lookup::{LookupError, nearest};
 pub use persist::Persister;
+pub use recent::Recent;
 pub use state::{HostFacts, HostReport, HostState, apply};
 
 type Time = DateTime<Utc>;
@@ -167,8 +169,9 @@ impl Fleet {
         });
     }
 
-    pub fn delta(&self, name: &HostName, delta: HostDelta, now: Time) {
+    pub fn delta(&self, name: &HostName, mut delta: HostDelta, now: Time) {
         self.change_known(name, |state| {
+            state.recent.take(std::mem::take(&mut delta.events));
             apply(&mut state.report, delta);
             state.reported_at = Some(now);
             state.last_seen = Some(now);

@@ -9,6 +9,7 @@ pub mod container;
 pub mod context;
 pub mod copy;
 pub mod database;
+pub mod event;
 pub mod finding;
 pub mod host;
 pub mod instance;

@@ -10,6 +10,8 @@ use holdfast_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::recent::Recent;
+
 type Time = DateTime<Utc>;
 
 /// Everything that is known of a host without asking it.
@@ -28,6 +30,9 @@ pub struct HostState {
     /// Resident memory of the agent, bytes; 0 before the first heartbeat.
     pub agent_rss_bytes: u64,
     pub report: HostReport,
+    /// Not kept in the catalog.
+    #[serde(skip)]
+    pub recent: Recent,
 }
 
 /// The lasting part of a `Hello`.
@@ -68,6 +73,7 @@ impl HostState {
             facts: None,
             agent_rss_bytes: 0,
             report: HostReport::default(),
+            recent: Recent::default(),
         }
     }
 }
@@ -100,7 +106,7 @@ impl From<HostSnapshot> for HostReport {
 }
 
 /// The report after a delta: what is gone is taken out first, so that a name which was removed and
-/// came back within one delta stays.
+/// came back within one delta stays. Its events are no part of the report: [`Recent`] takes them.
 pub fn apply(report: &mut HostReport, delta: HostDelta) {
     for id in &delta.removed_containers {
         report.containers.remove(id);

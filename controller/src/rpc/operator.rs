@@ -150,6 +150,14 @@ impl Operator for OperatorService {
             .await
     }
 
+    async fn list_engine_events(
+        &self,
+        request: Request<wire::ListEngineEventsRequest>,
+    ) -> Reply<wire::ListEngineEventsResponse> {
+        self.answer(Call::ListEngineEvents, request, container::events)
+            .await
+    }
+
     async fn list_volumes(
         &self,
         request: Request<wire::ListVolumesRequest>,

@@ -12,6 +12,7 @@ pub enum Call {
     EnrolHost,
     RemoveHost,
     ListContainers,
+    ListEngineEvents,
     ListVolumes,
     MeasureVolume,
     ListInstances,
@@ -61,6 +62,7 @@ impl Call {
             | Self::GetStatus
             | Self::ListHosts
             | Self::ListContainers
+            | Self::ListEngineEvents
             | Self::ListVolumes
             | Self::ListInstances
             | Self::ListFindings
@@ -92,7 +94,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 28] = [
+    pub const TABLE: [(Call, Role); 29] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -100,6 +102,7 @@ pub mod tests {
         (Call::EnrolHost, Role::Admin),
         (Call::RemoveHost, Role::Admin),
         (Call::ListContainers, Role::Viewer),
+        (Call::ListEngineEvents, Role::Viewer),
         (Call::ListVolumes, Role::Viewer),
         (Call::MeasureVolume, Role::Operator),
         (Call::ListInstances, Role::Viewer),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::view::{
     container::Container,
+    event::EngineEvent,
     finding::{Finding, Severity},
     host::{EnrolledHost, Host, RemovedHost},
     instance::{AddedInstance, Instance},
@@ -115,6 +116,17 @@ impl Client {
         let request = wire::ListContainersRequest { host };
         let answer = within(self.within, self.inner.list_containers(request)).await?;
         each(answer.containers, Container::try_from)
+    }
+
+    /// The newest of each host, newest first. An empty host means all of them.
+    pub async fn engine_events(
+        &mut self,
+        host: String,
+        limit: u32,
+    ) -> Result<Vec<EngineEvent>, CallError> {
+        let request = wire::ListEngineEventsRequest { host, limit };
+        let answer = within(self.within, self.inner.list_engine_events(request)).await?;
+        each(answer.events, EngineEvent::try_from)
     }
 
     /// An empty host means all of them.
@@ -231,6 +243,16 @@ impl TryFrom<wire::HostContainer> for Container {
         let wire::HostContainer { host, container } = message;
         let container = required("HostContainer", "container", container)?;
         Ok(Self::of(host, container.try_into()?))
+    }
+}
+
+impl TryFrom<wire::HostEvent> for EngineEvent {
+    type Error = WireError;
+
+    fn try_from(message: wire::HostEvent) -> Result<Self, WireError> {
+        let wire::HostEvent { host, event } = message;
+        let event = required("HostEvent", "event", event)?;
+        Ok(Self::of(host, event.try_into()?))
     }
 }
 

@@ -19,11 +19,14 @@ use crate::{
     },
 };
 
+/// How many of the last events of a host are shown with it.
+const EVENTS: u32 = 10;
+
 #[derive(Debug, Subcommand)]
 pub enum Host {
     /// List the hosts: who is connected, who is silent.
     List,
-    /// Show one host with its instances, containers and findings.
+    /// Show one host with its instances, containers, last events and findings.
     Show {
         /// Host to show.
         #[arg(add = ArgValueCompleter::new(complete::hosts))]
@@ -73,6 +76,8 @@ async fn show(session: &Session, name: &HostName) -> Result<(), Failure> {
         return Ok(());
     };
     let findings = client.findings(false).await.doing(doing)?;
+    let events = client.engine_events(name.to_string(), EVENTS);
+    let events = events.await.doing(doing)?;
     let below = format!("{name}/");
     let findings = findings
         .into_iter()
@@ -82,6 +87,7 @@ async fn show(session: &Session, name: &HostName) -> Result<(), Failure> {
         instances: client.instances(name.to_string()).await.doing(doing)?,
         containers: client.containers(name.to_string()).await.doing(doing)?,
         findings: FindingList::sorted(findings.collect()).findings,
+        events,
     })
 }
 

@@ -3,7 +3,7 @@
 use comfy_table::Cell;
 use serde::Serialize;
 
-use super::{Time, container::Container, finding::Finding, instance::Instance};
+use super::{Time, container::Container, event::EngineEvent, finding::Finding, instance::Instance};
 use crate::output::{
     Page, View,
     grid::{Grid, or_dash, plain, toned},
@@ -39,6 +39,8 @@ pub struct HostDetail {
     pub instances: Vec<Instance>,
     pub containers: Vec<Container>,
     pub findings: Vec<Finding>,
+    /// The last ones.
+    pub events: Vec<EngineEvent>,
 }
 
 /// The command that joins a host.
@@ -131,6 +133,14 @@ impl View for HostDetail {
             "CONTAINERS",
             super::container::table(&self.containers, page),
         );
+        if !self.events.is_empty() {
+            section(
+                &mut out,
+                page,
+                "EVENTS",
+                super::event::table(&self.events, page),
+            );
+        }
         if !self.findings.is_empty() {
             section(
                 &mut out,
@@ -226,6 +236,10 @@ mod tests {
         );
         assert!(text.contains("  certificate  expires in 29 d\n"), "{text}");
         assert!(text.contains("\nINSTANCES\n"), "{text}");
+        assert!(
+            text.contains("\nEVENTS\nAT ") && text.contains("container  die    shop-db\n"),
+            "{text}"
+        );
         assert!(text.contains("\nFINDINGS\n"), "{text}");
     }
 

@@ -6,7 +6,6 @@ use holdfast_chassis::identity::Role;
 use holdfast_proto::{
     check::CheckVerdict,
     fleet::{ContainerHealth, ContainerState, Engine, MountKind},
-    image::{DataPath, ProofLevel},
 };
 
 use super::{
@@ -16,21 +15,23 @@ use super::{
     container::{Container, ContainerList, Mount, Port},
     context::{ContextList, ContextRow},
     database::{DatabaseFacts, DatabaseList},
+    event::{EngineEvent, EventList},
     finding::{Finding, FindingList, Severity},
     host::{Host, HostDetail, HostList, RemovedHost},
     instance::{
         AddedInstance, Archiver, Health, Instance, InstanceDetail, InstanceList, LongQuery, Slot,
     },
-    job::{Job, JobDetail, JobEvent, JobList, JobState},
-    proof::{Answer, CopyProof, PreflightLine, ProvenCheck, ProvenRelation},
     status::{Counted, Status, Summary},
     volume::{Volume, VolumeList, VolumeSize},
 };
 use crate::output::testing::at;
 
 mod every;
+mod job;
 
 pub(crate) use every::every;
+use job::job;
+pub(crate) use job::{job_detail, job_event, job_list, proof};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -80,6 +81,23 @@ pub(crate) fn host_detail() -> HostDetail {
         instances: vec![up_instance()],
         containers: container_list().containers,
         findings: finding_list().findings,
+        events: event_list().events,
+    }
+}
+
+pub(crate) fn event_list() -> EventList {
+    let event = |when: &str, action: &str| EngineEvent {
+        host: text("web-1"),
+        at: at(when),
+        kind: text("container"),
+        action: text(action),
+        subject: text("shop-db"),
+    };
+    EventList {
+        events: vec![
+            event("2026-11-20T11:59:30Z", "start"),
+            event("2026-11-20T11:59:00Z", "die"),
+        ],
     }
 }
 
@@ -301,111 +319,6 @@ pub(crate) fn finding_list() -> FindingList {
             "2026-11-20T11:57:00Z",
         ),
     ])
-}
-
-fn job() -> Job {
-    Job {
-        id: 42,
-        kind: text("copy-database"),
-        state: JobState::Succeeded,
-        title: text("web-1/shop-db/shop → web-2/shop-db/shop_test"),
-        requested_by: text("alice"),
-        created_at: Some(at("2026-11-20T11:50:00Z")),
-        started_at: Some(at("2026-11-20T11:50:01.6Z")),
-        ended_at: Some(at("2026-11-20T11:50:14Z")),
-        step: text("keep"),
-        step_number: 6,
-        step_count: 6,
-        reason: String::new(),
-        advice: String::new(),
-        trace_id: text("4bf92f3577b34da6a3ce929d0e0e4736"),
-        undo_until: Some(at("2026-11-21T11:50:14Z")),
-    }
-}
-
-pub(crate) fn job_list() -> JobList {
-    let running = Job {
-        id: 43,
-        state: JobState::Running,
-        title: text("web-1/shop-db/shop → web-2/shop-db/live"),
-        created_at: Some(at("2026-11-20T11:59:30Z")),
-        started_at: Some(at("2026-11-20T11:59:40Z")),
-        ended_at: None,
-        step: text("transfer"),
-        step_number: 3,
-        ..job()
-    };
-    JobList {
-        jobs: vec![running, job()],
-    }
-}
-
-pub(crate) fn job_event(sequence: u64, kind: &str, step: &str, message: &str) -> JobEvent {
-    JobEvent {
-        sequence,
-        at: Some(at("2026-11-20T11:50:02Z")),
-        kind: text(kind),
-        step: text(step),
-        attempt: 1,
-        message: text(message),
-    }
-}
-
-pub(crate) fn proof() -> CopyProof {
-    let relation = |name: &str, rows| ProvenRelation {
-        schema: text("public"),
-        name: text(name),
-        source_rows: rows,
-        target_rows: rows,
-        source_fingerprint: "1".repeat(32),
-        target_fingerprint: "1".repeat(32),
-        equal: true,
-    };
-    CopyProof {
-        level: ProofLevel::Full,
-        green: true,
-        relations: vec![relation("users", 5000), relation("orders", 10_000)],
-        checks: vec![ProvenCheck {
-            name: text("users"),
-            verdict: CheckVerdict::Ok,
-            outcome: Some(outcome(Some(5000))),
-            reasons: Vec::new(),
-        }],
-        path: Some(DataPath::Direct),
-        resent_parts: 1,
-        rows: 15_000,
-        bytes: 340 * MIB,
-        snapshot_at: Some(at("2026-11-20T11:50:03Z")),
-        lsn: text("0/1A2B3C4D"),
-        created_roles: vec![text("shop"), text("reader")],
-        notices: vec![text("collation version differs")],
-    }
-}
-
-pub(crate) fn job_detail() -> JobDetail {
-    let line = |question: &str, verdict, detail: &str| PreflightLine {
-        question: text(question),
-        verdict,
-        detail: text(detail),
-        advice: String::new(),
-    };
-    JobDetail {
-        job: job(),
-        events: vec![
-            job_event(1, "created", "", "requested by alice"),
-            job_event(2, "step-done", "preflight", ""),
-        ],
-        preflight: vec![
-            line("source is readable", Answer::Passed, "15.20, 340 MiB"),
-            line("target name is free", Answer::Passed, ""),
-            line(
-                "extensions are available",
-                Answer::Warning,
-                "pg_trgm 1.6 instead of 1.5",
-            ),
-        ],
-        proof: Some(proof()),
-    }
 }
 
 fn outcome(count: Option<i64>) -> Outcome {

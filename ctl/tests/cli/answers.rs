@@ -49,6 +49,17 @@ pub fn fleet(answers: &mut Answers) {
     answers.list_containers = Some(wire::ListContainersResponse {
         containers: vec![container()],
     });
+    answers.list_engine_events = Some(wire::ListEngineEventsResponse {
+        events: vec![wire::HostEvent {
+            host: text("web-1"),
+            event: Some(wire::EngineEvent {
+                at: Some(ago(40)),
+                kind: text("container"),
+                action: text("die"),
+                subject: text("shop-db"),
+            }),
+        }],
+    });
     answers.list_volumes = Some(wire::ListVolumesResponse {
         volumes: vec![volume()],
     });

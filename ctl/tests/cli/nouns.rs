@@ -34,6 +34,12 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
         "19922944",
     ),
     (
+        &["host", "show", "web-1"],
+        "web-1  container  die    shop-db",
+        "/events/0/subject",
+        "\"shop-db\"",
+    ),
+    (
         &["container", "list"],
         "web-1  shop-db    running  postgres:15",
         "/containers/0/state",
@@ -44,6 +50,12 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
         "shop_data",
         "/containers/0/mounts/0/kind",
         "\"volume\"",
+    ),
+    (
+        &["container", "events", "web-1"],
+        "web-1  container  die    shop-db",
+        "/events/0/action",
+        "\"die\"",
     ),
     (
         &["volume", "list"],
@@ -383,4 +395,23 @@ fn an_unfinished_reader_is_no_error() {
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+#[test]
+fn events_are_asked_for_by_host_and_in_small_numbers() {
+    let controller = small_fleet();
+    controller.ok(&["host", "show", "web-1"]);
+    controller.ok(&["container", "events"]);
+    controller.ok(&["container", "events", "web-2", "-n", "200"]);
+    assert_eq!(
+        controller.script.requests("list_engine_events"),
+        [
+            r#"ListEngineEventsRequest { host: "web-1", limit: 10 }"#,
+            r#"ListEngineEventsRequest { host: "", limit: 50 }"#,
+            r#"ListEngineEventsRequest { host: "web-2", limit: 200 }"#,
+        ]
+    );
+    controller
+        .ctl(&["container", "events", "web-3"])
+        .refused(3, &["there is no host web-3"]);
 }

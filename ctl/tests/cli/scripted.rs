@@ -184,6 +184,7 @@ operator_service! {
     enrol_host: EnrolHostRequest => EnrolHostResponse,
     remove_host: RemoveHostRequest => RemoveHostResponse,
     list_containers: ListContainersRequest => ListContainersResponse,
+    list_engine_events: ListEngineEventsRequest => ListEngineEventsResponse,
     list_volumes: ListVolumesRequest => ListVolumesResponse,
     measure_volume: MeasureVolumeRequest => MeasureVolumeResponse,
     list_instances: ListInstancesRequest => ListInstancesResponse,

@@ -2907,6 +2907,28 @@ pub struct ListContainersResponse {
     pub containers: ::prost::alloc::vec::Vec<HostContainer>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListEngineEventsRequest {
+    /// Empty: all hosts.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Of each host, the newest; 0: all that are kept, at most 200.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostEvent {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub event: ::core::option::Option<EngineEvent>,
+}
+/// Newest first. The controller keeps them in memory only: after its restart there are none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListEngineEventsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<HostEvent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListVolumesRequest {
     #[prost(string, tag = "1")]
     pub host: ::prost::alloc::string::String,
@@ -3038,6 +3060,7 @@ pub struct CopyDatabaseRequest {
     /// A database that stands there is kept beside it for `keep`.
     #[prost(bool, tag = "3")]
     pub replace: bool,
+    /// Unset: as the controller is set.
     #[prost(message, optional, tag = "4")]
     pub keep: ::core::option::Option<::prost_types::Duration>,
     #[prost(enumeration = "ProofLevel", tag = "5")]
@@ -3899,6 +3922,31 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "ListContainers"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the container engines told of late.
+        pub async fn list_engine_events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListEngineEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListEngineEventsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListEngineEvents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListEngineEvents"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_volumes(
             &mut self,
             request: impl tonic::IntoRequest<super::ListVolumesRequest>,
@@ -4464,6 +4512,14 @@ pub mod operator_server {
             tonic::Response<super::ListContainersResponse>,
             tonic::Status,
         >;
+        /// What the container engines told of late.
+        async fn list_engine_events(
+            &self,
+            request: tonic::Request<super::ListEngineEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListEngineEventsResponse>,
+            tonic::Status,
+        >;
         async fn list_volumes(
             &self,
             request: tonic::Request<super::ListVolumesRequest>,
@@ -4985,6 +5041,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListContainersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListEngineEvents" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListEngineEventsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListEngineEventsRequest>
+                    for ListEngineEventsSvc<T> {
+                        type Response = super::ListEngineEventsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListEngineEventsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_engine_events(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListEngineEventsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -16,6 +16,7 @@ pub fn host_row(state: &HostState, certificate_expires_at: Option<DateTime<Utc>>
         facts,
         agent_rss_bytes,
         report,
+        recent: _,
     } = state;
     let facts = facts.as_ref();
     let text = |of: fn(&crate::fleet::HostFacts) -> &String| facts.map(of).cloned();

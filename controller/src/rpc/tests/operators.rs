@@ -45,13 +45,18 @@ async fn reporting(house: &House, host: &str) -> Agent {
         ..wire::HostSnapshot::default()
     };
     agent.says(Said::Snapshot(snapshot)).await;
+    is_heard(&mut agent).await;
+    agent
+}
+
+/// Everything that the agent said so far is taken in: messages are, one by one.
+async fn is_heard(agent: &mut Agent) {
     let beat = wire::Heartbeat {
         at: Some(prost_types::Timestamp::default()),
         ..wire::Heartbeat::default()
     };
     agent.says(Said::Heartbeat(beat)).await;
     assert!(matches!(agent.hears().await, Heard::Heartbeat(_)));
-    agent
 }
 
 async fn alice(house: &House) -> OperatorClient<Channel> {
@@ -263,6 +268,66 @@ async fn a_volume_is_measured_by_its_agent() {
     agent.is_told_to_start().await;
     measuring.abort();
     assert!(matches!(agent.hears().await, Heard::CancelTask(_)));
+}
+
+#[tokio::test]
+async fn what_the_container_engines_told_is_listed_newest_first() {
+    let house = House::open().await;
+    let mut agents = [house.agent("web-1").await, house.agent("web-2").await];
+    let event = |second: i64, action: &str, subject: &str| wire::EngineEvent {
+        at: Some(prost_types::Timestamp {
+            seconds: second,
+            nanos: 0,
+        }),
+        kind: "container".to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+    };
+    let delta = |events| {
+        Said::Delta(wire::HostDelta {
+            events,
+            ..wire::HostDelta::default()
+        })
+    };
+    let first = vec![event(1, "start", "shop-db"), event(4, "die", "shop-db")];
+    agents[0].says(delta(first)).await;
+    agents[1]
+        .says(delta(vec![event(3, "start", "test-db")]))
+        .await;
+    agents[0]
+        .says(delta(vec![event(5, "start", "shop-db")]))
+        .await;
+
+    let mut alice = alice(&house).await;
+    let mut listed = async |host: &str, limit| {
+        let host = host.to_owned();
+        let request = wire::ListEngineEventsRequest { host, limit };
+        let answer = alice.list_engine_events(request).await.unwrap();
+        let events = answer.into_inner().events.into_iter().map(|told| {
+            let event = told.event.unwrap();
+            format!("{} {} {}", told.host, event.subject, event.action)
+        });
+        events.collect::<Vec<_>>()
+    };
+    let all = [
+        "web-1 shop-db start",
+        "web-1 shop-db die",
+        "web-2 test-db start",
+        "web-1 shop-db start",
+    ];
+    for agent in &mut agents {
+        is_heard(agent).await;
+    }
+    assert_eq!(listed("", 0).await, all);
+    assert_eq!(listed("", 1).await, [all[0], all[2]]);
+    assert_eq!(listed("web-1", 2).await, all[..2]);
+
+    // A whole report says nothing of what happened: the events stay.
+    agents[1]
+        .says(Said::Snapshot(wire::HostSnapshot::default()))
+        .await;
+    is_heard(&mut agents[1]).await;
+    assert_eq!(listed("web-2", 0).await, [all[2]]);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::EnrolHost => ask!(enrol_host, EnrolHostRequest),
         Call::RemoveHost => ask!(remove_host, RemoveHostRequest),
         Call::ListContainers => ask!(list_containers, ListContainersRequest),
+        Call::ListEngineEvents => ask!(list_engine_events, ListEngineEventsRequest),
         Call::ListVolumes => ask!(list_volumes, ListVolumesRequest),
         Call::MeasureVolume => ask!(measure_volume, MeasureVolumeRequest),
         Call::ListInstances => ask!(list_instances, ListInstancesRequest),

@@ -2,7 +2,7 @@
 
 use super::{
     added_instance, audit_list, audit_verdict, check_history, check_list, check_set,
-    container_list, context_list, database_list, finding_list, host_detail, host_list,
+    container_list, context_list, database_list, event_list, finding_list, host_detail, host_list,
     instance_detail, instance_list, job, job_detail, job_list, operator_list, removed_host, status,
     text, volume_list, volume_size,
 };
@@ -37,6 +37,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         ),
         ("ctl host remove", json(&removed_host())),
         ("ctl container list", json(&container_list())),
+        ("ctl container events", json(&event_list())),
         ("ctl volume list", json(&volume_list())),
         ("ctl volume size", json(&volume_size())),
         ("ctl instance list", json(&instance_list())),
