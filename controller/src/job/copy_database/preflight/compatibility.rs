@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use holdfast_proto::task::{DatabaseFacts, Role};
+use holdfast_proto::task::{DatabaseFacts, Extension, Role};
 
 use super::{CopyDatabase, PreflightLine, some_of};
 
@@ -135,16 +135,7 @@ fn extensions(source: &DatabaseFacts, target: &DatabaseFacts) -> Vec<PreflightLi
             missing.push(extension.name.clone());
             continue;
         };
-        let (installed, offered) = (extension.versions.first(), available.versions.first());
-        if let (Some(installed), Some(offered)) = (installed, offered)
-            && compare_versions(offered, installed) == Ordering::Less
-        {
-            lines.push(PreflightLine::warning(
-                "extensions are not older",
-                format!("{} is {installed} at the source, {offered} at the target", extension.name),
-                "objects that need the newer version will be refused: upgrade it on the target first",
-            ));
-        }
+        lines.extend(older(extension, available));
     }
     lines.insert(
         0,
@@ -165,6 +156,37 @@ fn extensions(source: &DatabaseFacts, target: &DatabaseFacts) -> Vec<PreflightLi
         },
     );
     lines
+}
+
+/// The archive creates an extension at the target's default version, and then objects that may need
+/// the source's. `available`: every version that the target can install, the default first.
+fn older(installed: &Extension, available: &Extension) -> Option<PreflightLine> {
+    const QUESTION: &str = "extensions are not older";
+    let version = installed.versions.first()?;
+    let default = available.versions.first()?;
+    let is_older = |offered: &str| compare_versions(offered, version) == Ordering::Less;
+    if !is_older(default) {
+        return None;
+    }
+    let name = &installed.name;
+    let newest = available
+        .versions
+        .iter()
+        .max_by(|a, b| compare_versions(a, b))?;
+    if is_older(newest) {
+        return Some(PreflightLine::failed(
+            QUESTION,
+            format!("{name} is {version} at the source, the target offers at most {newest}"),
+            "install the newer version's package where the target runs, or use an image that has it",
+        ));
+    }
+    Some(PreflightLine::warning(
+        QUESTION,
+        format!(
+            "{name} is {version} at the source, the target creates {default} by default (it also offers {newest})"
+        ),
+        "objects that need the newer version will be refused: set its default_version in the extension's control file on the target first",
+    ))
 }
 
 /// By the numbers in them: 1.10 is newer than 1.9.

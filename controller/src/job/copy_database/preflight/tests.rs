@@ -287,14 +287,6 @@ fn extensions_roles_locales_tablespaces() {
     });
     one(
         Warning,
-        "pg_trgm is 1.10 at the source, 1.9 at the target",
-        |_, source, target| {
-            source.extensions = vec![extension("pg_trgm", &["1.10"])];
-            target.extensions = vec![extension("pg_trgm", &["1.9"])];
-        },
-    );
-    one(
-        Warning,
         "app will be created without a password",
         |_, source, _| {
             source.roles.push(role("app"));
@@ -328,6 +320,35 @@ fn extensions_roles_locales_tablespaces() {
     one(Warning, "fast missing", |_, source, _| {
         source.tablespaces.push("fast".to_owned())
     });
+}
+
+#[test]
+fn an_extension_is_not_copied_to_where_only_older_ones_are() {
+    let versions = |installed: &'static str, offered: &'static [&'static str]| {
+        move |_: &mut CopyDatabase, source: &mut DatabaseFacts, target: &mut DatabaseFacts| {
+            source.extensions = vec![extension("pg_trgm", &[installed])];
+            target.extensions = vec![extension("pg_trgm", offered)];
+        }
+    };
+    one(
+        Failed,
+        "pg_trgm is 1.10 at the source, the target offers at most 1.9",
+        versions("1.10", &["1.8", "1.9", "1.2"]),
+    );
+    one(
+        Warning,
+        "pg_trgm is 1.10 at the source, the target creates 1.9 by default (it also offers 1.11)",
+        versions("1.10", &["1.9", "1.10", "1.11"]),
+    );
+    // PostGIS offers versions that are no numbers.
+    one(
+        Failed,
+        "the target offers at most 3.4.2",
+        versions("3.5.0", &["3.4.2", "ANY", "unpackaged"]),
+    );
+    for fine in [&["1.10", "1.9"][..], &["1.11"], &["2"]] {
+        assert_eq!(complaints(versions("1.10", fine)), [], "{fine:?}");
+    }
 }
 
 proptest! {
