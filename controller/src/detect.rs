@@ -158,7 +158,7 @@ impl Detector {
         match self {
             Self::HostSilent => host_silent::look(facts, now),
             Self::EngineUnreachable => engine::look(facts),
-            Self::InstanceDown => instance_down::look(facts),
+            Self::InstanceDown => instance_down::look(facts, now),
             Self::DiskFilling => disk::look(facts),
             Self::LongQueries => long_queries::look(facts),
             Self::TransactionIdAge => transaction_ids::look(facts),

@@ -174,6 +174,47 @@ fn instances_go_down() {
     assert!(down[0].advice.contains("docker logs shop-db"));
 }
 
+/// The server does not answer, and its container was started so long ago.
+fn down_since(reason: &str, started: TimeDelta, state: ContainerState) -> Vec<Seen> {
+    seen(|facts| {
+        let host = &mut facts.hosts[0];
+        host.instances[0].health = None;
+        reason.clone_into(&mut host.instances[0].down_reason);
+        host.containers[0].started_at = Some(now() - started);
+        host.containers[0].state = state;
+    })
+}
+
+#[test]
+fn a_server_that_is_just_starting_up_is_not_down() {
+    use ContainerState::{Restarting, Running};
+    let (seconds, minutes) = (TimeDelta::seconds, TimeDelta::minutes);
+    let starting = "the database system is starting up";
+    assert_eq!(down_since(starting, seconds(29), Running), []);
+    assert_eq!(down_since("connection refused", seconds(29), Running), []);
+    // The host's clock is ahead of ours.
+    assert_eq!(down_since(starting, seconds(-10), Running), []);
+
+    let late = down_since(starting, seconds(30), Running);
+    one(&late, "instance-down", Warning, "is starting up");
+    let later = down_since(starting, minutes(10), Running);
+    one(&later, "instance-down", Critical, "is starting up");
+    let refused = down_since("connection refused", seconds(30), Running);
+    one(&refused, "instance-down", Critical, "connection refused");
+    // One that dies again and again was always started a moment ago.
+    let dying = down_since("connection refused", seconds(1), Restarting);
+    one(&dying, "instance-down", Critical, "connection refused");
+    // Outside of containers nobody knows since when.
+    let bare = seen(|facts| {
+        let host = &mut facts.hosts[0];
+        host.containers.clear();
+        host.instances[0].health = None;
+        host.instances[0].container.clear();
+        starting.clone_into(&mut host.instances[0].down_reason);
+    });
+    one(&bare, "instance-down", Warning, "is starting up");
+}
+
 #[test]
 fn disks_fill() {
     let free = |mebibytes: u64| of_health(|health| health.disk_free_bytes = mebibytes << 20);
