@@ -31,7 +31,10 @@ pub use copy_database::CopyDatabase;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
-pub use view::{EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, Update};
+pub use view::{
+    EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, KeptDatabase, KeptReason,
+    Update,
+};
 
 use definition::Definition;
 

@@ -3,6 +3,7 @@
 //! Field names are a promise; `docs/json.md` lists them and a test here holds the two together.
 
 pub mod account;
+pub mod aftermath;
 pub mod audit;
 pub mod check;
 pub mod container;

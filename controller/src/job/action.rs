@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub undo_requested_by: Option<&'a str>,
     /// How long an operator may undo the job after its success; none: not at all.
     pub keep: Option<chrono::Duration>,
+    /// What it made and no undo takes away; empty when nothing.
+    pub left: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +104,7 @@ fn forward(position: &Position, facts: &Facts<'_>) -> Action {
         None => Action::Record(Event::Ended {
             outcome: Outcome::Succeeded,
             undo_until: undo_until(position, facts),
+            left: String::new(),
         }),
     }
 }
@@ -115,6 +118,7 @@ fn unwind(position: &Position, why: &Why, facts: &Facts<'_>) -> Action {
                 Why::Requested { .. } => Outcome::Undone,
             },
             undo_until: None,
+            left: facts.left.to_owned(),
         });
     };
     let start = Action::Record(Event::UndoStarted {
@@ -131,6 +135,7 @@ fn unwind(position: &Position, why: &Why, facts: &Facts<'_>) -> Action {
         Some((_, OpenState::GaveUp(_))) => Action::Record(Event::Ended {
             outcome: Outcome::Stuck,
             undo_until: None,
+            left: facts.left.to_owned(),
         }),
         _ => start,
     }
@@ -203,6 +208,7 @@ mod tests {
             cancel_requested_by: None,
             undo_requested_by: None,
             keep: Some(TimeDelta::hours(24)),
+            left: "",
         }
     }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use holdfast_proto::{
     image::ProofLevel,
     names::DatabaseName,
@@ -13,7 +14,9 @@ use holdfast_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::aftermath::CreatedRoles;
 use super::{
+    JobId,
     definition::{Definition, Step},
     event::Leftover,
     locks::{Resource, ResourceWish},
@@ -22,6 +25,7 @@ use super::{
     view::JobReport,
 };
 
+mod aftermath;
 pub mod checks;
 pub mod marked;
 pub mod preflight;
@@ -123,11 +127,24 @@ impl Definition for CopyDatabase {
         (!self.dry_run).then_some(self.keep)
     }
 
-    fn report(&self, position: &Position) -> JobReport {
+    fn report(&self, job: JobId, position: &Position, now: DateTime<Utc>) -> JobReport {
+        let roles = if aftermath::did_not_stand(position) {
+            aftermath::created_roles(position)
+        } else {
+            CreatedRoles::default()
+        };
         JobReport {
             preflight: preflight::lines(position),
             proof: prove::proof(position),
+            roles_left: roles.names,
+            roles_left_uncertain: roles.uncertain,
+            kept: aftermath::kept(self, job, position),
+            undo: aftermath::undo(self, job, position, now),
         }
+    }
+
+    fn left(&self, position: &Position) -> String {
+        aftermath::created_roles(position).left()
     }
 
     async fn sweep(&self, leftover: &Leftover, ctx: &StepContext) -> Result<bool, TaskFailure> {

@@ -3,11 +3,13 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use holdfast_proto::task::{FailureKind, TaskFailure};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    JobId,
     event::{Leftover, Why},
     locks::ResourceWish,
     position::Position,
@@ -40,8 +42,14 @@ pub trait Definition: Debug + Send + Sync {
     /// How long an operator may undo it after success; none when there is nothing to undo.
     fn keep(&self) -> Option<Duration>;
 
-    /// What the job found out, from the outputs of its steps.
-    fn report(&self, position: &Position) -> JobReport;
+    /// What the job found out, from the outputs of its steps, and what can be done about it now.
+    fn report(&self, job: JobId, position: &Position, now: DateTime<Utc>) -> JobReport;
+
+    /// What it made so far and no undo takes away, for people; empty when nothing.
+    fn left(&self, position: &Position) -> String {
+        let _ = position;
+        String::new()
+    }
 
     /// Drops what the job left behind, when its time is over. Absent is success.
     ///

@@ -65,6 +65,9 @@ pub enum Event {
         outcome: Outcome,
         /// Until when an operator may undo it.
         undo_until: Option<DateTime<Utc>>,
+        /// What it made and nobody takes away, for people; empty when nothing.
+        #[serde(default)]
+        left: String,
     },
     /// Its time was over and it is gone.
     Swept {
@@ -211,13 +214,7 @@ impl Event {
                     format!("{}; this is not tried again by itself", failure.message)
                 }
             },
-            Self::Ended { outcome, .. } => match outcome {
-                Outcome::Succeeded => "succeeded".to_owned(),
-                Outcome::Failed => "failed; everything it had done is undone".to_owned(),
-                Outcome::Cancelled => "cancelled; everything it had done is undone".to_owned(),
-                Outcome::Undone => "undone".to_owned(),
-                Outcome::Stuck => "stuck: its undo failed, a person must look".to_owned(),
-            },
+            Self::Ended { outcome, left, .. } => ended(*outcome, left),
             Self::Swept { database, existed } => {
                 if *existed {
                     format!("dropped {database}: its time was over")
@@ -254,6 +251,26 @@ impl Recorded {
     }
 }
 
+fn ended(outcome: Outcome, left: &str) -> String {
+    let everything = if left.is_empty() {
+        "everything it had done"
+    } else {
+        "everything else it had done"
+    };
+    let said = match outcome {
+        Outcome::Succeeded => "succeeded".to_owned(),
+        Outcome::Failed => format!("failed; {everything} is undone"),
+        Outcome::Cancelled => format!("cancelled; {everything} is undone"),
+        Outcome::Undone => "undone".to_owned(),
+        Outcome::Stuck => "stuck: its undo failed, a person must look".to_owned(),
+    };
+    if left.is_empty() {
+        said
+    } else {
+        format!("{said}; {left}")
+    }
+}
+
 fn with_leftovers(text: String, leaves: &[Leftover]) -> String {
     let kept = leaves.iter().map(|left| {
         format!(
@@ -280,6 +297,27 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn an_end_tells_what_is_left() {
+        let said = |outcome, left: &str| {
+            let event = Event::Ended {
+                outcome,
+                undo_until: None,
+                left: left.to_owned(),
+            };
+            event.message(|_, _| String::new())
+        };
+        assert_eq!(
+            said(Outcome::Failed, ""),
+            "failed; everything it had done is undone"
+        );
+        assert_eq!(
+            said(Outcome::Cancelled, "roles created and left: app"),
+            "cancelled; everything else it had done is undone; roles created and left: app"
+        );
+        assert_eq!(said(Outcome::Undone, ""), "undone");
+    }
+
     // What lies in catalogs must stay readable for ever.
     #[test]
     fn stored_form_is_stable() {
@@ -300,6 +338,15 @@ mod tests {
             json!({"event": "step-failed", "step": "stage", "attempt": 2, "output": null,
                 "failure": {"kind": "unavailable", "message": "web-2 went away", "advice": "", "retryable": true},
                 "next": "give-up"})
+        );
+        let older = json!({"event": "ended", "outcome": "failed", "undo_until": null});
+        assert_eq!(
+            serde_json::from_value::<Event>(older).unwrap(),
+            Event::Ended {
+                outcome: Outcome::Failed,
+                undo_until: None,
+                left: String::new(),
+            }
         );
         let older = json!({"event": "step-undone", "step": "stage", "attempt": 1});
         assert_eq!(

@@ -174,6 +174,7 @@ impl Position {
             Event::Ended {
                 outcome,
                 undo_until,
+                left: _,
             } => self.end(recorded.at, outcome, undo_until),
             Event::Swept { database, .. } => {
                 self.leftovers.retain(|(_, left)| left.database != database);

@@ -10,6 +10,7 @@ mod failure;
 mod fuse;
 mod harness;
 mod leases;
+mod remains;
 mod success;
 
 pub use fuse::Fuse;

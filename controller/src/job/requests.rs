@@ -76,7 +76,8 @@ impl Engine {
         let events = self.inner.world.catalog.job_events(id, 0).await?;
         let position =
             Position::replay(&events).map_err(|source| JobError::Replay { id, source })?;
-        let report = row.spec.definition().report(&position);
+        let now = self.inner.world.clock.now();
+        let report = row.spec.definition().report(id, &position, now);
         Ok(JobDetails {
             events: lines(&row.spec, &events),
             report,

@@ -156,6 +156,7 @@ impl Runner {
 
     fn next(&self, definition: &dyn Definition, names: &[&'static str]) -> Action {
         let wishes = self.lease.wishes();
+        let left = definition.left(&self.position);
         let facts = Facts {
             now: self.now(),
             steps: names,
@@ -165,6 +166,7 @@ impl Runner {
             keep: definition
                 .keep()
                 .and_then(|keep| TimeDelta::from_std(keep).ok()),
+            left: &left,
         };
         next(&self.position, &facts)
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use holdfast_proto::{names::HostName, task::TaskProgress};
+use holdfast_proto::{
+    names::{DatabaseName, HostName},
+    task::TaskProgress,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -98,6 +101,35 @@ pub struct EventLine {
 pub struct JobReport {
     pub preflight: Vec<PreflightLine>,
     pub proof: Option<CopyProof>,
+    /// Of a job that did not succeed: roles that it created and nobody drops.
+    #[serde(default)]
+    pub roles_left: Vec<String>,
+    /// Nobody heard how their creation ended: some may not be there, or be somebody else's.
+    #[serde(default)]
+    pub roles_left_uncertain: bool,
+    /// What stands beside the target for a while.
+    #[serde(default)]
+    pub kept: Vec<KeptDatabase>,
+    /// What an undo would do, in one sentence; empty when it would do nothing.
+    #[serde(default)]
+    pub undo: String,
+}
+
+/// A database that is kept for a while and then dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDatabase {
+    pub database: DatabaseName,
+    pub until: DateTime<Utc>,
+    pub reason: KeptReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeptReason {
+    /// It stood under the target's name before.
+    Replaced,
+    /// The copy itself, after an undo.
+    Undone,
 }
 
 /// One job with its history.

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     follow::progress::Progress,
     view::{
+        aftermath::{Aftermath, KeptDatabase, KeptReason},
         check::Outcome,
         job::{Job, JobDetail, JobEvent, JobState},
         proof::{Answer, CopyProof, PreflightLine, ProvenCheck, ProvenRelation},
@@ -222,7 +223,14 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
             events,
             report,
         } = answer;
-        let wire::JobReport { preflight, proof } = report.unwrap_or_default();
+        let wire::JobReport {
+            preflight,
+            proof,
+            roles_left,
+            roles_left_uncertain,
+            kept,
+            undo,
+        } = report.unwrap_or_default();
         Ok(Self {
             job: required("GetJobResponse", "job", job)?.try_into()?,
             events: events
@@ -234,6 +242,37 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
                 .map(PreflightLine::try_from)
                 .collect::<Result<_, _>>()?,
             proof: proof.map(CopyProof::try_from).transpose()?,
+            after: Aftermath {
+                roles_left,
+                roles_left_uncertain,
+                kept: kept
+                    .into_iter()
+                    .map(KeptDatabase::try_from)
+                    .collect::<Result<_, _>>()?,
+                undo,
+            },
+        })
+    }
+}
+
+impl TryFrom<wire::KeptDatabase> for KeptDatabase {
+    type Error = WireError;
+
+    fn try_from(kept: wire::KeptDatabase) -> Result<Self, WireError> {
+        let wire::KeptDatabase {
+            database,
+            until,
+            reason,
+        } = kept;
+        let database = DatabaseName::try_from(required("KeptDatabase", "database", database)?)?;
+        Ok(Self {
+            database: database.to_string(),
+            until: time("KeptDatabase", "until", until)?,
+            reason: variant("KeptDatabase", "reason", reason, |reason| match reason {
+                wire::KeptReason::Unspecified => None,
+                wire::KeptReason::Replaced => Some(KeptReason::Replaced),
+                wire::KeptReason::Undone => Some(KeptReason::Undone),
+            })?,
         })
     }
 }

@@ -6,6 +6,7 @@ use holdfast_proto::image::{DataPath, ProofLevel};
 use serde::Serialize;
 
 use super::{
+    aftermath::{Aftermath, aftermath_text},
     job::{Job, JobDetail, JobState, moment},
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
 };
@@ -26,6 +27,8 @@ pub struct CopyResult {
     pub job: Job,
     pub preflight: Vec<PreflightLine>,
     pub proof: Option<CopyProof>,
+    #[serde(flatten)]
+    pub after: Aftermath,
 }
 
 /// A job that was watched to its end.
@@ -38,6 +41,7 @@ struct End<'a> {
     job: &'a Job,
     preflight: &'a [PreflightLine],
     proof: Option<&'a CopyProof>,
+    after: &'a Aftermath,
 }
 
 impl CopyResult {
@@ -47,6 +51,7 @@ impl CopyResult {
             job,
             preflight,
             proof,
+            after,
             ..
         } = detail;
         let took = match (job.started_at, job.ended_at) {
@@ -69,6 +74,7 @@ impl CopyResult {
             job,
             preflight,
             proof,
+            after,
         }
     }
 
@@ -77,6 +83,7 @@ impl CopyResult {
             job: &self.job,
             preflight: &self.preflight,
             proof: self.proof.as_ref(),
+            after: &self.after,
         }
     }
 }
@@ -106,12 +113,14 @@ impl View for JobEnded {
             job,
             preflight,
             proof,
+            after,
             ..
         } = &self.0;
         let end = End {
             job,
             preflight,
             proof: proof.as_ref(),
+            after,
         };
         end.text(&job.title, page)
     }
@@ -130,6 +139,7 @@ impl End<'_> {
         if let Some(proof) = self.proof {
             out.push_str(&proof_text(proof, self.job, page));
         }
+        out.push_str(&aftermath_text(self.after));
         out.push_str("next:\n");
         if let Some(until) = self.job.undo_until {
             let _ = writeln!(
@@ -148,6 +158,8 @@ impl End<'_> {
     }
 
     fn headline(&self, what: &str) -> (Tone, String) {
+        // "Else": the line below says what.
+        let roles_stay = !self.after.roles_left.is_empty();
         let (tone, words) = match (self.job.state, self.proof) {
             (JobState::Succeeded, Some(proof)) if proof.green => (Tone::Good, "copied and proven"),
             (JobState::Succeeded, Some(_)) => (Tone::Warn, "copied, but not proven"),
@@ -155,7 +167,14 @@ impl End<'_> {
             (JobState::Failed, _) if self.preflight.iter().any(PreflightLine::failed) => {
                 (Tone::Bad, "preflight failed; nothing was touched")
             }
+            (JobState::Failed, _) if roles_stay => {
+                (Tone::Bad, "failed; everything else it had done is undone")
+            }
             (JobState::Failed, _) => (Tone::Bad, "failed; everything it had done is undone"),
+            (JobState::Cancelled, _) if roles_stay => (
+                Tone::Warn,
+                "cancelled; everything else it had done is undone",
+            ),
             (JobState::Cancelled, _) => (Tone::Warn, "cancelled; everything it had done is undone"),
             (JobState::Undone, _) => (Tone::Warn, "undone; what it had replaced is back"),
             (JobState::Stuck, _) => (Tone::Bad, "STUCK: its undo failed, a person must look"),
@@ -199,7 +218,7 @@ mod tests {
         );
         assert!(
             text.ends_with(
-                "next:\n  ctl job undo 42    takes the copy back, until 2026-11-21 11:50:14 UTC\n  \
+                "  undoing    gives shop_test__before_42 the name shop_test again\nnext:\n  ctl job undo 42    takes the copy back, until 2026-11-21 11:50:14 UTC\n  \
                  ctl job show 42    every step, every comparison\n"
             ),
             "{text}"
@@ -234,6 +253,13 @@ mod tests {
         assert_eq!(
             head(false, |d| d.job.state = JobState::Failed),
             "✗ A → B: failed; everything it had done is undone"
+        );
+        assert_eq!(
+            head(false, |d| {
+                d.job.state = JobState::Failed;
+                d.after.roles_left = vec!["app".to_owned()];
+            }),
+            "✗ A → B: failed; everything else it had done is undone"
         );
         assert_eq!(
             head(false, |d| d.job.state = JobState::Stuck),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Time,
+    aftermath::{Aftermath, aftermath_text},
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
 };
 use crate::{
@@ -72,6 +73,8 @@ pub struct JobDetail {
     pub events: Vec<JobEvent>,
     pub preflight: Vec<PreflightLine>,
     pub proof: Option<CopyProof>,
+    #[serde(flatten)]
+    pub after: Aftermath,
 }
 
 /// What a cancel or undo was answered with, or a job that was submitted and left alone.
@@ -178,6 +181,7 @@ impl View for JobTaken {
 impl View for JobDetail {
     fn text(&self, page: &Page) -> String {
         let mut out = head(&self.job, page);
+        out.push_str(&aftermath_text(&self.after));
         if !self.preflight.is_empty() {
             out.push_str("\nPREFLIGHT\n");
             out.push_str(&preflight_text(&self.preflight, page.paint));
@@ -304,6 +308,7 @@ mod tests {
             "job 42  succeeded  copy-database web-1/shop-db/shop → web-2/shop-db/shop_test\n",
             "  requested  by alice 10 m ago\n",
             "  undo       ctl job undo 42  (until 2026-11-21 11:50:14 UTC)\n",
+            "  kept       web-2/shop-db/shop_test__before_42, what stood there before, until ",
             "\nPREFLIGHT\n✓ source is readable",
             "\nPROOF\n",
             "11:50:02.000  step-done",

@@ -31,7 +31,7 @@ mod job;
 
 pub(crate) use every::every;
 use job::job;
-pub(crate) use job::{job_detail, job_event, job_list, proof};
+pub(crate) use job::{aftermath, job_detail, job_event, job_list, proof};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;

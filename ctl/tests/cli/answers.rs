@@ -286,6 +286,7 @@ pub fn ended(state: wire::JobState) -> wire::GetJobResponse {
         report: Some(wire::JobReport {
             preflight: preflight(wire::PreflightVerdict::Passed),
             proof: Some(proof(true)),
+            ..wire::JobReport::default()
         }),
     }
 }

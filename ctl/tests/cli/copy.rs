@@ -6,7 +6,7 @@ use holdfast_proto::wire::{self, JobState, watch_job_response::Update};
 use tonic::Status;
 
 use crate::{
-    answers::{COPY, SHOP, ended, event, fleet, job, preflight, progress, proof},
+    answers::{COPY, SHOP, ahead, ended, event, fleet, job, preflight, progress, proof},
     controller::{Controller, Said, eventually},
     scripted::{Telling, Then},
 };
@@ -107,7 +107,7 @@ fn failed_preflight_is_six_and_names_every_answer() {
     let mut detail = ended(JobState::Failed);
     detail.report = Some(wire::JobReport {
         preflight: preflight(wire::PreflightVerdict::Failed),
-        proof: None,
+        ..wire::JobReport::default()
     });
     let said = copy(&ends_as(detail), &[]);
     assert_eq!(said.code, 6, "{said:#?}");
@@ -286,4 +286,49 @@ fn ctrl_c_detaches_and_says_how_to_come_back() {
         "{err}"
     );
     assert!(controller.script.requests("cancel_job").is_empty());
+}
+
+#[test]
+fn what_is_left_and_what_is_kept_is_told() {
+    let mut failed = ended(JobState::Failed);
+    failed.report = Some(wire::JobReport {
+        preflight: preflight(wire::PreflightVerdict::Passed),
+        roles_left: vec!["app".to_owned()],
+        ..wire::JobReport::default()
+    });
+    let said = copy(&ends_as(failed), &[]);
+    assert_eq!(said.code, 7, "{said:#?}");
+    for part in [
+        "failed; everything else it had done is undone\n",
+        "  roles      created and left: app; drop them with DROP ROLE if nobody needs them\n",
+    ] {
+        assert!(said.out.contains(part), "{part:?} is not in {said:#?}");
+    }
+
+    let mut replaced = ended(JobState::Succeeded);
+    if let Some(report) = &mut replaced.report {
+        let name: holdfast_proto::names::DatabaseName =
+            "web-2/shop-db/shop_test__before_42".parse().unwrap();
+        report.kept = vec![wire::KeptDatabase {
+            database: Some(name.into()),
+            until: Some(ahead(86_400)),
+            reason: wire::KeptReason::Replaced.into(),
+        }];
+        report.undo = "gives shop_test__before_42 the name shop_test again".to_owned();
+    }
+    let controller = ends_as(replaced);
+    let shown = controller.ok(&["job", "show", "42"]);
+    for part in [
+        "  kept       web-2/shop-db/shop_test__before_42, what stood there before, until ",
+        "  undoing    gives shop_test__before_42 the name shop_test again\n",
+    ] {
+        assert!(shown.contains(part), "{part:?} is not in {shown}");
+    }
+    let json = controller.json(&["copy", "database", SHOP, COPY]);
+    assert_eq!(json["kept"][0]["reason"], "replaced");
+    assert_eq!(
+        json["kept"][0]["database"],
+        "web-2/shop-db/shop_test__before_42"
+    );
+    assert_eq!(json["roles_left"], serde_json::json!([]));
 }

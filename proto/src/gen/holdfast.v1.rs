@@ -3153,6 +3153,28 @@ pub struct JobReport {
     pub preflight: ::prost::alloc::vec::Vec<PreflightLine>,
     #[prost(message, optional, tag = "2")]
     pub proof: ::core::option::Option<CopyProof>,
+    /// Roles that it created on the target and that nobody drops; of a job that did not succeed.
+    #[prost(string, repeated, tag = "3")]
+    pub roles_left: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Nobody heard how their creation ended: some of roles_left may not be there, or be somebody else's.
+    #[prost(bool, tag = "4")]
+    pub roles_left_uncertain: bool,
+    /// Databases that stand beside the target for a while.
+    #[prost(message, repeated, tag = "5")]
+    pub kept: ::prost::alloc::vec::Vec<KeptDatabase>,
+    /// What an undo would do, in one sentence; empty when it would do nothing.
+    #[prost(string, tag = "6")]
+    pub undo: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptDatabase {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    /// Then it is dropped.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "KeptReason", tag = "3")]
+    pub reason: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PreflightLine {
@@ -3597,6 +3619,37 @@ impl JobState {
             "JOB_STATE_CANCELLED" => Some(Self::Cancelled),
             "JOB_STATE_UNDONE" => Some(Self::Undone),
             "JOB_STATE_STUCK" => Some(Self::Stuck),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum KeptReason {
+    Unspecified = 0,
+    /// It stood under the target's name before.
+    Replaced = 1,
+    /// The copy itself, after an undo.
+    Undone = 2,
+}
+impl KeptReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "KEPT_REASON_UNSPECIFIED",
+            Self::Replaced => "KEPT_REASON_REPLACED",
+            Self::Undone => "KEPT_REASON_UNDONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "KEPT_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "KEPT_REASON_REPLACED" => Some(Self::Replaced),
+            "KEPT_REASON_UNDONE" => Some(Self::Undone),
             _ => None,
         }
     }

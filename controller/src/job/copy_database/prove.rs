@@ -8,15 +8,16 @@ use holdfast_chassis::units;
 use holdfast_proto::{
     check::CheckOutcome,
     names::HostName,
-    task::{FailureKind, StagedDatabase, TaskFailure, TaskResult, TaskSpec},
+    task::{FailureKind, TaskFailure, TaskResult, TaskSpec},
 };
 use serde_json::Value;
 
 use super::{
     CopyDatabase,
+    aftermath::created_roles,
     checks::{Held, hold},
     proof::{Comparison, CopyProof, compare},
-    stage::{self, staging},
+    stage::staging,
     transfer::{self, Transferred},
 };
 use crate::{
@@ -42,7 +43,7 @@ impl Step for Prove<'_> {
 
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
         let image: Transferred = ctx.output(transfer::NAME)?;
-        let staged: StagedDatabase = ctx.output(stage::NAME)?;
+        let roles = created_roles(&ctx.position).names;
         let comparison = compare(self.0.proof, &image.sent.manifest, &image.received);
         // A copy that is not equal needs no counting.
         let held = if comparison.differences.is_empty() {
@@ -51,7 +52,7 @@ impl Step for Prove<'_> {
             Vec::new()
         };
         let refusal = refusal(self.0, &comparison, &held);
-        let proof = self.proof(image, staged, comparison, held, refusal.is_none());
+        let proof = self.proof(image, roles, comparison, held, refusal.is_none());
         match refusal {
             Some(failure) => Err(StepFailure::with(failure, &proof)),
             None => StepDone::with(&proof),
@@ -148,7 +149,7 @@ impl Prove<'_> {
     fn proof(
         &self,
         image: Transferred,
-        staged: StagedDatabase,
+        created_roles: Vec<String>,
         comparison: Comparison,
         held: Vec<Held>,
         green: bool,
@@ -166,7 +167,7 @@ impl Prove<'_> {
             green,
             snapshot_at: sent.manifest.taken_at,
             lsn: sent.manifest.lsn,
-            created_roles: staged.created_roles,
+            created_roles,
             notices: received.notices,
         }
     }

@@ -10,8 +10,8 @@ use holdfast_proto::{
     names::HostName,
     task::{
         DatabaseFacts, DatabaseTarget, DroppedDatabase, FailureKind, PublishedDatabase,
-        ReceivedImage, Selection, SentImage, StagedDatabase, TaskFailure, TaskResult, TaskSpec,
-        UnpublishedDatabase,
+        ReceivedImage, Role, Selection, SentImage, StagedDatabase, TaskFailure, TaskResult,
+        TaskSpec, UnpublishedDatabase,
     },
 };
 
@@ -112,7 +112,7 @@ pub fn verbs(
         TaskSpec::StageDatabase(stage) => {
             databases.insert(full(&stage.staging), String::new());
             Ok(TaskResult::StagedDatabase(StagedDatabase {
-                created_roles: vec![],
+                created_roles: stage.roles.iter().map(|role| role.name.clone()).collect(),
             }))
         }
         TaskSpec::SendImage(send) => match databases.get(&full(&send.source)) {
@@ -210,6 +210,14 @@ fn facts(host: &HostName, exists: bool) -> DatabaseFacts {
         disk_free_bytes: Some(1 << 40),
         tools: "pg_dump 17.6".to_owned(),
         cpus: 2,
+        roles: if host.as_str() == "web-1" {
+            vec![Role {
+                name: "shop".to_owned(),
+                ..Role::default()
+            }]
+        } else {
+            Vec::new()
+        },
         ..DatabaseFacts::default()
     }
 }

@@ -7,7 +7,8 @@ use holdfast_proto::{
 
 use super::{check::verdict_of, duration, time};
 use crate::job::{
-    EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, Update,
+    EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, KeptDatabase, KeptReason,
+    Update,
     copy_database::{
         preflight::{PreflightLine, PreflightVerdict},
         proof::{CopyProof, ProvenCheck, ProvenRelation},
@@ -138,10 +139,40 @@ impl From<JobProgress> for wire::JobProgress {
 
 impl From<JobReport> for wire::JobReport {
     fn from(report: JobReport) -> Self {
-        let JobReport { preflight, proof } = report;
+        let JobReport {
+            preflight,
+            proof,
+            roles_left,
+            roles_left_uncertain,
+            kept,
+            undo,
+        } = report;
         Self {
             preflight: preflight.into_iter().map(Into::into).collect(),
             proof: proof.map(Into::into),
+            roles_left,
+            roles_left_uncertain,
+            kept: kept.into_iter().map(Into::into).collect(),
+            undo,
+        }
+    }
+}
+
+impl From<KeptDatabase> for wire::KeptDatabase {
+    fn from(kept: KeptDatabase) -> Self {
+        let KeptDatabase {
+            database,
+            until,
+            reason,
+        } = kept;
+        let reason = match reason {
+            KeptReason::Replaced => wire::KeptReason::Replaced,
+            KeptReason::Undone => wire::KeptReason::Undone,
+        };
+        Self {
+            database: Some(database.into()),
+            until: time(until),
+            reason: reason.into(),
         }
     }
 }

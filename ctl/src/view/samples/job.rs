@@ -9,6 +9,7 @@ use super::{MIB, outcome, text};
 use crate::{
     output::testing::at,
     view::{
+        aftermath::{Aftermath, KeptDatabase, KeptReason},
         job::{Job, JobDetail, JobEvent, JobList, JobState},
         proof::{Answer, CopyProof, PreflightLine, ProvenCheck, ProvenRelation},
     },
@@ -116,5 +117,19 @@ pub(crate) fn job_detail() -> JobDetail {
             ),
         ],
         proof: Some(proof()),
+        after: aftermath(),
+    }
+}
+
+pub(crate) fn aftermath() -> Aftermath {
+    Aftermath {
+        roles_left: Vec::new(),
+        roles_left_uncertain: false,
+        kept: vec![KeptDatabase {
+            database: text("web-2/shop-db/shop_test__before_42"),
+            until: Some(at("2026-11-21T11:50:14Z")),
+            reason: KeptReason::Replaced,
+        }],
+        undo: text("gives shop_test__before_42 the name shop_test again"),
     }
 }
