@@ -56,7 +56,7 @@ impl Board {
         of(task.bytes_done, task.bytes_total).or_else(|| of(task.items_done, task.items_total))
     }
 
-    /// "transfer: data, public.orders, 120 MiB of 340 MiB, 85 MiB/s, 3 s left, direct".
+    /// "transfer: data, public.orders, 120 MiB of 340 MiB, 5 000 rows, 85 MiB/s, 3 s left, direct".
     #[must_use]
     pub fn text(&self) -> String {
         let Some(lead) = self.lead() else {
@@ -76,6 +76,14 @@ impl Board {
                 units::size(done),
                 units::size(total.max(done))
             )),
+        }
+        if task.rows_done > 0 {
+            parts.push(units::plural(task.rows_done, "row"));
+        }
+        // The receiver reads back while the sender, which may be ahead, still sends.
+        let verified = self.hosts.values().map(|host| host.task.verified_rows);
+        if let Some(verified) = verified.max().filter(|rows| *rows > 0) {
+            parts.push(format!("{} read back", units::plural(verified, "row")));
         }
         if task.items_total > 0 {
             parts.push(format!("{}/{}", task.items_done, task.items_total));
@@ -172,6 +180,28 @@ pub(crate) mod tests {
             "transfer: indexes, public.orders, 3/12, direct"
         );
         assert_eq!(board.permille(), Some(250));
+    }
+
+    #[test]
+    fn rows_are_told_as_they_come_and_as_they_are_read_back() {
+        let mut board = Board::default();
+        let mut sender = report("web-1", TaskPhase::Data, 120, 340);
+        sender.task.rows_done = 1_234_567;
+        board.take(sender);
+        assert_eq!(
+            board.text(),
+            "transfer: data, public.orders, 120 MiB of 340 MiB, 1 234 567 rows, 85 MiB/s, 12 s left"
+        );
+        // Behind, and still the one that knows what was read back.
+        let mut receiver = report("web-2", TaskPhase::Data, 100, 340);
+        receiver.task.rows_done = 1_000_000;
+        receiver.task.verified_rows = 1;
+        board.take(receiver);
+        assert_eq!(
+            board.text(),
+            "transfer: data, public.orders, 120 MiB of 340 MiB, 1 234 567 rows, 1 row read back, \
+             85 MiB/s, 12 s left"
+        );
     }
 
     #[test]

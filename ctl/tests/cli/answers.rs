@@ -310,6 +310,8 @@ pub fn progress(done: u64) -> Update {
             phase: wire::TaskPhase::Data.into(),
             bytes_done: done * MIB,
             bytes_total: 340 * MIB,
+            rows_done: done * 1000,
+            verified_rows: 4000,
             current: text("public.orders"),
             path: wire::DataPath::Direct.into(),
             ..wire::TaskProgress::default()

@@ -1,6 +1,10 @@
 //! `ctl copy database` from the command line to the last exit code.
 
-use std::{io::Read as _, process::Stdio};
+use std::{
+    io::{Read as _, Write as _},
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use holdfast_proto::wire::{self, JobState, watch_job_response::Update};
 use tonic::Status;
@@ -60,7 +64,8 @@ fn a_copy_is_told_step_by_step_and_ends_with_its_proof() {
             "✓ preflight",
             "… transfer",
             // The second progress comes within five seconds: no line.
-            "   35 % transfer: data, public.orders, 120 MiB of 340 MiB, 85 MiB/s, 3.0 s left, direct",
+            "   35 % transfer: data, public.orders, 120 MiB of 340 MiB, 120 000 rows, 4 000 rows read back, \
+             85 MiB/s, 3.0 s left, direct",
             "✓ transfer",
         ]
     );
@@ -331,4 +336,75 @@ fn what_is_left_and_what_is_kept_is_told() {
         "web-2/shop-db/shop_test__before_42"
     );
     assert_eq!(json["roles_left"], serde_json::json!([]));
+}
+
+/// `script` gives it a terminal: the bar is drawn over and over in one line, and Ctrl-C is a key.
+#[test]
+fn on_a_terminal_progress_is_one_line_that_is_drawn_anew() {
+    let controller = ends_as(ended(JobState::Succeeded));
+    controller.answer(|answers| {
+        answers.watch_job[0].updates.truncate(7);
+        answers.watch_job[0].then = Then::Hang;
+    });
+    let ctl = controller.command(&["copy", "database", SHOP, COPY]);
+    let line = std::iter::once(ctl.get_program())
+        .chain(ctl.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut terminal = std::process::Command::new("script");
+    terminal.args([
+        "-qec",
+        &format!("stty rows 50 cols 200; {line}"),
+        "/dev/null",
+    ]);
+    for (name, value) in ctl.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let mut child = terminal
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let drawn = shown.clone();
+    let reader = std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = screen.read(&mut piece) {
+            drawn.lock().unwrap().extend_from_slice(&piece[..length]);
+        }
+    });
+    let text = || String::from_utf8_lossy(&shown.lock().unwrap()).into_owned();
+    let bars = || {
+        let text = text();
+        let drawn = text.split('\r').filter(|line| {
+            line.contains("] ") && line.contains(" 59 % transfer: data, public.orders, 200 MiB")
+        });
+        drawn.count()
+    };
+    // Twice over itself, with no line in between.
+    eventually("the bar is drawn again", || bars() > 1);
+    keys.write_all(b"\x03").unwrap();
+    let status = child.wait().unwrap();
+    reader.join().unwrap();
+    let text = text();
+    assert_eq!(status.code(), Some(130), "{text:?}");
+    assert!(
+        text.contains("200 000 rows, 4 000 rows read back"),
+        "{text:?}"
+    );
+    assert!(text.contains("detached; job 42 goes on"), "{text:?}");
+    let lines = text.split('\n').filter(|line| line.contains(" % "));
+    assert_eq!(
+        lines.count(),
+        1,
+        "each drawing is a line of its own: {text:?}"
+    );
 }
