@@ -38,6 +38,8 @@ pub use view::{
 
 use definition::Definition;
 
+use crate::relay::Ends;
+
 /// Counted from 1.
 pub type JobId = u64;
 
@@ -53,6 +55,17 @@ impl JobSpec {
     pub fn definition(&self) -> &dyn Definition {
         match self {
             Self::CopyDatabase(copy) => copy,
+        }
+    }
+
+    /// Between which hosts data travel.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        match self {
+            Self::CopyDatabase(copy) => Ends {
+                sender: copy.source.host.clone(),
+                receiver: copy.target.host.clone(),
+            },
         }
     }
 

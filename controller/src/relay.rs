@@ -1,10 +1,11 @@
 //! Bytes between agents that do not reach each other: a sender's call is joined to a waiting receiver's.
 //!
 //! Who may be joined is decided by the grant, 32 random bytes that the controller gave to exactly two
-//! agents: only who has it finds the other. The receiver hears the sender's name as its certificate
-//! says it, and refuses a sender that it does not expect. At most two messages are held for a pair:
+//! agents: only who has it finds the other, and [`judge`] tells whether it is one of the two. The
+//! receiver hears the sender's name as its certificate says it, and refuses a sender that it does not expect. At most two messages are held for a pair:
 //! a slow receiver slows the sender down.
 
+mod grant;
 mod pipe;
 
 use std::{
@@ -23,6 +24,10 @@ use tokio::{sync::Notify, time::Instant};
 use tonic::Status;
 
 use self::pipe::{Receiver, receiver};
+pub use self::{
+    grant::{End, Ends, WrongGrant, judge},
+    pipe::{awaited_grant, presented_grant},
+};
 
 /// How long a sender waits for a receiver.
 const PAIRING: Duration = Duration::from_secs(30);
@@ -77,9 +82,10 @@ impl Relay {
         host: HostName,
         mut inbound: Inbound<RelayReceiveRequest>,
     ) -> Result<BoxStream<'static, Result<RelayReceiveResponse, Status>>, Status> {
-        let grant = pipe::awaited_grant(first(&mut inbound).await?)?;
+        let wait = first(&mut inbound).await?;
+        let grant = hash(awaited_grant(&wait)?)?;
         let (receiver, outbound) = receiver(host, inbound);
-        self.enlist(hash(&grant)?, receiver)?;
+        self.enlist(grant, receiver)?;
         self.inner.arrival.notify_waiters();
         Ok(outbound)
     }
@@ -94,7 +100,7 @@ impl Relay {
         mut inbound: Inbound<SendRequest>,
     ) -> Result<SendResponse, Status> {
         let open = first(&mut inbound).await?;
-        let grant = hash(pipe::presented_grant(&open)?)?;
+        let grant = hash(presented_grant(&open)?)?;
         let receiver = self.find(grant).await?;
         tracing::debug!(sender = %host, receiver = %receiver.host(), "relaying a stream");
         receiver.serve(host, open, inbound).await
@@ -169,7 +175,11 @@ impl Relay {
     }
 }
 
-async fn first<T>(inbound: &mut Inbound<T>) -> Result<T, Status> {
+/// The first message of a call.
+///
+/// # Errors
+/// When none comes in 10 s, or the call breaks before.
+pub async fn first<T>(inbound: &mut Inbound<T>) -> Result<T, Status> {
     use futures::StreamExt;
     match tokio::time::timeout(FIRST_MESSAGE, inbound.next()).await {
         Ok(Some(message)) => message,

@@ -4,10 +4,10 @@
 //! end that has not got it yet; they go when the job ends.
 
 use rand::RngCore;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::{Catalog, CatalogError};
-use crate::job::JobId;
+use crate::job::{JobId, JobSpec};
 
 const SECRET_BYTES: usize = 32;
 
@@ -32,6 +32,24 @@ impl Catalog {
         .await
         .map_err(CatalogError::doing("making the secret of a transfer"))?;
         Ok(secret)
+    }
+
+    /// What the job of this secret shall do; none when it is that of no transfer that runs.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn job_of_grant(&self, secret: &[u8]) -> Result<Option<JobSpec>, CatalogError> {
+        let found: Option<(Json<JobSpec>,)> = sqlx::query_as(
+            "select job.spec from transfer_grant as given join job on job.id = given.job
+             where given.secret = $1",
+        )
+        .bind(secret)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(CatalogError::doing(
+            "looking for the job of a transfer's secret",
+        ))?;
+        Ok(found.map(|(Json(spec),)| spec))
     }
 
     /// # Errors

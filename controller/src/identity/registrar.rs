@@ -12,9 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_chassis::{
     clock::SharedClock,
     identity::{Authority, Credentials, Identity, NewKey, Validity},
-    tls::{
-        PeerInfo, Refusal, Revoked, Roots, RotatingIdentity, ServerTls, WrongPeer, serve_incoming,
-    },
+    tls::{PeerInfo, Refusal, Revoked, Roots, RotatingIdentity, ServerTls, serve_incoming},
 };
 use tokio::{net::TcpListener, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -153,7 +151,12 @@ impl Registrar {
 
     /// Audits that a caller with a good certificate asked for what is not his, and says so to it.
     #[must_use]
-    pub fn refuse(&self, peer: &PeerInfo, call: &str, wrong: WrongPeer) -> Status {
+    pub fn refuse(
+        &self,
+        peer: &PeerInfo,
+        call: &str,
+        wrong: impl fmt::Display + Into<Status>,
+    ) -> Status {
         self.note_refused("rpc.refused", &peer.actor(), call, &wrong.to_string());
         wrong.into()
     }

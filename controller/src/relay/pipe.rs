@@ -192,15 +192,22 @@ fn sender_gone() -> Status {
 }
 
 /// What the receiver's call waits for.
-pub fn awaited_grant(request: RelayReceiveRequest) -> Result<Vec<u8>, Status> {
-    match request.message {
-        Some(Message::Wait(wait)) => Ok(wait.grant),
+///
+/// # Errors
+/// `InvalidArgument` when the message is another one.
+pub fn awaited_grant(request: &RelayReceiveRequest) -> Result<&[u8], Status> {
+    match &request.message {
+        Some(Message::Wait(wait)) => Ok(&wait.grant),
         _ => Err(Status::invalid_argument(
             "a relay call begins with what it waits for",
         )),
     }
 }
 
+/// What the sender's call shows.
+///
+/// # Errors
+/// `InvalidArgument` when the message is another one.
 pub fn presented_grant(request: &SendRequest) -> Result<&[u8], Status> {
     match &request.message {
         Some(send_request::Message::Open(open)) => Ok(&open.grant),

@@ -1,6 +1,7 @@
 //! The agents' service: one session a host, renewal of its certificate, and the relay.
 
 mod outbound;
+mod relaying;
 mod session;
 
 use std::{pin::Pin, time::Duration};
@@ -22,8 +23,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{status::RpcError, stopping};
 use crate::{
-    catalog::Catalog, dispatch::sessions::Sessions, fleet::Fleet, identity::Registrar,
-    reconcile::push::Push, relay::Relay,
+    catalog::Catalog,
+    dispatch::sessions::Sessions,
+    fleet::Fleet,
+    identity::Registrar,
+    reconcile::push::Push,
+    relay::{End, Relay, awaited_grant, presented_grant},
 };
 
 /// Messages that wait for an agent at most; one that leaves more unread loses its session.
@@ -144,8 +149,17 @@ impl AgentLink for LinkService {
         &self,
         request: Request<Streaming<SendRequest>>,
     ) -> Result<Response<SendResponse>, Status> {
-        let (_, host) = self.caller("AgentLink/RelaySend", &request)?;
+        const CALL: &str = "AgentLink/RelaySend";
+        let (peer, host) = self.caller(CALL, &request)?;
         let inbound = request.into_inner().boxed();
+        let inbound = self
+            .vouched(
+                (&peer, &host),
+                (CALL, End::Sender),
+                inbound,
+                presented_grant,
+            )
+            .await?;
         tokio::select! {
             receipt = self.relay.send(&host, inbound) => receipt.map(Response::new),
             () = self.stop.cancelled() => Err(stopping::status()),
@@ -156,8 +170,17 @@ impl AgentLink for LinkService {
         &self,
         request: Request<Streaming<RelayReceiveRequest>>,
     ) -> Result<Response<Self::RelayReceiveStream>, Status> {
-        let (_, host) = self.caller("AgentLink/RelayReceive", &request)?;
+        const CALL: &str = "AgentLink/RelayReceive";
+        let (peer, host) = self.caller(CALL, &request)?;
         let inbound = request.into_inner().boxed();
+        let inbound = self
+            .vouched(
+                (&peer, &host),
+                (CALL, End::Receiver),
+                inbound,
+                awaited_grant,
+            )
+            .await?;
         let answer = self.relay.receive(host, inbound).await?;
         let answer = stopping::until_stopped(answer, self.stop.clone());
         Ok(Response::new(answer))

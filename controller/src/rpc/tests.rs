@@ -3,5 +3,6 @@
 mod agents;
 mod house;
 mod operators;
+mod relay;
 mod roles;
 mod scale;

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use futures::StreamExt;
 use holdfast_chassis::identity::Role;
 use holdfast_proto::{
     check::CheckLimits,
     wire::{
-        self, agent_link_client::AgentLinkClient, relay_receive_request, send_request,
-        session_request::Message as Said, session_response::Message as Heard,
+        self, agent_link_client::AgentLinkClient, session_request::Message as Said,
+        session_response::Message as Heard,
     },
 };
 use tokio::sync::mpsc;
@@ -228,58 +227,4 @@ async fn a_changed_check_reaches_the_agent_and_its_report_the_catalog() {
             .is_some_and(|run| run.outcome.count == Some(42))
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_stream_goes_through_the_controller_to_the_agent_that_waits_for_it() {
-    let house = House::open().await;
-    let (source, target) = (house.host("web-1").await, house.host("web-2").await);
-    let grant = vec![9; 32];
-    let (answer, answers) = mpsc::channel(4);
-    let wait = relay_receive_request::Message::Wait(wire::RelayWait {
-        grant: grant.clone(),
-    });
-    answer.send(receive(wait)).await.unwrap();
-    let mut receiver = AgentLinkClient::new(target);
-    let received = receiver.relay_receive(ReceiverStream::new(answers)).await;
-    let mut received = received.unwrap().into_inner();
-
-    let rows: Vec<_> = (0..50).map(|n| vec![n; 1 << 20]).collect();
-    let open = send_request::Message::Open(wire::OpenStream {
-        grant,
-        ..wire::OpenStream::default()
-    });
-    let data = rows.clone().into_iter();
-    let data = data.map(|bytes| send_request::Message::Data(bytes.into()));
-    let close = send_request::Message::Close(wire::CloseStream::default());
-    let all = std::iter::once(open).chain(data).chain([close]);
-    let all = all.map(|message| wire::SendRequest {
-        message: Some(message),
-    });
-    let mut sender = AgentLinkClient::new(source);
-    let sent = tokio::spawn(async move { sender.relay_send(futures::stream::iter(all)).await });
-    let mut arrived = Vec::new();
-    loop {
-        let message = received.next().await.unwrap().unwrap();
-        assert_eq!(message.sender, "web-1");
-        match message.request.unwrap().message.unwrap() {
-            send_request::Message::Open(_) => {}
-            send_request::Message::Data(bytes) => arrived.push(bytes.to_vec()),
-            send_request::Message::Close(_) => break,
-        }
-    }
-    assert!(arrived == rows, "the bytes are others");
-    let receipt = relay_receive_request::Message::Receipt(wire::SendResponse {
-        rows: 50,
-        ..wire::SendResponse::default()
-    });
-    answer.send(receive(receipt)).await.unwrap();
-    assert_eq!(sent.await.unwrap().unwrap().into_inner().rows, 50);
-    assert!(received.next().await.is_none());
-}
-
-fn receive(message: relay_receive_request::Message) -> wire::RelayReceiveRequest {
-    wire::RelayReceiveRequest {
-        message: Some(message),
-    }
 }
