@@ -2,12 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
@@ -25,7 +20,7 @@ use holdfast_chassis::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
 };
 use tonic::{
     body::Body,
@@ -34,13 +29,16 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
+/// Longer than a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// One authority with its controller's server, which echoes bodies and names the caller.
 struct Fleet {
     authority: Authority,
     roots: Roots,
     address: String,
     revoked: Revoked,
-    refusals: Arc<Mutex<Vec<Refusal>>>,
+    refusals: Mutex<mpsc::UnboundedReceiver<Refusal>>,
 }
 
 #[derive(Debug)]
@@ -97,10 +95,10 @@ impl Fleet {
         let identity = RotatingIdentity::new(credentials(&authority, &server_identity));
         let revoked = Revoked::default();
         let tls = ServerTls::new(identity, &roots, revoked.clone(), clock).unwrap();
-        let refusals = Arc::new(Mutex::new(Vec::new()));
-        let noted = refusals.clone();
+        let (noted, refusals) = mpsc::unbounded_channel();
         let incoming = serve_incoming(listener, tls, move |refusal| {
-            noted.lock().unwrap().push(refusal);
+            // A test that ended before does not listen any more.
+            let _ = noted.send(refusal);
         });
         tokio::spawn(server().add_service(Echo).serve_with_incoming(incoming));
         Self {
@@ -108,7 +106,7 @@ impl Fleet {
             roots,
             address,
             revoked,
-            refusals,
+            refusals: Mutex::new(refusals),
         }
     }
 
@@ -120,8 +118,11 @@ impl Fleet {
         client_channel(&self.address, CONTROLLER_NAME, identity, &self.roots).await
     }
 
+    /// The next one, in their order.
     async fn refused(&self) -> Refusal {
-        eventually("a refusal", || self.refusals.lock().unwrap().pop()).await
+        let mut refusals = self.refusals.lock().await;
+        let next = tokio::time::timeout(PATIENCE, refusals.recv()).await;
+        next.expect("nobody was refused").unwrap()
     }
 }
 
@@ -136,17 +137,6 @@ fn credentials_for(authority: &Authority, identity: &Identity, validity: Validit
         .issue(&key.request().unwrap(), identity, validity)
         .unwrap();
     Credentials::from_answer(&key, &chain).unwrap()
-}
-
-async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 async fn call(channel: &mut Channel, body: Body) -> http::Response<Body> {
@@ -416,10 +406,11 @@ async fn silent_connections_do_not_hold_up_others_and_are_ended() {
     let mut channel = fleet.dial(&fleet.host("web-1")).await.unwrap();
     assert_eq!(caller(&mut channel).await, "host/web-1");
     let address: SocketAddr = silent[0].local_addr().unwrap();
-    eventually("the silent one to be given up", || {
-        let refusals = fleet.refusals.lock().unwrap();
-        let found = refusals.iter().find(|refusal| refusal.address == address);
-        found.map(|refusal| assert_eq!(refusal.reason, RefusalReason::TooSlow))
-    })
-    .await;
+    let given_up = loop {
+        let refusal = fleet.refused().await;
+        if refusal.address == address {
+            break refusal;
+        }
+    };
+    assert_eq!(given_up.reason, RefusalReason::TooSlow);
 }

@@ -18,6 +18,7 @@ use holdfast_proto::wire::{
     enrolment_server::EnrolmentServer, session_request::Message as Said,
     session_response::Message as Heard,
 };
+use sqlx::postgres::PgListener;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,6 +31,16 @@ use crate::{
     identity::{Registrar, Settings},
     rpc::enrolment::EnrolmentService,
 };
+
+/// Longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Rung by the catalog of a house for each line of its audit log.
+const WRITTEN: &str = "audit_written";
+const TELL_OF_AUDIT_LINES: &str = "
+    create function tell_of_audit_line() returns trigger language plpgsql as
+        $$ begin notify audit_written; return null; end $$;
+    create trigger tell_of_audit_line after insert on audit
+        for each statement execute function tell_of_audit_line();";
 
 pub struct House {
     pub registrar: Registrar,
@@ -66,6 +77,10 @@ impl House {
             token_life: Duration::from_secs(3600),
             address: address.clone(),
         };
+        sqlx::raw_sql(TELL_OF_AUDIT_LINES)
+            .execute(&catalog.pool)
+            .await
+            .unwrap();
         let registrar = Registrar::open(settings, catalog.clone()).await.unwrap();
         registrar.leave_bootstrap_token().await.unwrap();
         let fleet = Fleet::default();
@@ -105,21 +120,24 @@ impl House {
 
     /// Newest first; waits for a line with this action whose detail holds these words.
     pub async fn audited(&self, action: &str, words: &str) -> NewEntry {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        loop {
-            let entries = self.catalog.list_audit(1000).await.unwrap();
-            let found = entries
-                .into_iter()
-                .map(|entry| entry.content)
-                .find(|entry| entry.action == action && entry.detail.contains(words));
-            if let Some(found) = found {
-                return found;
+        // Before the first look, so that no line falls in between.
+        let mut written = PgListener::connect_with(&self.catalog.pool).await.unwrap();
+        written.listen(WRITTEN).await.unwrap();
+        let found = async {
+            loop {
+                let entries = self.catalog.list_audit(1000).await.unwrap();
+                let mut lines = entries.into_iter().map(|entry| entry.content);
+                let found =
+                    lines.find(|entry| entry.action == action && entry.detail.contains(words));
+                if let Some(found) = found {
+                    return found;
+                }
+                written.recv().await.unwrap();
             }
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "no audit line {action} with {words:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(found) => found,
+            Err(_) => panic!("no audit line {action} with {words:?}"),
         }
     }
 

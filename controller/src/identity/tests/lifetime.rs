@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast_chassis::{
     clock::{ManualClock, SystemClock},
-    identity::{CONTROLLER_NAME, Credentials, NewKey},
+    identity::{Authority, CONTROLLER_NAME, Credentials, Identity, NewKey, Validity},
     tls::{Problem, RotatingIdentity, client_channel, enrolment_channel},
 };
 use holdfast_proto::wire::{self, agent_link_client::AgentLinkClient};
@@ -25,29 +25,28 @@ async fn renew(house: &House, identity: &RotatingIdentity) -> Result<(), tonic::
 
 #[tokio::test]
 async fn a_session_outlives_the_certificates_of_both_ends() {
-    let house = House::with(Arc::new(SystemClock), Duration::from_secs(4)).await;
+    let house = House::with(Arc::new(SystemClock), Duration::from_secs(6)).await;
+    let mut controllers = house.registrar.0.server.changes();
     let identity = RotatingIdentity::new(house.host("web-1").await.credentials);
     let first = identity.certificate();
     let controllers_first = house.registrar.0.server.certificate();
     let mut session = Session::open(house.dial(&identity).await).await.unwrap();
-    let deadline =
-        first.expires_at.max(controllers_first.expires_at) + chrono::TimeDelta::seconds(2);
-    let mut beats = 0;
-    let mut renewals = 0;
-    while now() < deadline {
-        beats += 1;
+    // The host renews whenever the controller does. The second time is past the end of the first
+    // certificates of both.
+    for beats in 1..=2 {
+        let renewed = tokio::time::timeout(Duration::from_secs(20), controllers.changed());
+        renewed
+            .await
+            .expect("the controller did not renew")
+            .unwrap();
         session.beat(beats).await.unwrap();
-        if identity.certificate().renew_at() <= now() {
-            renew(&house, &identity).await.unwrap();
-            renewals += 1;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        renew(&house, &identity).await.unwrap();
     }
-    assert!(renewals >= 1);
+    assert!(now() > first.expires_at.max(controllers_first.expires_at));
     assert_ne!(first.serial, identity.certificate().serial);
     let controllers = house.registrar.0.server.certificate();
     assert_ne!(controllers_first.serial, controllers.serial);
-    session.beat(beats + 1).await.unwrap();
+    session.beat(3).await.unwrap();
     house.audited("certificate.renew", "serial").await;
 }
 
@@ -71,6 +70,31 @@ async fn a_session_whose_host_does_not_renew_ends_with_its_certificate() {
     };
     assert_eq!(error.problem, Problem::OurCertificateExpired);
     house.refused("tls.refused", "has expired").await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_foreign_authority_is_refused_and_audited() {
+    let house = House::open().await;
+    house.host("web-1").await;
+    let (foreign, _) = Authority::make(now()).unwrap();
+    let key = NewKey::make().unwrap();
+    let name = Identity::Host("web-1".into());
+    let validity = Validity::starting(now(), chrono::TimeDelta::days(1));
+    let issued = foreign.issue(&key.request().unwrap(), &name, validity);
+    let (certificate, chain) = issued.unwrap();
+    let identity = RotatingIdentity::new(Credentials::from_answer(&key, &chain).unwrap());
+    let roots = house.registrar.roots();
+    let error = client_channel(&house.address, CONTROLLER_NAME, &identity, roots)
+        .await
+        .unwrap_err();
+    assert_eq!(error.problem, Problem::OurAuthorityUnknown);
+    let line = house
+        .refused("tls.refused", "signed by an authority that is not ours")
+        .await;
+    // Who it says it is, is its claim and no more.
+    assert_eq!(line.subject, "host/web-1");
+    assert!(line.actor.starts_with("127.0.0.1:"), "{}", line.actor);
+    assert!(line.detail.contains(&certificate.serial), "{}", line.detail);
 }
 
 #[tokio::test]
