@@ -149,6 +149,8 @@ fn compare(applied: &[Version], known: &[Version]) -> Result<(), MigrateError> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest;
+
     use super::*;
     use crate::catalog::testing::TestCatalog;
 
@@ -237,22 +239,49 @@ mod tests {
         ));
     }
 
-    /// `migrations/sealed` lists what was released: version and checksum. Sealing is `sha384sum`.
-    #[test]
-    fn sealed_migrations_have_not_changed() {
-        let sealed = include_str!("../../migrations/sealed");
-        for line in sealed.lines().filter(|line| !line.starts_with('#')) {
+    /// What is wrong with the released migrations, by their seal: a checksum and a file a line.
+    fn broken_seal(sealed: &str) -> Option<String> {
+        let mut lines = sealed.lines().filter(|line| !line.starts_with('#'));
+        lines.find_map(|line| {
             let (checksum, file) = line.split_once("  ").expect("checksum, two blanks, file");
             let number: i64 = file.split('_').next().unwrap().parse().unwrap();
-            let migration = MIGRATOR
-                .iter()
-                .find(|migration| migration.version == number)
-                .unwrap_or_else(|| panic!("{file} was released and is gone"));
-            assert_eq!(
-                hex::encode(&migration.checksum),
-                checksum,
-                "{file} was released and has changed: write a new migration"
-            );
+            let mut known = MIGRATOR.iter();
+            let Some(migration) = known.find(|migration| migration.version == number) else {
+                return Some(format!("{file} was released and is gone"));
+            };
+            (hex::encode(&migration.checksum) != checksum)
+                .then(|| format!("{file} was released and has changed: write a new migration"))
+        })
+    }
+
+    /// `migrations/sealed` lists what was released. Sealing is `sha384sum`.
+    #[test]
+    fn sealed_migrations_have_not_changed() {
+        assert_eq!(broken_seal(include_str!("../../migrations/sealed")), None);
+    }
+
+    /// The seal is empty before the first release: this makes one as a release does, and breaks it.
+    #[test]
+    fn a_seal_holds_what_sha384sum_says_and_notices_every_change() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let mut lines = Vec::new();
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.starts_with('0') && name.ends_with(".sql") {
+                let content = std::fs::read(folder.join(&name)).unwrap();
+                let checksum = hex::encode(sha2::Sha384::digest(content));
+                lines.push(format!("{checksum}  {name}"));
+            }
         }
+        assert_eq!(lines.len(), MIGRATOR.iter().count());
+        let sealed = format!("# What was released\n{}\n", lines.join("\n"));
+        assert_eq!(broken_seal(&sealed), None);
+        let other = sealed.replacen(&lines[0][..96], &"0".repeat(96), 1);
+        assert!(broken_seal(&other).unwrap().contains("has changed"));
+        let gone = format!("{sealed}{}  0999_gone.sql\n", "0".repeat(96));
+        assert_eq!(
+            broken_seal(&gone).unwrap(),
+            "0999_gone.sql was released and is gone"
+        );
     }
 }
