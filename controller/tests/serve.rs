@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
+use holdfast_controller::embedded::{Embedded, RunningServer};
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{ConnectOptions, PgConnection};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -298,4 +300,108 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     controller.terminate();
     let length = socket.recv(&mut buffer).unwrap();
     assert_eq!(&buffer[..length], b"STOPPING=1");
+}
+
+/// A PostgreSQL that is somebody else's: the controller gets its address and nothing more.
+struct Given {
+    server: RunningServer,
+    _place: Place,
+}
+
+impl Given {
+    async fn start() -> Self {
+        let place = Place::new();
+        fs::create_dir(place.state_dir()).unwrap();
+        fs::set_permissions(place.state_dir(), fs::Permissions::from_mode(0o711)).unwrap();
+        let embedded = Embedded {
+            state_dir: place.state_dir(),
+            bin_dir: None,
+            user: None,
+        };
+        Self {
+            server: embedded.start().await.unwrap(),
+            _place: place,
+        }
+    }
+
+    fn serve(&self, place: &Place) -> Command {
+        let options = self.server.options();
+        let socket = options.get_socket().unwrap().display().to_string();
+        let port = options.get_port();
+        let url = format!("postgres://holdfast@localhost:{port}/holdfast?host={socket}");
+        let mut command = place.command();
+        command.args(["--catalog", &url]);
+        command
+    }
+
+    async fn connect(&self) -> PgConnection {
+        self.server.options().connect().await.unwrap()
+    }
+
+    async fn installation(&self) -> String {
+        let mut connection = self.connect().await;
+        let (id,) = sqlx::query_as("select id::text from installation")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        id
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_given_server_holds_the_catalog_and_no_other_is_made() {
+    let (given, place) = (Given::start().await, Place::new());
+    let mut controller = Running::start(given.serve(&place));
+    controller.wait_for("migrated the catalog");
+    let line = controller.wait_for("ready");
+    assert!(line.contains("PostgreSQL at the given address"), "{line}");
+    assert!(!place.state_dir().join("postgres").exists());
+    assert_eq!(place.postgres(), None);
+    let installation = given.installation().await;
+    controller.terminate();
+
+    let mut controller = Running::start(given.serve(&place));
+    controller.wait_for("ready");
+    assert!(
+        !controller
+            .seen
+            .iter()
+            .any(|line| line.contains("migrated the catalog")),
+        "{:?}",
+        controller.seen
+    );
+    assert_eq!(given.installation().await, installation);
+    // What is not the controller's does not end with it.
+    controller.terminate();
+    given.connect().await;
+    given.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_from_the_future_is_refused_with_what_to_do() {
+    let (given, place) = (Given::start().await, Place::new());
+    let mut controller = Running::start(given.serve(&place));
+    controller.wait_for("ready");
+    controller.terminate();
+    let mut connection = given.connect().await;
+    sqlx::query(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (99999, 'from the future', true, '\\x00', 0)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+
+    let refused = run(given.serve(&place));
+    let said = said(&refused);
+    assert_eq!(refused.status.code(), Some(6), "{said}");
+    for part in [
+        "the catalog is at version 99999, newer than version",
+        "nothing was changed",
+        "Run the newer holdfast-controller again, or restore the catalog's backup",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    assert!(!said.contains("ready"), "{said}");
+    given.server.stop().await.unwrap();
 }
