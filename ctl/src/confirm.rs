@@ -27,7 +27,7 @@ pub enum Given {
     Nothing,
     /// `--yes`.
     Yes,
-    /// `--yes NAME`: must be the name.
+    /// `--yes=NAME`: must be the name.
     Name(String),
 }
 
@@ -95,7 +95,7 @@ pub fn confirm(
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(ConfirmError::NoTerminal {
             what: what.to_owned(),
-            way: format!("give --yes {name}"),
+            way: "give --yes".to_owned(),
         });
     }
     console.say(consequence);

@@ -155,9 +155,7 @@ fn succeed_date(args: &[&str]) -> u64 {
 #[test]
 fn a_removed_host_is_out_at_once_and_can_come_back_with_a_new_key() {
     let mut fleet = Fleet::start(1);
-    let removed = fleet
-        .ctl
-        .json(&["host", "remove", "web-1", "--yes", "web-1"]);
+    let removed = fleet.ctl.json(&["host", "remove", "web-1", "--yes=web-1"]);
     assert_eq!(removed["was_connected"], true, "{removed}");
     eventually(
         Duration::from_secs(10),
@@ -230,10 +228,7 @@ fn an_agents_certificate_is_no_operators() {
     fs::write(&file, contexts).expect("a contexts file");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("permissions");
     let file = file.to_str().expect("UTF-8");
-    for words in [
-        &["status"][..],
-        &["host", "remove", "web-1", "--yes", "web-1"],
-    ] {
+    for words in [&["status"][..], &["host", "remove", "web-1", "--yes=web-1"]] {
         let mut args = vec!["--contexts-file", file];
         args.extend(words);
         let said = fleet.ctl.run(&args);

@@ -55,11 +55,12 @@ impl LookupError {
                 instance, nearest, ..
             } => (
                 nearest.as_ref().map(|near| format!("{instance}/{near}")),
-                format!("ctl database list {instance}"),
+                format!("ctl database list {}", instance.host),
             ),
-            Self::Volume { host, nearest, .. } => {
-                (nearest.clone(), format!("ctl volume list {host}"))
-            }
+            Self::Volume { host, nearest, .. } => (
+                nearest.as_ref().map(|near| format!("{host}/{near}")),
+                format!("ctl volume list {host}"),
+            ),
             Self::Container { host, nearest, .. } => {
                 (nearest.clone(), format!("ctl container list {host}"))
             }

@@ -106,9 +106,11 @@ impl CallError {
         }
         match self.problem {
             CallProblem::Unreachable => {
-                "systemctl status holdfast-controller there; ctl status shows hosts that are silent"
+                "on the controller's machine: systemctl status holdfast-controller"
             }
-            CallProblem::TimedOut(_) => "give it longer with --timeout",
+            CallProblem::TimedOut(_) => {
+                "it may have been taken all the same: ctl job list shows it; give it longer with --timeout"
+            }
             CallProblem::TooOld | CallProblem::Nonsense => {
                 "ctl version compares both ends; use the ctl of the controller's release"
             }

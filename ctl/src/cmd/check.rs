@@ -49,7 +49,7 @@ pub enum Check {
         #[arg(add = ArgValueCompleter::new(complete::checks))]
         name: String,
         /// Do not ask; with a value, only when it is the check's name.
-        #[arg(short, long, value_name = "NAME", num_args = 0..=1)]
+        #[arg(short, long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
         yes: Option<Option<String>>,
     },
 }
@@ -74,7 +74,7 @@ pub struct Set {
     /// More is suspicious.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max: Option<i64>,
-    /// A larger fall since the run before is suspicious.
+    /// A larger fall since the last run that was ok is suspicious.
     #[arg(long, value_name = "PERCENT", value_parser = units::parse_percent)]
     max_drop: Option<f64>,
     /// The newest row must not be older; needs --newest.

@@ -5,8 +5,10 @@ use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
 use crate::{exit::Exit, failure::Failure, output::console::ConsoleError, session::Session};
 
-/// bash: source <(ctl completions bash) · zsh: the same · fish: ctl completions fish | source
 #[derive(Debug, Args)]
+#[command(
+    after_help = "bash: source <(ctl completions bash)\nzsh:  source <(ctl completions zsh)\nfish: ctl completions fish | source"
+)]
 pub struct Completions {
     /// Shell to print it for.
     shell: Shell,

@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCompleter;
 use holdfast_proto::names::HostName;
 
 use crate::{
-    client::Doing as _,
+    client::{CallProblem, Doing as _},
     complete,
     confirm::{Given, confirm},
     exit::Exit,
@@ -46,7 +46,7 @@ pub enum Host {
         #[arg(add = ArgValueCompleter::new(complete::hosts))]
         name: HostName,
         /// Do not ask; with a value, only when it is the host's name.
-        #[arg(short, long, value_name = "NAME", num_args = 0..=1)]
+        #[arg(short, long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
         yes: Option<Option<String>>,
     },
 }
@@ -76,8 +76,12 @@ async fn show(session: &Session, name: &HostName) -> Result<(), Failure> {
         return Ok(());
     };
     let findings = client.findings(false).await.doing(doing)?;
-    let events = client.engine_events(name.to_string(), EVENTS);
-    let events = events.await.doing(doing)?;
+    let events = client.engine_events(name.to_string(), EVENTS).await;
+    let events = match events {
+        // A controller from before there were any.
+        Err(error) if error.problem == CallProblem::TooOld => Vec::new(),
+        events => events.doing(doing)?,
+    };
     let below = format!("{name}/");
     let findings = findings
         .into_iter()

@@ -46,7 +46,7 @@ pub enum Instance {
         #[arg(add = ArgValueCompleter::new(complete::instances))]
         name: InstanceName,
         /// Do not ask; with a value, only when it is HOST/INSTANCE.
-        #[arg(short, long, value_name = "NAME", num_args = 0..=1)]
+        #[arg(short, long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
         yes: Option<Option<String>>,
     },
 }
@@ -67,19 +67,9 @@ pub struct Add {
     /// Database to connect to.
     #[arg(long, default_value = "postgres")]
     database: String,
-    /// Kind of server.
-    #[arg(long, value_enum, default_value_t = EngineArg::Postgres)]
-    engine: EngineArg,
     /// TLS between the agent and the server.
     #[arg(long, value_enum, default_value_t = TlsArg::Prefer)]
     tls: TlsArg,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum EngineArg {
-    Postgres,
-    Mariadb,
-    Mysql,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,16 +77,6 @@ enum TlsArg {
     Disable,
     Prefer,
     Require,
-}
-
-impl From<EngineArg> for Engine {
-    fn from(engine: EngineArg) -> Self {
-        match engine {
-            EngineArg::Postgres => Self::Postgres,
-            EngineArg::Mariadb => Self::Mariadb,
-            EngineArg::Mysql => Self::Mysql,
-        }
-    }
 }
 
 impl TlsArg {
@@ -162,7 +142,7 @@ async fn register(session: &Session, add: Add) -> Result<(), Failure> {
     let name = add.name.clone();
     let new = NewInstance {
         name: add.name,
-        engine: add.engine.into(),
+        engine: Engine::Postgres,
         address: add.address,
         port: add.port,
         user: add.user,

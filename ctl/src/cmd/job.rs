@@ -140,11 +140,17 @@ async fn watch(
         Followed::Detached => Ok(Exit::Interrupted),
         Followed::Ended(detail) => {
             let exit = detail.exit();
-            let as_wanted = wanted == Some(detail.job.state);
+            let as_wanted = wanted.is_some_and(|wanted| is_as_good(detail.job.state, wanted));
             session.show(&JobEnded(*detail))?;
             Ok(if as_wanted { Exit::Ok } else { exit })
         }
     }
+}
+
+/// The undo of a stuck job ends as the job would have ended without it: undone all the same.
+fn is_as_good(state: JobState, wanted: JobState) -> bool {
+    let nothing_is_left = matches!(state, JobState::Failed | JobState::Cancelled);
+    state == wanted || (wanted == JobState::Undone && nothing_is_left)
 }
 
 /// A number that names no job: the list is the next thing to look at.

@@ -19,9 +19,10 @@ const STATE_DIR: &str = "/var/lib/holdfast";
 /// The controller is on this machine when its state directory is.
 const HERE: &str = "127.0.0.1:7443";
 
-/// On the controller's own machine without options, as root; elsewhere with what
-/// `ctl operator invite` printed.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "On the controller's own machine, as root: ctl login\nElsewhere: the line that `ctl operator invite` printed."
+)]
 pub struct Login {
     /// One-time token of `ctl operator invite`; needs --controller.
     #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]

@@ -38,7 +38,7 @@ pub enum Operator {
         #[arg(add = ArgValueCompleter::new(complete::operators))]
         name: OperatorName,
         /// Do not ask; with a value, only when it is the operator's name.
-        #[arg(short, long, value_name = "NAME", num_args = 0..=1)]
+        #[arg(short, long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
         yes: Option<Option<String>>,
     },
 }

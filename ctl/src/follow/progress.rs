@@ -56,7 +56,7 @@ impl Board {
         of(task.bytes_done, task.bytes_total).or_else(|| of(task.items_done, task.items_total))
     }
 
-    /// "transfer: data, public.orders, 120 MiB of 340 MiB, 5 000 rows, 85 MiB/s, 3 s left, direct".
+    /// "transfer: data, 120 MiB of 340 MiB, 85 MiB/s, 3 s left, 5 000 rows, direct, public.orders".
     #[must_use]
     pub fn text(&self) -> String {
         let Some(lead) = self.lead() else {
@@ -64,9 +64,6 @@ impl Board {
         };
         let task = &lead.task;
         let mut parts = vec![phase_word(task.phase).to_owned()];
-        if !task.current.is_empty() {
-            parts.push(task.current.clone());
-        }
         match (task.bytes_done, task.bytes_total) {
             (0, 0) => {}
             (done, 0) => parts.push(units::size(done)),
@@ -76,6 +73,12 @@ impl Board {
                 units::size(done),
                 units::size(total.max(done))
             )),
+        }
+        if lead.bytes_per_second > 0 {
+            parts.push(units::rate(lead.bytes_per_second));
+        }
+        if let Some(left) = lead.remaining {
+            parts.push(format!("{} left", units::span(left)));
         }
         if task.rows_done > 0 {
             parts.push(units::plural(task.rows_done, "row"));
@@ -88,12 +91,6 @@ impl Board {
         if task.items_total > 0 {
             parts.push(format!("{}/{}", task.items_done, task.items_total));
         }
-        if lead.bytes_per_second > 0 {
-            parts.push(units::rate(lead.bytes_per_second));
-        }
-        if let Some(left) = lead.remaining {
-            parts.push(format!("{} left", units::span(left)));
-        }
         match task
             .path
             .or_else(|| self.hosts.values().find_map(|host| host.task.path))
@@ -101,6 +98,10 @@ impl Board {
             Some(DataPath::Direct) => parts.push("direct".to_owned()),
             Some(DataPath::Relay) => parts.push("through the controller".to_owned()),
             None => {}
+        }
+        // What a narrow terminal cuts off comes last.
+        if !task.current.is_empty() {
+            parts.push(task.current.clone());
         }
         format!("{}: {}", lead.step, parts.join(", "))
     }
@@ -166,7 +167,7 @@ pub(crate) mod tests {
         board.take(sender);
         assert_eq!(
             board.text(),
-            "transfer: data, public.orders, 120 MiB of 340 MiB, 85 MiB/s, 12 s left, direct"
+            "transfer: data, 120 MiB of 340 MiB, 85 MiB/s, 12 s left, direct, public.orders"
         );
         assert_eq!(board.permille(), Some(352));
         let mut receiver = report("web-2", TaskPhase::Indexes, 0, 0);
@@ -177,7 +178,7 @@ pub(crate) mod tests {
         board.take(receiver);
         assert_eq!(
             board.text(),
-            "transfer: indexes, public.orders, 3/12, direct"
+            "transfer: indexes, 3/12, direct, public.orders"
         );
         assert_eq!(board.permille(), Some(250));
     }
@@ -190,7 +191,7 @@ pub(crate) mod tests {
         board.take(sender);
         assert_eq!(
             board.text(),
-            "transfer: data, public.orders, 120 MiB of 340 MiB, 1 234 567 rows, 85 MiB/s, 12 s left"
+            "transfer: data, 120 MiB of 340 MiB, 85 MiB/s, 12 s left, 1 234 567 rows, public.orders"
         );
         // Behind, and still the one that knows what was read back.
         let mut receiver = report("web-2", TaskPhase::Data, 100, 340);
@@ -199,8 +200,8 @@ pub(crate) mod tests {
         board.take(receiver);
         assert_eq!(
             board.text(),
-            "transfer: data, public.orders, 120 MiB of 340 MiB, 1 234 567 rows, 1 row read back, \
-             85 MiB/s, 12 s left"
+            "transfer: data, 120 MiB of 340 MiB, 85 MiB/s, 12 s left, 1 234 567 rows, 1 row read back, \
+             public.orders"
         );
     }
 

@@ -80,7 +80,7 @@ impl View for FindingList {
 pub(crate) fn table(findings: &[Finding], page: &Page) -> String {
     let mut grid = Grid::new(
         page,
-        &["SEVERITY", "SUBJECT", "WHAT", "SINCE", "NEXT"],
+        &["SEVERITY", "KIND", "SUBJECT", "WHAT", "SINCE", "NEXT"],
         "no open findings",
     );
     for finding in findings {
@@ -95,6 +95,7 @@ pub(crate) fn table(findings: &[Finding], page: &Page) -> String {
         };
         grid.row(vec![
             toned(tone, finding.severity.word()),
+            plain(&finding.kind),
             toned(Tone::Strong, &finding.subject),
             plain(&finding.message),
             plain(since),
@@ -119,9 +120,9 @@ mod tests {
     fn the_worst_comes_first_with_what_to_do() {
         assert_eq!(
             samples::finding_list().text(&page()),
-            "SEVERITY  SUBJECT        WHAT               SINCE    NEXT\n\
-             critical  web-1/shop-db  disk is 91 % full  3 m ago  ctl volume list web-1\n\
-             warning   web-2          no sign of life    9 m ago  systemctl status holdfast-agent\n"
+            "SEVERITY  KIND          SUBJECT        WHAT               SINCE    NEXT\n\
+             critical  disk-filling  web-1/shop-db  disk is 91 % full  3 m ago  ctl volume list web-1\n\
+             warning   host-silent   web-2          no sign of life    9 m ago  systemctl status holdfast-agent\n"
         );
     }
 

@@ -64,8 +64,8 @@ fn a_copy_is_told_step_by_step_and_ends_with_its_proof() {
             "✓ preflight",
             "… transfer",
             // The second progress comes within five seconds: no line.
-            "   35 % transfer: data, public.orders, 120 MiB of 340 MiB, 120 000 rows, 4 000 rows read back, \
-             85 MiB/s, 3.0 s left, direct",
+            "   35 % transfer: data, 120 MiB of 340 MiB, 85 MiB/s, 3.0 s left, 120 000 rows, \
+             4 000 rows read back, direct, public.orders",
             "✓ transfer",
         ]
     );
@@ -384,9 +384,9 @@ fn on_a_terminal_progress_is_one_line_that_is_drawn_anew() {
     let text = || String::from_utf8_lossy(&shown.lock().unwrap()).into_owned();
     let bars = || {
         let text = text();
-        let drawn = text.split('\r').filter(|line| {
-            line.contains("] ") && line.contains(" 59 % transfer: data, public.orders, 200 MiB")
-        });
+        let drawn = text
+            .split('\r')
+            .filter(|line| line.contains("] ") && line.contains(" 59 % transfer: data, 200 MiB"));
         drawn.count()
     };
     // Twice over itself, with no line in between.

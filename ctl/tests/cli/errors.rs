@@ -83,7 +83,7 @@ fn a_mistyped_name_gets_the_nearest_one() {
         Status::not_found("host web-11 is not enrolled"),
     );
     controller
-        .ctl(&["host", "remove", "web-11", "--yes", "web-11"])
+        .ctl(&["host", "remove", "web-11", "--yes=web-11"])
         .refused(3, &["did you mean web-1?"]);
     controller
         .ctl(&["instance", "show", "web-1/shpo-db"])

@@ -83,7 +83,7 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
     ),
     (
         &["finding", "list"],
-        "critical  web-2",
+        "critical  host-silent  web-2",
         "/findings/0/severity",
         "\"critical\"",
     ),
@@ -208,12 +208,12 @@ fn a_host_is_removed_only_when_its_name_is_confirmed() {
     });
     controller
         .ctl(&["host", "remove", "web-1"])
-        .refused(2, &["needs a confirmation", "next: give --yes web-1"]);
+        .refused(2, &["needs a confirmation", "next: give --yes"]);
     controller
-        .ctl(&["host", "remove", "web-1", "--yes", "web-2"])
+        .ctl(&["host", "remove", "web-1", "--yes=web-2"])
         .refused(6, &["\"web-2\" is not \"web-1\"", "nothing was changed"]);
     assert!(controller.script.requests("remove_host").is_empty());
-    let out = controller.ok(&["host", "remove", "web-1", "--yes", "web-1"]);
+    let out = controller.ok(&["host", "remove", "web-1", "--yes=web-1"]);
     assert_eq!(
         out,
         "host web-1 is removed: 1 certificate revoked; its session has been ended\n"
@@ -339,7 +339,7 @@ fn history_has_a_sparkline_and_all_runs() {
     assert!(out.contains("█×▁  12 to 5 000"), "{out}");
     let json = controller.json(&["check", "history", SHOP, "users"]);
     assert_eq!(json["runs"][1]["verdict"], "could-not-run");
-    let out = controller.ok(&["check", "remove", SHOP, "users", "--yes", "users"]);
+    let out = controller.ok(&["check", "remove", SHOP, "users", "--yes=users"]);
     assert_eq!(out, format!("check users on {SHOP} is removed\n"));
 }
 
@@ -359,7 +359,7 @@ fn operators_are_invited_and_removed() {
     assert_eq!(out, "ctl login --controller a:7443 --token hf1_x\n");
     let request = controller.script.requests("invite_operator").remove(0);
     assert!(request.contains("bob"), "{request}");
-    let json = controller.json(&["operator", "remove", "bob", "--yes", "bob"]);
+    let json = controller.json(&["operator", "remove", "bob", "--yes=bob"]);
     assert_eq!(json["revoked_certificates"], 2);
 }
 

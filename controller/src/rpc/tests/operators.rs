@@ -245,7 +245,7 @@ async fn a_volume_is_measured_by_its_agent() {
         volume: volume.to_owned(),
     };
     let status = alice.measure_volume(request("dta")).await.unwrap_err();
-    assert!(advice(&status).starts_with("did you mean data?"));
+    assert!(advice(&status).starts_with("did you mean web-1/data?"));
     let mut asking = alice.clone();
     let asked = request("data");
     let measuring = tokio::spawn(async move { asking.measure_volume(asked).await });
