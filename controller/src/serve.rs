@@ -73,7 +73,10 @@ impl ServeError {
         match self {
             Self::StateDir(_) | Self::AuditHead(_) => Exit::StateDir,
             Self::PrivateServer(_) => Exit::PrivateServer,
-            Self::CatalogUrl(_) | Self::Catalog(_) | Self::Migrate(_) => Exit::Catalog,
+            Self::CatalogUrl(_)
+            | Self::Catalog(_)
+            | Self::Migrate(_)
+            | Self::Identity(IdentityError::Catalog(_)) => Exit::Catalog,
             Self::Identity(_) => Exit::Identity,
             Self::Listen { .. } => Exit::Listen,
             Self::ServerLost(_) | Self::Ended { .. } | Self::NotReady | Self::Signals(_) => {
