@@ -1,10 +1,13 @@
 //! User-count checks on a real server: what they read, what they refuse, what they never do.
 
+#[path = "support/eventually.rs"]
+mod eventually;
 #[path = "support/server.rs"]
 mod support;
 
 use std::time::Duration;
 
+use eventually::eventually;
 use holdfast_agent::task::run_check;
 use holdfast_proto::{
     check::CheckOutcome,
@@ -110,23 +113,15 @@ async fn a_cancelled_check_ends_and_its_statement_too() {
                    and state = 'active' and pid <> pg_backend_pid()";
     let cancel = context.cancel.clone();
     let task = tokio::spawn(async move { run_check::run(slow, &context).await });
-    eventually("the statement runs", || {
+    eventually("the statement runs", async || {
         server.psql("postgres", running).trim() == "1"
     })
     .await;
     cancel.cancel();
     let failure = task.await.unwrap().unwrap_err();
     assert_eq!(failure.kind, FailureKind::Cancelled);
-    eventually("the statement ended", || {
+    eventually("the statement ended", async || {
         server.psql("postgres", running).trim() == "0"
     })
     .await;
-}
-
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(std::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/eventually.rs"]
+mod eventually;
+
 use std::{
     path::Path,
     sync::{
@@ -11,8 +14,9 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use clap::Parser;
+use eventually::eventually;
 use futures::Stream;
 use holdfast_agent::{
     identity::{Enrolment, keep_renewed},
@@ -247,6 +251,8 @@ async fn certificates_renew_while_a_session_lives() {
     join(&address, &token, folder.path(), &[]).await.unwrap();
     let enrolment = Enrolment::load(folder.path()).unwrap();
     let first = enrolment.identity.certificate();
+    // Keeps the first certificate, which nobody renews for it.
+    let outdated = Enrolment::load(folder.path()).unwrap();
 
     let dial = || {
         let Enrolment {
@@ -275,7 +281,16 @@ async fn certificates_renew_while_a_session_lives() {
             .expect("a renewal in time")
             .unwrap();
     }
-    wait_until(first.expires_at + TimeDelta::seconds(1)).await;
+    eventually("the first certificate is refused", async || {
+        let Enrolment {
+            identity, roots, ..
+        } = &outdated;
+        client_channel(&address, CONTROLLER_NAME, identity, roots)
+            .await
+            .is_err()
+    })
+    .await;
+    assert!(Utc::now() > first.expires_at);
     say.send(wire::SessionRequest::default()).await.unwrap();
     assert!(hear.message().await.unwrap().is_some());
     dial().await.unwrap();
@@ -286,10 +301,4 @@ async fn certificates_renew_while_a_session_lives() {
     assert_ne!(on_disk.identity.certificate().serial, first.serial);
     shutdown.cancel();
     renewing.await.unwrap();
-}
-
-async fn wait_until(at: DateTime<Utc>) {
-    while let Ok(left) = (at - Utc::now()).to_std() {
-        tokio::time::sleep(left).await;
-    }
 }

@@ -2,8 +2,6 @@
 
 #[path = "support/image.rs"]
 mod image;
-#[path = "support/proxy.rs"]
-mod proxy;
 #[path = "support/server.rs"]
 mod support;
 
@@ -284,4 +282,114 @@ async fn big_table_in_parts(flaky: bool, deserted: bool) {
     let rows = "select count(*), sum(id), sum(length(filler)) from big";
     assert_eq!(pair.source.psql("shop", rows), pair.target_sql(rows));
     pair.assert_nothing_left_running();
+}
+
+const EXTENSION: &str = "
+    create table settings (name text primary key, value text, builtin bool not null default false);
+    insert into settings values ('colour', 'grey', true), ('size', 'small', true);
+    create table jobs (id serial primary key, what text);
+    insert into jobs (what) values ('of the script');
+    create table internal (id int);
+    insert into internal values (1);
+    select pg_extension_config_dump('settings', 'where not builtin');
+    select pg_extension_config_dump('jobs', '');
+    select pg_extension_config_dump('jobs_id_seq', '');";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_extension_keeps_for_its_user_arrives_and_its_own_rows_stay_its_own() {
+    let pair = Pair::start(15, 17);
+    let control = "default_version = '1.0'\nrelocatable = true\n";
+    for server in [&pair.source, &pair.target] {
+        server.bring_extension("kept", control, EXTENSION);
+    }
+    pair.fill(
+        "create schema ext; create extension kept schema ext;
+         insert into ext.settings values ('theme', 'dark'), ('font', 'mono');
+         update ext.settings set value = 'changed here' where name = 'colour';
+         insert into ext.jobs (what) select 'mine' from generate_series(1, 3);
+         delete from ext.jobs where what = 'of the script';
+         insert into ext.internal values (2);",
+    );
+    let copied = pair.copy(Copy::default()).await;
+    let (sent, received) = copied.expect("the image arrives");
+    let kinds = sent
+        .manifest
+        .relations
+        .iter()
+        .map(|r| (r.name.as_str(), r.kind, r.rows));
+    let mut kinds: Vec<_> = kinds.collect();
+    kinds.sort_by_key(|(name, ..)| *name);
+    assert_eq!(
+        kinds,
+        [
+            ("jobs", RelationKind::ExtensionConfig, 3),
+            ("settings", RelationKind::ExtensionConfig, 2)
+        ]
+    );
+    for (left, right) in sent.manifest.relations.iter().zip(&received.relations) {
+        assert_eq!(
+            (left.rows, left.fingerprint),
+            (right.rows, right.fingerprint)
+        );
+    }
+    let rows = "select string_agg(s::text, ' ' order by name) from ext.settings s";
+    assert_eq!(
+        pair.target_sql(rows),
+        "(colour,grey,t) (font,mono,f) (size,small,t) (theme,dark,f)"
+    );
+    let jobs = "select string_agg(j::text, ' ' order by id) from ext.jobs j";
+    assert_eq!(pair.both_say(jobs), "(2,mine) (3,mine) (4,mine)");
+    assert_eq!(pair.both_say("select nextval('ext.jobs_id_seq')"), "5");
+    assert_eq!(pair.target_sql("select count(*) from ext.internal"), "1");
+    pair.assert_same_dump();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_known_to_the_planner_from_the_start() {
+    let pair = Pair::start(15, 17);
+    // What is known then is known by us.
+    for sql in [
+        "alter system set autovacuum = off",
+        "select pg_reload_conf()",
+    ] {
+        let _ = pair.target.psql("postgres", sql);
+    }
+    pair.fill(
+        "create table plain as select n id, n % 7 kind from generate_series(1, 5000) n;
+         create statistics together on id, kind from plain;
+         create index on plain ((id + kind));
+         create table root (id int, name text) partition by range (id);
+         create table low partition of root for values from (1) to (1000);
+         create table high partition of root for values from (1000) to (9000);
+         insert into root select n, 'x' || n from generate_series(1, 1500) n;
+         create table parent (id int);
+         create table child () inherits (parent);
+         insert into parent select generate_series(1, 10);
+         insert into child select generate_series(1, 20);
+         create materialized view counted as select kind, count(*) from plain group by 1;",
+    );
+    pair.copy(Copy::default()).await.expect("the image arrives");
+    let known = pair.target_sql(
+        "select c.relname || ' ' || c.reltuples || ' ' || count(s.attname)
+         from pg_class c left join pg_stats s on s.schemaname = 'public' and s.tablename = c.relname
+         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'm')
+         group by c.relname, c.reltuples order by 1",
+    );
+    assert_eq!(
+        known.lines().collect::<Vec<_>>(),
+        [
+            "child 20 1",
+            "counted 7 2",
+            "high 501 2",
+            "low 999 2",
+            // Of its own rows, and of those with its children's.
+            "parent 10 2",
+            "plain 5000 2",
+            "root 1500 2",
+        ]
+    );
+    let more = "select (select count(*) from pg_stats_ext where statistics_name = 'together' \
+                and n_distinct is not null), \
+                (select count(*) from pg_stats where tablename = 'plain_expr_idx')";
+    assert_eq!(pair.target_sql(more), "1|1");
 }

@@ -2,142 +2,19 @@
 //!
 //! Needs Docker on its usual socket and the images `holdfast-test/postgres:15` and `:17`.
 
-use std::{
-    process::{Command, Output},
-    sync::Arc,
-    time::{Duration, Instant},
+#[path = "support/eventually.rs"]
+mod eventually;
+#[path = "support/observed.rs"]
+mod observed;
+
+use std::time::Duration;
+
+use eventually::eventually;
+use holdfast_agent::container::exec;
+use holdfast_proto::fleet::ContainerState;
+use observed::{
+    EVENT, Observed, SERVER_START, Started, container, docker, down, engine, instance, up,
 };
-
-use holdfast_agent::{
-    container::{ContainerEngine, client::USUAL_SOCKETS, exec},
-    observe::{
-        instances::Instances,
-        observer::{self, Ask, Parts},
-        reports::Reports,
-    },
-};
-use holdfast_chassis::clock::SystemClock;
-use holdfast_proto::fleet::{Container, ContainerState, HostSnapshot, Instance};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
-
-/// A container of this test, removed with its volumes at the end.
-struct Started(String);
-
-impl Started {
-    fn run(word: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
-        let name = format!("observe-{word}-{}", std::process::id());
-        let _ = docker(&["rm", "-fv", &name]);
-        let mut arguments = vec!["run", "-d", "--name", &name];
-        arguments.extend(options);
-        arguments.push(image);
-        arguments.extend(command);
-        let output = docker(&arguments);
-        assert!(output.status.success(), "docker {arguments:?}: {output:?}");
-        Self(name)
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = docker(&["rm", "-fv", &self.0]);
-    }
-}
-
-struct Observed {
-    reports: Reports,
-    instances: Instances,
-    ask: mpsc::Sender<Ask>,
-    _registered: watch::Sender<Vec<holdfast_proto::link::RegisteredInstance>>,
-    _state: tempfile::TempDir,
-    _stop: DropGuard,
-}
-
-impl Observed {
-    fn start() -> Self {
-        let state = tempfile::tempdir().expect("a directory");
-        let (ask, asked) = mpsc::channel(4);
-        let (registered, registrations) = watch::channel(Vec::new());
-        let reports = Reports::default();
-        let instances = Instances::default();
-        let stop = CancellationToken::new();
-        let parts = Parts {
-            engine: engine(),
-            credentials: state.path().join("credentials.toml"),
-            clock: Arc::new(SystemClock),
-            interval: Duration::from_secs(30),
-            reports: reports.clone(),
-            instances: instances.clone(),
-            registered: registrations,
-            asked,
-        };
-        tokio::spawn(observer::run(parts, stop.clone()));
-        Self {
-            reports,
-            instances,
-            ask,
-            _registered: registered,
-            _state: state,
-            _stop: stop.drop_guard(),
-        }
-    }
-
-    /// Waits until the newest snapshot shows it; returns it and how long that took.
-    async fn until<T>(
-        &self,
-        what: &str,
-        limit: Duration,
-        show: impl Fn(&HostSnapshot) -> Option<T>,
-    ) -> (T, Duration) {
-        let begun = Instant::now();
-        let mut reader = self.reports.subscribe();
-        let wait = async {
-            loop {
-                let newest = reader.borrow_and_update().clone();
-                if let Some(shown) = newest.as_deref().and_then(&show) {
-                    return shown;
-                }
-                reader.changed().await.expect("the observer lives");
-            }
-        };
-        match tokio::time::timeout(limit, wait).await {
-            Ok(shown) => (shown, begun.elapsed()),
-            Err(_) => panic!("not within {limit:?}: {what}\n{:#?}", reader.borrow()),
-        }
-    }
-}
-
-fn docker(arguments: &[&str]) -> Output {
-    Command::new("docker")
-        .args(arguments)
-        .output()
-        .expect("docker runs")
-}
-
-fn engine() -> ContainerEngine {
-    ContainerEngine::new(USUAL_SOCKETS.iter().map(Into::into).collect())
-}
-
-fn container<'a>(snapshot: &'a HostSnapshot, name: &str) -> Option<&'a Container> {
-    snapshot.containers.iter().find(|c| c.name == name)
-}
-
-fn instance<'a>(snapshot: &'a HostSnapshot, name: &str) -> Option<&'a Instance> {
-    snapshot.instances.iter().find(|i| i.name == name)
-}
-
-fn up(snapshot: &HostSnapshot, name: &str) -> Option<Instance> {
-    instance(snapshot, name).filter(|i| i.is_up()).cloned()
-}
-
-fn down(snapshot: &HostSnapshot, name: &str, words: &str) -> Option<Instance> {
-    instance(snapshot, name)
-        .filter(|i| i.down_reason.contains(words))
-        .cloned()
-}
-
-const SERVER_START: Duration = Duration::from_secs(60);
-const EVENT: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_are_found_reached_and_their_health_is_read() {
@@ -217,7 +94,7 @@ async fn what_happens_to_a_container_is_reported_within_a_second() {
     let snapshot = observed.reports.subscribe().borrow().clone().unwrap();
     assert!(instance(&snapshot, &sleeper.0).is_none(), "a mere tool");
     let events = std::sync::Mutex::new(Vec::new());
-    eventually("the event of the start", || {
+    eventually("the event of the start", async || {
         let mut events = events.lock().unwrap();
         events.extend(observed.reports.take_events());
         events
@@ -276,13 +153,7 @@ async fn a_server_that_stops_says_why_and_comes_back_by_itself() {
         .await;
     println!("docker start returned -> up: {took:?}");
     assert!(back.health.is_some());
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let ask = Ask {
-        instance: name.clone(),
-        answer,
-    };
-    observed.ask.send(ask).await.unwrap();
-    assert!(answered.await.unwrap().up);
+    assert!(observed.look_at(name).await.up);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -339,15 +210,7 @@ async fn a_command_in_a_container_streams_and_tells_how_it_ended() {
         let output = docker(&["top", &home.0, "-eo", "pid,args"]);
         String::from_utf8_lossy(&output.stdout).contains("sleep 4242")
     };
-    eventually("the command runs", &processes).await;
+    eventually("the command runs", async || processes()).await;
     drop(running);
-    eventually("the dropped command is killed", || !processes()).await;
-}
-
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the dropped command is killed", async || !processes()).await;
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use holdfast_proto::{
-    fleet::HostSnapshot,
+    fleet::{EngineEvent, HostDelta, HostSnapshot},
     link::{AgentMessage, ControllerMessage},
     wire::{SessionRequest, SessionResponse, agent_link_client::AgentLinkClient},
 };
@@ -107,23 +107,12 @@ impl Session<'_> {
             return Ok(());
         };
         let events = self.parts.reports.take_events();
-        let message = match &self.told {
-            None => Some(AgentMessage::Snapshot((*now).clone())),
-            Some(before) => match (delta::between(before, &now), events.is_empty()) {
-                (None, true) => None,
-                (change, _) => {
-                    let mut change = change.unwrap_or_default();
-                    change.engine_error.clone_from(&now.engine_error);
-                    change.events = events;
-                    Some(AgentMessage::Delta(change))
-                }
-            },
-        };
+        let messages = news(self.told.as_deref(), &now, events);
         self.told = Some(now);
-        match message {
-            Some(message) => self.send(message).await,
-            None => Ok(()),
+        for message in messages {
+            self.send(message).await?;
         }
+        Ok(())
     }
 
     async fn beat(&mut self) -> Result<(), SessionError> {
@@ -189,6 +178,31 @@ impl Session<'_> {
     }
 }
 
+/// What brings a controller that was told `told` to `now`. A snapshot holds no events: those that
+/// waited for a session follow it.
+fn news(
+    told: Option<&HostSnapshot>,
+    now: &HostSnapshot,
+    events: Vec<EngineEvent>,
+) -> Vec<AgentMessage> {
+    let mut messages = Vec::new();
+    let change = match told {
+        Some(before) => delta::between(before, now),
+        None => {
+            messages.push(AgentMessage::Snapshot(now.clone()));
+            None
+        }
+    };
+    if change.is_some() || !events.is_empty() {
+        messages.push(AgentMessage::Delta(HostDelta {
+            engine_error: now.engine_error.clone(),
+            events,
+            ..change.unwrap_or_default()
+        }));
+    }
+    messages
+}
+
 fn replace<T: PartialEq>(current: &mut T, new: T) -> bool {
     let news = *current != new;
     *current = new;
@@ -202,4 +216,64 @@ fn resident_bytes() -> u64 {
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
         .map_or(0, |pages| pages * page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(engine_error: &str) -> HostSnapshot {
+        HostSnapshot {
+            engine_error: engine_error.to_owned(),
+            ..HostSnapshot::default()
+        }
+    }
+
+    fn died() -> Vec<EngineEvent> {
+        vec![EngineEvent {
+            at: chrono::DateTime::UNIX_EPOCH,
+            kind: "container".to_owned(),
+            action: "die".to_owned(),
+            subject: "shop-db".to_owned(),
+        }]
+    }
+
+    #[test]
+    fn what_happened_without_a_session_follows_its_first_snapshot() {
+        let now = host("no answer");
+        let only_events = HostDelta {
+            engine_error: "no answer".to_owned(),
+            events: died(),
+            ..HostDelta::default()
+        };
+        assert_eq!(
+            news(None, &now, died()),
+            [
+                AgentMessage::Snapshot(now.clone()),
+                AgentMessage::Delta(only_events.clone())
+            ]
+        );
+        assert_eq!(
+            news(None, &now, Vec::new()),
+            [AgentMessage::Snapshot(now.clone())]
+        );
+        assert_eq!(
+            news(Some(&now), &now, died()),
+            [AgentMessage::Delta(only_events)]
+        );
+    }
+
+    #[test]
+    fn a_change_and_its_events_travel_together_and_nothing_new_does_not_travel() {
+        let (before, now) = (host("no answer"), host(""));
+        let change = HostDelta {
+            events: died(),
+            ..HostDelta::default()
+        };
+        assert_eq!(
+            news(Some(&before), &now, died()),
+            [AgentMessage::Delta(change)]
+        );
+        assert_eq!(news(Some(&now), &now, Vec::new()), []);
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     engine::postgres::{
         access::Access,
         discover::{Found, Standing},
-        health::Sizes,
+        health::Memory,
         probe::{Probed, probe},
         route::Route,
     },
@@ -32,10 +32,14 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
     let mut probed = match &look.subject {
         Subject::Found(found) => {
             let route = look.route.as_ref();
-            look_at_found(found, &stored, route, &mut look.sizes, engine).await
+            look_at_found(found, &stored, route, &mut look.memory, engine).await
         }
         Subject::Registered(registered) => {
-            probe(&Access::to_registered(registered, &stored), &mut look.sizes).await
+            probe(
+                &Access::to_registered(registered, &stored),
+                &mut look.memory,
+            )
+            .await
         }
         Subject::Gone { reason, .. } => Probed::Down {
             reason: reason.clone(),
@@ -48,7 +52,7 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
     Looked {
         name: look.name,
         probed,
-        sizes: look.sizes,
+        memory: look.memory,
     }
 }
 
@@ -56,7 +60,7 @@ async fn look_at_found(
     found: &Found,
     stored: &Credentials,
     route: Option<&Route>,
-    sizes: &mut Sizes,
+    memory: &mut Memory,
     engine: &ContainerEngine,
 ) -> Probed {
     match &found.standing {
@@ -66,7 +70,7 @@ async fn look_at_found(
             if let Some(route) = route {
                 access.prefer(route);
             }
-            probe(&access, sizes).await
+            probe(&access, memory).await
         }
         Standing::Down {
             reason,

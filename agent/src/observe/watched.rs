@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::instances::{Instances, Standing as Table};
 use crate::engine::postgres::{
     discover::{Found, Standing},
-    health::Sizes,
+    health::Memory,
     probe::Probed,
     route::Route,
 };
@@ -53,10 +53,12 @@ struct Watch {
     /// What was looked at is no more what is there: the result will not count.
     outdated: bool,
     failures: u32,
-    sizes: Sizes,
+    memory: Memory,
     /// That worked the last time.
     route: Option<Route>,
     askers: Vec<Asker>,
+    /// Those whom the look that is under way will tell; who asked after it began waits for the next.
+    answering: Vec<Asker>,
 }
 
 /// All of them, by name.
@@ -72,7 +74,7 @@ pub struct Watched {
 pub struct Look {
     pub name: String,
     pub subject: Subject,
-    pub sizes: Sizes,
+    pub memory: Memory,
     /// That worked the last time.
     pub route: Option<Route>,
 }
@@ -82,7 +84,7 @@ pub struct Look {
 pub struct Looked {
     pub name: String,
     pub probed: Probed,
-    pub sizes: Sizes,
+    pub memory: Memory,
 }
 
 impl Watched {
@@ -129,6 +131,8 @@ impl Watched {
                 Some(watch) => {
                     watch.subject = subject;
                     watch.outdated = watch.looking;
+                    // It may be another server under the same name.
+                    watch.memory = Memory::default();
                     watch.failures = 0;
                     watch.due = Some(now);
                 }
@@ -150,10 +154,11 @@ impl Watched {
         due.map(|(name, watch)| {
             watch.looking = true;
             watch.outdated = false;
+            watch.answering.append(&mut watch.askers);
             Look {
                 name: name.clone(),
                 subject: watch.subject.clone(),
-                sizes: std::mem::take(&mut watch.sizes),
+                memory: std::mem::take(&mut watch.memory),
                 route: watch.route.clone(),
             }
         })
@@ -208,15 +213,19 @@ impl Watched {
             return false;
         };
         watch.looking = false;
-        watch.sizes = looked.sizes;
         if std::mem::take(&mut watch.outdated) {
             return false;
         }
+        watch.memory = looked.memory;
         let (instance, standing, wait) = watch.judge(&looked.name, looked.probed, self.interval);
         let down = matches!(standing, Table::Down(_));
         self.table.set(&looked.name, standing);
-        watch.due = wait.map(|wait| now + wait);
-        for asker in watch.askers.drain(..) {
+        watch.due = if watch.askers.is_empty() {
+            wait.map(|wait| now + wait)
+        } else {
+            Some(now)
+        };
+        for asker in watch.answering.drain(..) {
             let _ = asker.send(ProbedInstance {
                 up: !down,
                 reached_by: instance.reached_by.clone(),
@@ -237,9 +246,10 @@ impl Watch {
             looking: false,
             outdated: false,
             failures: 0,
-            sizes: Sizes::default(),
+            memory: Memory::default(),
             route: None,
             askers: Vec::new(),
+            answering: Vec::new(),
         }
     }
 
@@ -367,7 +377,7 @@ mod tests {
                 reason: "connection refused".to_owned(),
                 soon,
             },
-            sizes: Sizes::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -430,5 +440,41 @@ mod tests {
         watched.finish(down("rds", true), now);
         let answer = answer.await.unwrap();
         assert!(!answer.up && answer.down_reason == "connection refused");
+    }
+
+    #[tokio::test]
+    async fn who_asks_during_a_look_is_told_by_the_next_which_follows_at_once() {
+        let (mut watched, _) = watched();
+        let now = Instant::now();
+        watched.reconcile(Vec::new(), &[registered("rds", 5432)], now);
+        assert_eq!(watched.start_due(now).len(), 1);
+        let (asker, mut answer) = oneshot::channel();
+        watched.ask("rds", asker, now).unwrap();
+        watched.finish(down("rds", false), now);
+        assert!(answer.try_recv().is_err(), "that look began before");
+        assert_eq!(watched.start_due(now).len(), 1);
+        watched.finish(down("rds", false), now);
+        assert!(!answer.await.unwrap().up);
+    }
+
+    #[test]
+    fn what_was_known_of_another_server_under_the_same_name_is_forgotten() {
+        let (mut watched, _) = watched();
+        let now = Instant::now();
+        let known = || format!("{:?}", Memory::with_an_identifier());
+        watched.reconcile(Vec::new(), &[registered("rds", 5432)], now);
+        watched.start_due(now);
+        let mut looked = down("rds", false);
+        looked.memory = Memory::with_an_identifier();
+        watched.finish(looked, now);
+        let due = watched.next_due().unwrap();
+        let look = watched.start_due(due).remove(0);
+        assert_eq!(format!("{:?}", look.memory), known(), "the same server");
+        watched.reconcile(Vec::new(), &[registered("rds", 5433)], due);
+        let mut outdated = down("rds", false);
+        outdated.memory = Memory::with_an_identifier();
+        watched.finish(outdated, due);
+        let look = watched.start_due(due).remove(0);
+        assert_ne!(format!("{:?}", look.memory), known());
     }
 }

@@ -1,4 +1,5 @@
-//! Which secret opens which receiving. Only hashes are kept.
+//! Which secret opens which receiving. Only hashes are kept, by a function that cannot be turned
+//! back and whose collisions nobody can make.
 
 use std::{
     collections::HashMap,
@@ -6,19 +7,22 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use xxhash_rust::xxh3::xxh3_128;
+use sha2::{Digest as _, Sha256};
 
 use crate::engine::postgres::receive::Reception;
 
+/// SHA-256 of a secret.
+type Key = [u8; 32];
+
 /// The table; clones share it.
 #[derive(Clone, Default)]
-pub struct Grants(Arc<Mutex<HashMap<u128, Arc<Reception>>>>);
+pub struct Grants(Arc<Mutex<HashMap<Key, Arc<Reception>>>>);
 
 /// Takes the grant back when dropped.
 #[derive(Debug)]
 pub(super) struct Granted {
     grants: Grants,
-    key: u128,
+    key: Key,
 }
 
 impl fmt::Debug for Grants {
@@ -29,7 +33,7 @@ impl fmt::Debug for Grants {
 
 impl Grants {
     pub(super) fn grant(&self, secret: &[u8], reception: Arc<Reception>) -> Granted {
-        let key = xxh3_128(secret);
+        let key = key(secret);
         self.table().insert(key, reception);
         Granted {
             grants: self.clone(),
@@ -38,10 +42,10 @@ impl Grants {
     }
 
     pub(super) fn find(&self, secret: &[u8]) -> Option<Arc<Reception>> {
-        self.table().get(&xxh3_128(secret)).cloned()
+        self.table().get(&key(secret)).cloned()
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<u128, Arc<Reception>>> {
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Reception>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -49,5 +53,24 @@ impl Grants {
 impl Drop for Granted {
     fn drop(&mut self) {
         self.grants.table().remove(&self.key);
+    }
+}
+
+fn key(secret: &[u8]) -> Key {
+    Sha256::digest(secret).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_kept_under_sha_256() {
+        let kept = hex::encode(key(b"abc"));
+        // FIPS 180-2, example B.1.
+        assert_eq!(
+            kept,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

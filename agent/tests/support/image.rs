@@ -1,5 +1,11 @@
 //! Two servers and an image between them, without a network in the middle.
 
+// Each test binary uses its part of it.
+#![allow(dead_code)]
+
+#[path = "proxy.rs"]
+mod proxy;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -22,7 +28,8 @@ use holdfast_proto::{
 };
 use tokio::sync::mpsc;
 
-use crate::{proxy::Proxy, support::Server};
+use self::proxy::Proxy;
+use crate::support::Server;
 
 pub const STAGING: &str = "shop__staging_7";
 
@@ -31,6 +38,8 @@ pub struct Pair {
     pub target: Server,
     source_version: u32,
     target_version: u32,
+    /// How both ends were created.
+    create: String,
 }
 
 pub struct Copy {
@@ -137,9 +146,15 @@ impl ImagePeer for Local {
 
 impl Pair {
     pub fn start(source_version: u32, target_version: u32) -> Self {
+        let locale = "encoding 'UTF8' locale 'C.UTF-8'";
+        Self::start_with(source_version, target_version, locale)
+    }
+
+    /// Both databases with this encoding and locale.
+    pub fn start_with(source_version: u32, target_version: u32, locale: &str) -> Self {
         let source = Server::start(source_version);
         let target = Server::start(target_version);
-        let create = "template template0 encoding 'UTF8' locale 'C.UTF-8'";
+        let create = format!("template template0 {locale}");
         let _ = source.psql("postgres", &format!("create database shop {create}"));
         let _ = target.psql("postgres", &format!("create database {STAGING} {create}"));
         for role in ["every owner", "every \"reader\"", "every.team"] {
@@ -151,6 +166,7 @@ impl Pair {
             target,
             source_version,
             target_version,
+            create,
         }
     }
 
@@ -234,6 +250,14 @@ impl Pair {
         tokio::try_join!(sender.run(), receiving)
     }
 
+    /// Asks both ends the same; gives the answer, which is the same.
+    #[track_caller]
+    pub fn both_say(&self, sql: &str) -> String {
+        let (left, right) = (self.source.psql("shop", sql), self.target_sql(sql));
+        assert_eq!(left, right, "{sql}");
+        left
+    }
+
     #[track_caller]
     pub fn target_sql(&self, sql: &str) -> String {
         self.target.psql(STAGING, sql)
@@ -264,10 +288,8 @@ impl Pair {
         let expected = if self.source_version == self.target_version {
             self.source.dump("shop", self.target_version, &arguments)
         } else {
-            let create = "template template0 encoding 'UTF8' locale 'C.UTF-8'";
-            let _ = self
-                .target
-                .psql("postgres", &format!("create database reference {create}"));
+            let create = format!("create database reference {}", self.create);
+            let _ = self.target.psql("postgres", &create);
             self.target.restore_from(&self.source, "shop", "reference");
             self.target
                 .dump("reference", self.target_version, &arguments)

@@ -69,16 +69,7 @@ impl Server {
             "shop-db".to_owned(),
             Standing::Up(Box::new(located)),
         )]));
-        Context {
-            instances,
-            containers: ContainerEngine::new(vec!["/var/run/docker.sock".into()]),
-            state_dir: state_dir.to_owned(),
-            peers: peers(),
-            clock: Arc::new(SystemClock),
-            progress: ProgressSender::new().0,
-            cancel: CancellationToken::new(),
-            observer: tokio::sync::mpsc::channel(1).0,
-        }
+        context(instances, state_dir)
     }
 
     #[must_use]
@@ -111,12 +102,29 @@ impl Server {
         }
     }
 
+    /// Makes an extension installable: its control file and the script of its version 1.0.
+    pub fn bring_extension(&self, name: &str, control: &str, script: &str) {
+        let files = tempfile::tempdir().expect("a directory");
+        for (file, text) in [
+            (format!("{name}.control"), control),
+            (format!("{name}--1.0.sql"), script),
+        ] {
+            let path = files.path().join(&file);
+            std::fs::write(&path, text).expect("written");
+            let folder = format!("/usr/share/postgresql/{}/extension", self.version);
+            let into = format!("{}:{folder}/{file}", self.id);
+            docker(&["cp", &path.display().to_string(), &into]);
+        }
+    }
+
     /// Runs statements as the superuser; unaligned tuples come back.
     #[track_caller]
     #[must_use]
     pub fn psql(&self, database: &str, sql: &str) -> String {
         docker(&[
             "exec",
+            "-e",
+            "PGCLIENTENCODING=UTF8",
             &self.id,
             "psql",
             "-U",
@@ -137,7 +145,16 @@ impl Server {
         use std::io::Write;
         let mut psql = Command::new("docker")
             .args([
-                "exec", "-i", &self.id, "psql", "-XqU", "postgres", "-d", database,
+                "exec",
+                "-i",
+                "-e",
+                "PGCLIENTENCODING=UTF8",
+                &self.id,
+                "psql",
+                "-XqU",
+                "postgres",
+                "-d",
+                database,
             ])
             .args(["-v", "ON_ERROR_STOP=1"])
             .stdin(std::process::Stdio::piped())
@@ -161,6 +178,8 @@ impl Server {
             "--rm",
             "-e",
             "PGPASSWORD=secret",
+            "-e",
+            "PGCLIENTENCODING=UTF8",
             "--entrypoint",
             &program,
             &image,
@@ -235,7 +254,20 @@ impl Drop for Server {
     }
 }
 
-#[track_caller]
+/// What tasks on these instances work with.
+pub fn context(instances: Instances, state_dir: &std::path::Path) -> Context {
+    Context {
+        instances,
+        containers: ContainerEngine::new(vec!["/var/run/docker.sock".into()]),
+        state_dir: state_dir.to_owned(),
+        peers: peers(),
+        clock: Arc::new(SystemClock),
+        progress: ProgressSender::new().0,
+        cancel: CancellationToken::new(),
+        observer: tokio::sync::mpsc::channel(1).0,
+    }
+}
+
 /// Of a fleet of one.
 fn peers() -> Peers {
     let (authority, _) = Authority::make(chrono::Utc::now()).expect("an authority");
@@ -253,6 +285,7 @@ fn peers() -> Peers {
     }
 }
 
+#[track_caller]
 fn docker(args: &[&str]) -> String {
     let output = Command::new("docker")
         .args(args)

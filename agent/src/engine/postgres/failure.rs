@@ -7,6 +7,9 @@ use tokio_postgres::error::SqlState;
 
 use super::wire::RawError;
 
+/// A full disk stays full until somebody makes room: what is tried again fills it again.
+const MAKE_ROOM: &str = "make room on the server's disk (of a copy: the target's), then try again";
+
 /// A failure without an error behind it.
 #[must_use]
 pub fn failure(kind: FailureKind, message: impl Display, advice: impl Display) -> TaskFailure {
@@ -23,10 +26,12 @@ pub fn failure(kind: FailureKind, message: impl Display, advice: impl Display) -
 pub fn raw(doing: impl Display, error: &RawError) -> TaskFailure {
     match error {
         RawError::Server { code, message } => {
-            let (kind, retryable) = classify(&SqlState::from_code(code));
+            let code = SqlState::from_code(code);
+            let (kind, retryable) = classify(&code);
+            let message = format!("{doing}: {message} (SQLSTATE {})", code.code());
             TaskFailure {
                 retryable,
-                ..failure(kind, format!("{doing}: {message} (SQLSTATE {code})"), "")
+                ..failure(kind, message, advice(&code, None))
             }
         }
         RawError::Miscounted { .. } => failure(
@@ -69,8 +74,16 @@ pub fn failed(doing: &str, error: &tokio_postgres::Error) -> TaskFailure {
     TaskFailure {
         kind,
         message,
-        advice: answer.hint().unwrap_or_default().to_owned(),
+        advice: advice(answer.code(), answer.hint()).to_owned(),
         retryable,
+    }
+}
+
+/// The server's own hint on a full disk says no more than that it is full.
+fn advice<'a>(code: &SqlState, hint: Option<&'a str>) -> &'a str {
+    match *code {
+        SqlState::DISK_FULL => MAKE_ROOM,
+        _ => hint.unwrap_or_default(),
     }
 }
 
@@ -82,6 +95,7 @@ fn classify(code: &SqlState) -> (FailureKind, bool) {
         "42P04" | "42710" | "42P06" | "42P07" => (FailureKind::Conflict, false),
         "57014" => (FailureKind::Cancelled, false),
         "42501" | "28000" | "28P01" => (FailureKind::Refused, false),
+        "53100" => (FailureKind::Exhausted, false),
         state => match &state[..2] {
             "08" | "57" => (FailureKind::Unavailable, true),
             "53" => (FailureKind::Exhausted, true),
@@ -101,7 +115,9 @@ mod tests {
         for (state, kind, retryable) in [
             ("55006", FailureKind::Conflict, true),
             ("57P01", FailureKind::Unavailable, true),
-            ("53100", FailureKind::Exhausted, true),
+            ("53100", FailureKind::Exhausted, false),
+            ("53200", FailureKind::Exhausted, true),
+            ("53300", FailureKind::Exhausted, true),
             ("42501", FailureKind::Refused, false),
             ("3D000", FailureKind::Invalid, false),
             ("XX001", FailureKind::DataMismatch, false),
@@ -112,5 +128,28 @@ mod tests {
                 "{state}"
             );
         }
+    }
+
+    #[test]
+    fn a_full_disk_asks_for_room_whatever_the_server_hints() {
+        let told = |code: &str| {
+            let message = "could not extend file".to_owned();
+            let code = code.to_owned();
+            raw("loading app.users", &RawError::Server { code, message })
+        };
+        let full = told("53100");
+        assert!(full.advice.contains("the target's"), "{full:?}");
+        assert!(!full.retryable && told("53200").retryable);
+        assert_eq!(told("53200").advice, "");
+        assert_eq!(
+            full.message,
+            "loading app.users: could not extend file (SQLSTATE 53100)"
+        );
+        let hint = Some("Check free disk space.");
+        assert_eq!(advice(&SqlState::DISK_FULL, hint), MAKE_ROOM);
+        assert_eq!(
+            advice(&SqlState::OUT_OF_MEMORY, hint),
+            "Check free disk space."
+        );
     }
 }

@@ -1,23 +1,24 @@
 //! The health of a server, read over one connection that changes nothing and waits for nothing.
 //!
 //! Works on PostgreSQL 13 to 18, and without superuser as far as the server allows: what may not
-//! be read is left at its default, it never fails the rest.
+//! be read keeps what was known of it last, is told in the log, and never fails the rest.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    time::{Duration, Instant},
-};
+mod asking;
+mod sizes;
+
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::fleet::{Archiver, Database, InstanceHealth, LongQuery, ReplicationSlot};
 use tokio_postgres::{Client, Error, Row};
 
+use self::{
+    asking::{Asking, Refused},
+    sizes::Sizes,
+};
+
 /// From here on a statement is a long one.
 const LONG_QUERY_SECONDS: f64 = 300.0;
-/// Sizes may take at most one part in this many of our time on a server.
-const SIZES_SHARE: u32 = 50;
-const SIZES_AT_LEAST: Duration = Duration::from_secs(25);
 
 const PREPARE: &str = "SET default_transaction_read_only = on; SET statement_timeout = '5s'; \
     SET lock_timeout = '1s'; SET application_name = 'holdfast-agent'; SET jit = off";
@@ -65,29 +66,37 @@ const DATABASES: &str = "\
       d.datcollate::text), d.datallowconn, d.datistemplate \
     FROM pg_catalog.pg_database d ORDER BY d.datname";
 
-const SIZES: &str = "\
-    SELECT datname, pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database \
-    WHERE pg_catalog.has_database_privilege(oid, 'CONNECT') \
-    OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')";
-
 const SYSTEM_IDENTIFIER: &str =
     "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
 
-/// Sizes of databases: the server walks all files for them, so they are asked only as often as
-/// they are cheap, and at once when a database comes or goes.
+/// What earlier looks at the same server leave to the next.
 #[derive(Debug, Clone, Default)]
-pub struct Sizes {
-    known: HashMap<String, u64>,
-    due: Option<Instant>,
+pub struct Memory {
+    sizes: Sizes,
+    parts: Parts,
+    refused: Refused,
 }
 
-/// Reads everything. `data` leads to the data directory when it is on this host.
+/// What a server may refuse to tell while it tells the rest.
+#[derive(Debug, Clone, Default)]
+struct Parts {
+    /// One row.
+    system_identifier: Vec<String>,
+    /// One row.
+    archiver: Vec<Archiver>,
+    slots: Vec<ReplicationSlot>,
+    queries: Vec<LongQuery>,
+}
+
+/// Reads everything. `data` leads to the data directory when it is on this host; `instance` is
+/// for the log.
 ///
 /// # Errors
-/// When the server does not even answer the basic questions.
+/// When the server does not even answer the basic questions, or the session is lost on the way.
 pub async fn read(
     client: &Client,
-    sizes: &mut Sizes,
+    instance: &str,
+    memory: &mut Memory,
     data: Option<&Path>,
 ) -> Result<InstanceHealth, Error> {
     client.batch_execute(PREPARE).await?;
@@ -99,22 +108,15 @@ pub async fn read(
         .iter()
         .map(database)
         .collect::<Result<_, _>>()?;
-    sizes.fill(client, &mut health.databases).await;
-    let system = client.query_one(SYSTEM_IDENTIFIER, &[]).await;
-    health.system_identifier = system.and_then(|row| row.try_get(0)).unwrap_or_default();
-    let archiver = client.query_one(ARCHIVER, &[]).await;
-    if let Ok(archiver) = archiver.and_then(|row| archiver_of(&row, health.archiver.on)) {
-        health.archiver = archiver;
-    }
-    let slots = client.query(SLOTS, &[]).await.unwrap_or_default();
-    health.slots = slots.iter().filter_map(|row| slot(row).ok()).collect();
-    let queries = client.query(QUERIES, &[]).await.unwrap_or_default();
-    let queries: Vec<_> = queries.iter().filter_map(|row| query(row).ok()).collect();
-    health.longest_query_seconds = queries.first().map_or(0.0, |q| q.seconds);
-    health.long_queries = queries
-        .into_iter()
-        .filter(|q| q.seconds >= LONG_QUERY_SECONDS)
-        .collect();
+    let mut ask = Asking {
+        client,
+        instance,
+        refused: &mut memory.refused,
+    };
+    let known = &mut memory.parts;
+    memory.sizes.fill(&mut ask, &mut health.databases).await?;
+    known.renew(&mut ask).await?;
+    known.tell(&mut health);
     if let Some((total, free)) = data.and_then(disk) {
         health.disk_total_bytes = total;
         health.disk_free_bytes = free;
@@ -122,20 +124,52 @@ pub async fn read(
     Ok(health)
 }
 
-impl Sizes {
-    async fn fill(&mut self, client: &Client, databases: &mut [Database]) {
-        let news = databases.iter().any(|d| !self.known.contains_key(&d.name));
-        let begun = Instant::now();
-        if news || self.due.is_none_or(|due| begun >= due) {
-            if let Ok(rows) = client.query(SIZES, &[]).await {
-                self.known = rows.iter().filter_map(size).collect();
-            }
-            self.due = Some(Instant::now() + SIZES_AT_LEAST.max(begun.elapsed() * SIZES_SHARE));
+#[cfg(test)]
+impl Memory {
+    /// Of a server that has been looked at.
+    pub(crate) fn with_an_identifier() -> Self {
+        let system_identifier = vec!["4711".to_owned()];
+        Self {
+            parts: Parts {
+                system_identifier,
+                ..Parts::default()
+            },
+            ..Self::default()
         }
-        for database in databases {
-            let known = self.known.entry(database.name.clone()).or_default();
-            database.size_bytes = *known;
+    }
+}
+
+impl Parts {
+    async fn renew(&mut self, ask: &mut Asking<'_>) -> Result<(), Error> {
+        let identifier = |row: &Row| row.try_get(0);
+        let known = &mut self.system_identifier;
+        ask.renew("system identifier", SYSTEM_IDENTIFIER, identifier, known)
+            .await?;
+        ask.renew("archiver", ARCHIVER, archiver, &mut self.archiver)
+            .await?;
+        ask.renew("replication slots", SLOTS, slot, &mut self.slots)
+            .await?;
+        ask.renew("running statements", QUERIES, query, &mut self.queries)
+            .await
+    }
+
+    fn tell(&self, health: &mut InstanceHealth) {
+        if let Some(identifier) = self.system_identifier.first() {
+            health.system_identifier.clone_from(identifier);
         }
+        if let Some(archiver) = self.archiver.first() {
+            health.archiver = Archiver {
+                on: health.archiver.on,
+                ..archiver.clone()
+            };
+        }
+        health.slots.clone_from(&self.slots);
+        health.longest_query_seconds = self.queries.first().map_or(0.0, |q| q.seconds);
+        let long = self.queries.iter();
+        health.long_queries = long
+            .filter(|q| q.seconds >= LONG_QUERY_SECONDS)
+            .cloned()
+            .collect();
     }
 }
 
@@ -175,9 +209,9 @@ fn basics_of(row: &Row) -> Result<InstanceHealth, Error> {
     })
 }
 
-fn archiver_of(row: &Row, on: bool) -> Result<Archiver, Error> {
+fn archiver(row: &Row) -> Result<Archiver, Error> {
     Ok(Archiver {
-        on,
+        on: false,
         archived: count(row.try_get(0)?),
         failed: count(row.try_get(1)?),
         last_archived_at: row.try_get::<_, Option<DateTime<Utc>>>(2)?,
@@ -215,11 +249,6 @@ fn database(row: &Row) -> Result<Database, Error> {
         allows_connections: row.try_get(4)?,
         is_template: row.try_get(5)?,
     })
-}
-
-fn size(row: &Row) -> Option<(String, u64)> {
-    let bytes: Option<i64> = row.try_get(1).ok()?;
-    Some((row.try_get(0).ok()?, count(bytes?)))
 }
 
 fn unsigned(number: i32) -> u32 {

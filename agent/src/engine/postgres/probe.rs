@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::{
     access::Access,
-    health::{self, Sizes},
+    health::{self, Memory},
     route::{ConnectError, Route},
 };
 use crate::observe::instances::Located;
@@ -29,9 +29,9 @@ pub enum Probed {
     },
 }
 
-/// Looks. `sizes` remembers what was expensive to ask.
-pub async fn probe(access: &Access, sizes: &mut Sizes) -> Probed {
-    match tokio::time::timeout(PROBE_LIMIT, look(access, sizes)).await {
+/// Looks. `memory` is of earlier looks at the same server.
+pub async fn probe(access: &Access, memory: &mut Memory) -> Probed {
+    match tokio::time::timeout(PROBE_LIMIT, look(access, memory)).await {
         Ok(probed) => probed,
         Err(_) => Probed::Down {
             reason: format!(
@@ -43,7 +43,7 @@ pub async fn probe(access: &Access, sizes: &mut Sizes) -> Probed {
     }
 }
 
-async fn look(access: &Access, sizes: &mut Sizes) -> Probed {
+async fn look(access: &Access, memory: &mut Memory) -> Probed {
     let (route, client) = match connect(access).await {
         Ok(connected) => connected,
         Err(error) => {
@@ -61,7 +61,7 @@ async fn look(access: &Access, sizes: &mut Sizes) -> Probed {
     let data = access
         .server_pid
         .map(|pid| PathBuf::from(format!("/proc/{pid}/cwd")));
-    match health::read(&client, sizes, data.as_deref()).await {
+    match health::read(&client, &access.name, memory, data.as_deref()).await {
         Ok(health) => Probed::Up {
             located: Box::new(access.located(route)),
             health: Box::new(health),

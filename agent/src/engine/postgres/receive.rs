@@ -109,8 +109,10 @@ impl Receiver {
         assembly.until_loaded(SILENCE).await?;
         let built = assembly.complete().await?;
         finish::sequences(&self.reception.pool, &contents.sequences).await?;
-        finish::analyze(&self.reception.pool, &self.target).await?;
+        let pool = &self.reception.pool;
+        finish::analyze(pool, &self.target, finish::TABLES).await?;
         let notices = assembly.last_entries().await?;
+        finish::analyze(pool, &self.target, finish::VIEWS).await?;
         finish::properties(
             &self.reception.pool,
             &self.target.database,

@@ -68,17 +68,25 @@ pub(super) async fn read_sequences(
     Ok(read)
 }
 
-/// Statistics for the planner, as many tables at once as the target has permits.
-pub(super) async fn analyze(pool: &Pool, target: &Target) -> Result<(), TaskFailure> {
+/// Kinds of relations: what is loaded, and what is made of it (materialised views) once that is known.
+pub(super) const TABLES: &[&str] = &["r", "p"];
+pub(super) const VIEWS: &[&str] = &["m"];
+
+/// Statistics for the planner, as many relations at once as the target has permits.
+pub(super) async fn analyze(
+    pool: &Pool,
+    target: &Target,
+    kinds: &[&str],
+) -> Result<(), TaskFailure> {
     let client = pool.writer().await?;
     let rows = client
         .query(
             "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE NOT c.relispartition AND c.relkind IN ('r', 'p') \
+             WHERE NOT c.relispartition AND c.relkind::text = ANY($1) \
                AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
              ORDER BY c.relpages DESC",
-            &[],
+            &[&kinds],
         )
         .await
         .map_err(|error| failed("listing the tables to analyze", &error))?;
