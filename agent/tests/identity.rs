@@ -1,6 +1,6 @@
 //! Joining and renewing against a controller's authority on loopback.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 #[path = "support/eventually.rs"]
 mod eventually;

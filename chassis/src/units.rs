@@ -7,7 +7,7 @@ pub fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    #[allow(clippy::cast_precision_loss)] // three digits are shown
+    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;
     while value >= 1023.5 && unit + 1 < UNITS.len() {

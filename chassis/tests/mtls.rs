@@ -1,6 +1,6 @@
 //! mTLS over real sockets on loopback: rotation, revocation, and the words of every refusal.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 

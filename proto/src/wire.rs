@@ -1,7 +1,12 @@
 //! Generated types and services. Nobody works with them beyond the edge of a process.
 //!
 //! Messages that carry a secret print only their name: they reach logs through errors of libraries too.
-#![allow(clippy::all, missing_docs)]
+#![allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    missing_docs,
+    reason = "generated"
+)]
 
 include!("gen/holdfast.v1.rs");
 

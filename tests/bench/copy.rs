@@ -241,10 +241,16 @@ fn report(results: &BTreeMap<&str, Vec<Figures>>, two: &Host) {
         "pgcopydb",
         "--version",
     ]);
-    println!(
-        "peers: {}",
-        succeed(version).lines().next().unwrap_or_default()
-    );
+    let mut tools = two.command("docker");
+    tools.args(["exec", "shop-db", "pg_dump", "--version"]);
+    let first = |command| {
+        succeed(command)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    println!("peers: {}, {}", first(version), first(tools));
     let line = json!({
         "bench": "copy",
         "ours": transit,

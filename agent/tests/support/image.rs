@@ -1,7 +1,6 @@
 //! Two servers and an image between them, without a network in the middle.
 
-// Each test binary uses its part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 #[path = "proxy.rs"]
 mod proxy;

@@ -1,7 +1,6 @@
 //! Containers of a test, and an observer that watches the engine they run in.
 
-// Each test binary uses its part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::{
     path::PathBuf,

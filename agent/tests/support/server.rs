@@ -1,7 +1,6 @@
 //! A real PostgreSQL server in a container, for one test.
 
-// Each test binary uses its part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 

@@ -31,7 +31,7 @@ pub fn extract(metadata: &MetadataMap) -> Context {
 ///
 /// # Errors
 /// None; the type is tonic's.
-#[allow(clippy::result_large_err)] // tonic's type
+#[allow(clippy::result_large_err, reason = "tonic's type")]
 pub fn propagate(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
     inject(request.metadata_mut());
     Ok(request)

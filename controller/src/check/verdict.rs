@@ -300,7 +300,7 @@ mod tests {
                 && max.is_none_or(|max| count <= max)
                 && match (before, max_drop_percent) {
                     (Some(before), Some(limit)) => {
-                        #[expect(clippy::cast_precision_loss)]
+                        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
                         let percent = (before as f64 - count as f64) / before as f64 * 100.0;
                         percent <= limit
                     }

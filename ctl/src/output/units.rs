@@ -75,7 +75,11 @@ pub fn parse_bandwidth(text: &str) -> Result<u64, BadQuantity> {
     if !(1.0..=1e15).contains(&value) {
         return Err(wrong());
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in range, just looked
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "in range, just looked"
+    )]
     Ok(value as u64)
 }
 

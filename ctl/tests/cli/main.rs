@@ -1,6 +1,6 @@
 //! The real `ctl` binary against a scripted controller over real mTLS.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod answers;
 mod completion;

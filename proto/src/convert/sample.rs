@@ -113,7 +113,7 @@ macro_rules! round_trip {
         proptest::proptest! {
             #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
             #[test]
-            #[allow(non_snake_case)]
+            #[allow(non_snake_case, reason = "named as the variant is")]
             fn $test(value in $crate::convert::sample::any::<$domain>()) {
                 let bytes = prost::Message::encode_to_vec(&<$wire>::from(value.clone()));
                 let wire = <$wire as prost::Message>::decode(bytes.as_slice()).unwrap();
@@ -127,7 +127,7 @@ macro_rules! round_trip {
 macro_rules! enum_round_trip {
     ($test:ident, $domain:ty, [$($variant:ident),*]) => {
         #[test]
-        #[allow(non_snake_case)]
+        #[allow(non_snake_case, reason = "named as the variant is")]
         fn $test() {
             use $crate::convert::{Fault, Field};
 
