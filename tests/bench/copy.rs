@@ -170,7 +170,18 @@ impl Bench<'_> {
             proof,
         ]);
         let agents = ["web-1", "web-2"].map(|name| self.fleet.member(name).agent.pid());
-        measure(command, &[], &agents)
+        let figures = measure(command, &[], &agents);
+        if std::env::var_os("HOLDFAST_BENCH_EVENTS").is_some() {
+            eprintln!("{}", self.fleet.ctl.ok(&["job", "show", &self.newest_job()]));
+        }
+        figures
+    }
+
+    fn newest_job(&self) -> String {
+        let jobs = self.fleet.ctl.json(&["job", "list"]);
+        let numbers = jobs["jobs"].as_array().into_iter().flatten();
+        let newest = numbers.filter_map(|job| job["id"].as_u64()).max();
+        newest.expect("a job").to_string()
     }
 }
 

@@ -37,6 +37,8 @@ async fn a_copy_that_does_not_stand_names_the_roles_that_it_created() {
         last,
         format!("failed; everything else it had done is undone; {LEFT}")
     );
+    // Its engine would claim the next job, and work on the first world's agents.
+    running.stop().await;
 
     let world = World::new(&shared, copy::verbs, &sample("copy to a free name"));
     world
