@@ -3,6 +3,7 @@
 //! Queries are checked when they run, by tests on a real server: nothing here needs a database to compile.
 
 mod audit;
+mod backup;
 pub(crate) mod certificate;
 mod check;
 mod check_run;
@@ -29,6 +30,7 @@ use sqlx::{
 
 pub use self::{
     audit::VerifyError,
+    backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, UnknownWord},
     certificate::{CertificateRow, SubjectRow},
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
