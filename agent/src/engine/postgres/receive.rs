@@ -110,9 +110,9 @@ impl Receiver {
         let built = assembly.complete().await?;
         finish::sequences(&self.reception.pool, &contents.sequences).await?;
         let pool = &self.reception.pool;
-        finish::analyze(pool, &self.target, finish::TABLES).await?;
+        finish::analyze(pool, &self.target, finish::TABLES, &built.analyzed).await?;
         let notices = assembly.last_entries().await?;
-        finish::analyze(pool, &self.target, finish::VIEWS).await?;
+        finish::analyze(pool, &self.target, finish::VIEWS, &built.analyzed).await?;
         finish::properties(
             &self.reception.pool,
             &self.target.database,

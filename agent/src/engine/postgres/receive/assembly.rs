@@ -3,7 +3,7 @@
 mod build;
 
 use std::{
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use self::build::{Done, Job, Ready};
 use super::{
-    Reception, Target, internal,
+    Reception, Target, finish, internal,
     order::{self, Order, Step},
     pool::Pool,
     state::Contents,
@@ -27,6 +27,8 @@ use crate::engine::postgres::wire::Tally;
 #[derive(Debug, Default)]
 pub(super) struct Built {
     pub(super) read_back: BTreeMap<u32, Tally>,
+    /// Tables that have their statistics.
+    pub(super) analyzed: BTreeSet<(String, String)>,
     pub(super) indexes: u32,
     pub(super) constraints: u32,
 }
@@ -46,7 +48,8 @@ pub(super) struct Assembly {
     /// Jobs that a table's last steps still wait for.
     pending: BTreeMap<u32, usize>,
     running: JoinSet<Result<Done, TaskFailure>>,
-    sizes: BTreeMap<u32, u64>,
+    /// Relations with rows, by their number.
+    plans: BTreeMap<u32, RelationPlan>,
     built: Built,
     finished_rest: bool,
 }
@@ -60,6 +63,10 @@ impl Assembly {
     ) -> Result<Self, TaskFailure> {
         let order = order::of(contents);
         let relations = contents.relations.iter();
+        let plans: BTreeMap<u32, RelationPlan> = relations
+            .clone()
+            .map(|plan| (plan.id, plan.clone()))
+            .collect();
         Ok(Self {
             pool: reception.pool.clone(),
             reception,
@@ -72,17 +79,12 @@ impl Assembly {
                 ..Built::default()
             },
             order,
-            awaited: relations
-                .clone()
-                .map(|plan| (plan.id, plan.clone()))
-                .collect(),
-            parts: relations.clone().map(|plan| plan.parts as usize).sum(),
+            awaited: plans.clone(),
+            parts: relations.map(|plan| plan.parts as usize).sum(),
+            plans,
             ready: BinaryHeap::new(),
             pending: BTreeMap::new(),
             running: JoinSet::new(),
-            sizes: relations
-                .map(|plan| (plan.id, plan.estimated_bytes))
-                .collect(),
             finished_rest: false,
         })
     }
@@ -135,8 +137,10 @@ impl Assembly {
                 validations.entry(key.table).or_default().push(step);
             }
         }
-        for ((_, table), steps) in validations {
-            self.push(0, Job::Steps { what: table, steps });
+        for (name, steps) in validations {
+            let weight = self.bytes_of(&name) * steps.len() as u64;
+            let what = name.1;
+            self.push(weight, Job::Steps { what, steps });
         }
         self.drain().await?;
         let (said, made): (Vec<Step>, Vec<Step>) = rest.into_iter().partition(|step| {
@@ -204,14 +208,25 @@ impl Assembly {
             return;
         }
         self.pending.remove(&relation);
-        if let Some(steps) = self.order.after.remove(&relation) {
-            let bytes = self.sizes.get(&relation).copied().unwrap_or_default();
-            let what = steps
-                .first()
-                .map(|step| step.label.clone())
-                .unwrap_or_default();
+        let mut steps = self.order.after.remove(&relation).unwrap_or_default();
+        let Some(plan) = self.plans.get(&relation) else {
+            return;
+        };
+        let bytes = plan.estimated_bytes;
+        if self.order.settled.contains(&relation) {
+            steps.push(finish::statistics(&plan.schema, &plan.name));
+            let name = (plan.schema.clone(), plan.name.clone());
+            self.built.analyzed.insert(name);
+        }
+        if let Some(what) = steps.first().map(|step| step.label.clone()) {
             self.push(bytes * 2, Job::Steps { what, steps });
         }
+    }
+
+    fn bytes_of(&self, (schema, name): &(String, String)) -> u64 {
+        let mut plans = self.plans.values();
+        let plan = plans.find(|plan| plan.schema == *schema && plan.name == *name);
+        plan.map_or(0, |plan| plan.estimated_bytes)
     }
 
     fn push(&mut self, weight: u64, job: Job) {

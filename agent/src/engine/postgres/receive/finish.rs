@@ -1,12 +1,14 @@
 //! What comes after the rows: sequences, statistics, and what belongs to the database itself.
 
+use std::collections::BTreeSet;
+
 use holdfast_proto::{
     image::SequenceState,
     task::{DatabaseProperties, DatabaseSetting, TaskFailure, TaskPhase},
 };
 use tokio::task::JoinSet;
 
-use super::{Target, internal, pool::Pool};
+use super::{Target, internal, order::Step, pool::Pool};
 use crate::engine::postgres::{
     failure::failed,
     quote::{ident, literal, qualified},
@@ -72,11 +74,20 @@ pub(super) async fn read_sequences(
 pub(super) const TABLES: &[&str] = &["r", "p"];
 pub(super) const VIEWS: &[&str] = &["m"];
 
-/// Statistics for the planner, as many relations at once as the target has permits.
+/// Statistics of one relation for the planner.
+pub(super) fn statistics(schema: &str, name: &str) -> Step {
+    Step {
+        label: format!("statistics of {schema}.{name}"),
+        sql: format!("ANALYZE {}", qualified(schema, name)),
+    }
+}
+
+/// Statistics for the planner of what has none yet, as many relations at once as the target has permits.
 pub(super) async fn analyze(
     pool: &Pool,
     target: &Target,
     kinds: &[&str],
+    done: &BTreeSet<(String, String)>,
 ) -> Result<(), TaskFailure> {
     let client = pool.writer().await?;
     let rows = client
@@ -91,19 +102,23 @@ pub(super) async fn analyze(
         .await
         .map_err(|error| failed("listing the tables to analyze", &error))?;
     pool.give_back(client);
-    target.meter.phase(TaskPhase::Analyze, rows.len() as u64);
-    let mut running = JoinSet::new();
+    let mut steps: Vec<Step> = Vec::new();
     for row in rows {
+        let name = (row.get(0), row.get(1));
+        if !done.contains(&name) {
+            steps.push(statistics(&name.0, &name.1));
+        }
+    }
+    target.meter.phase(TaskPhase::Analyze, steps.len() as u64);
+    let mut running = JoinSet::new();
+    for Step { label, sql } in steps {
         while running.len() >= target.permits.max(1) {
             ended(running.join_next().await)?;
         }
-        let (schema, name): (String, String) = (row.get(0), row.get(1));
         let (pool, meter) = (pool.clone(), std::sync::Arc::clone(&target.meter));
         running.spawn(async move {
-            let label = format!("{schema}.{name}");
             meter.current(&label);
-            let sql = format!("ANALYZE {}", qualified(&schema, &name));
-            pool.execute(&format!("analyzing {label}"), &sql).await?;
+            pool.execute(&format!("making {label}"), &sql).await?;
             meter.item_done();
             Ok(())
         });

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holdfast_proto::image::RelationPlan;
+use holdfast_proto::image::{RelationKind, RelationPlan};
 
 use super::state::Contents;
 use crate::engine::postgres::archive::{Entry, Pass};
@@ -40,6 +40,8 @@ pub(super) struct Order {
     pub(super) after: BTreeMap<u32, Vec<Step>>,
     /// By table, when all rows are there: tables without rows of their own to wait for.
     pub(super) beside: Vec<((String, String), Step)>,
+    /// Tables that have all their indexes when those of `early` and `after` are built: their statistics need not wait.
+    pub(super) settled: BTreeSet<u32>,
     /// One after another.
     pub(super) structure: Vec<Step>,
     pub(super) foreign_keys: Vec<ForeignKey>,
@@ -62,6 +64,8 @@ struct Sorting<'a> {
     post: BTreeSet<i64>,
     /// Entries that are done before the foreign keys.
     structural: BTreeSet<i64>,
+    /// Tables with something to come that their statistics depend on.
+    unsettled: BTreeSet<&'a (String, String)>,
     order: Order,
 }
 
@@ -75,6 +79,7 @@ impl<'a> Sorting<'a> {
                 .collect(),
             post: contents.entries.iter().map(|entry| entry.id).collect(),
             structural: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
             order: Order::default(),
         }
     }
@@ -95,6 +100,7 @@ impl<'a> Sorting<'a> {
             }
         }
         self.order.rest.append(&mut grants);
+        self.order.settled = self.settled();
         self.order
     }
 
@@ -118,6 +124,9 @@ impl<'a> Sorting<'a> {
             self.structural.insert(entry.id);
             self.structure(entry);
         } else {
+            if structural || entry.desc == "STATISTICS" {
+                self.unsettled.extend(self.table_of(entry));
+            }
             let step = self.step(entry);
             self.order.rest.push(step);
         }
@@ -128,6 +137,7 @@ impl<'a> Sorting<'a> {
         let table = self.table_of(entry);
         let ordinary = table.is_some_and(|table| self.kind(table) == Some('r'));
         let Some(table) = table.filter(|_| ordinary && !waits) else {
+            self.unsettled.extend(table);
             let step = self.step(entry);
             self.order.structure.push(step);
             return;
@@ -155,6 +165,7 @@ impl<'a> Sorting<'a> {
                 self.order.beside.push((table.clone(), step));
             }
             _ => {
+                self.unsettled.insert(table);
                 let step = self.step(entry);
                 self.order.structure.push(step);
             }
@@ -190,6 +201,19 @@ impl<'a> Sorting<'a> {
             None => self.step(entry),
         };
         self.order.after.entry(plan.id).or_default().push(step);
+    }
+
+    /// Statistics of expressions and those that were asked for need their index or definition first.
+    fn settled(&self) -> BTreeSet<u32> {
+        let plans = self.contents.relations.iter();
+        plans
+            .filter(|plan| plan.kind == RelationKind::Table)
+            .filter(|plan| {
+                let name = (plan.schema.clone(), plan.name.clone());
+                self.contents.alone.contains(&name) && !self.unsettled.contains(&name)
+            })
+            .map(|plan| plan.id)
+            .collect()
     }
 
     fn foreign_key(&mut self, entry: &Entry) {

@@ -1,6 +1,6 @@
 //! The schema stream: pre-data through pg_restore, the rest of its contents kept for later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::StreamExt;
 use holdfast_proto::{
@@ -56,7 +56,7 @@ pub(super) async fn make(
     contents.schema_hash = close.bytes_hash;
     contents.schema_bytes = close.bytes;
     contents.notices = notices(&words);
-    contents.kinds = kinds(pool).await?;
+    look(pool, &mut contents).await?;
     check(&mut contents)?;
     Ok((contents, close))
 }
@@ -115,11 +115,14 @@ fn keep(contents: &mut Contents, entry: Entry) {
     }
 }
 
-async fn kinds(pool: &Pool) -> Result<BTreeMap<(String, String), char>, TaskFailure> {
+/// Fills in what the server made of the schema.
+async fn look(pool: &Pool, contents: &mut Contents) -> Result<(), TaskFailure> {
     let client = pool.writer().await?;
     let rows = client
         .query(
-            "SELECT n.nspname::text, c.relname::text, c.relkind::text FROM pg_catalog.pg_class c \
+            "SELECT n.nspname::text, c.relname::text, c.relkind::text, \
+             c.relkind = 'r' AND NOT c.relispartition AND NOT c.relhassubclass \
+             FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S') AND n.nspname !~ '^pg_'",
             &[],
@@ -127,13 +130,17 @@ async fn kinds(pool: &Pool) -> Result<BTreeMap<(String, String), char>, TaskFail
         .await
         .map_err(|error| failed("looking at the schema that was made", &error))?;
     pool.give_back(client);
-    Ok(rows
-        .iter()
-        .map(|row| {
-            let kind: String = row.get(2);
-            ((row.get(0), row.get(1)), kind.chars().next().unwrap_or(' '))
-        })
-        .collect())
+    for row in rows {
+        let name: (String, String) = (row.get(0), row.get(1));
+        let kind: String = row.get(2);
+        if row.get(3) {
+            contents.alone.insert(name.clone());
+        }
+        contents
+            .kinds
+            .insert(name, kind.chars().next().unwrap_or(' '));
+    }
+    Ok(())
 }
 
 /// Every relation whose rows will come must be there.

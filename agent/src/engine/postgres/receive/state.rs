@@ -28,6 +28,8 @@ pub(super) struct Contents {
     pub(super) roots: BTreeSet<u32>,
     /// `relkind` of every relation on the target.
     pub(super) kinds: BTreeMap<(String, String), char>,
+    /// Tables whose statistics are about their own rows only: no partitions, no parents.
+    pub(super) alone: BTreeSet<(String, String)>,
     pub(super) no_tablespaces: bool,
     pub(super) schema_hash: Hash128,
     pub(super) schema_bytes: u64,

@@ -61,6 +61,7 @@ fn contents(entries: Vec<Entry>) -> Contents {
             (name("totals"), 'm'),
             (name("empty"), 'r'),
         ]),
+        alone: BTreeSet::from([name("a b"), name("users"), name("empty")]),
         ..Contents::default()
     }
 }
@@ -239,4 +240,27 @@ fn grants_come_after_objects_and_event_triggers_at_the_very_end() {
         labels(&order.last),
         ["EVENT TRIGGER public.e", "COMMENT public.EVENT TRIGGER e"]
     );
+}
+
+#[test]
+fn statistics_wait_for_what_they_depend_on() {
+    let index = |id, table| entry(id, "INDEX", "i", "CREATE INDEX i ON …;\n", &[table]);
+    let after = |id, before| {
+        let defn = "CREATE INDEX j ON …;\n";
+        entry(id, "INDEX", "j", defn, &[2, before])
+    };
+    let asked = entry(101, "STATISTICS", "s", "CREATE STATISTICS …;\n", &[1]);
+    let settled = |entries| of(&contents(entries)).settled;
+    let both = BTreeSet::from([10, 20]);
+    assert_eq!(settled(vec![index(100, 1), index(101, 2)]), both);
+    assert_eq!(settled(vec![index(100, 1), asked]), BTreeSet::from([20]));
+    // An index that waits for another entry is built later.
+    let waits = vec![index(100, 1), after(101, 100)];
+    assert_eq!(settled(waits), BTreeSet::from([10]));
+    let trigger = entry(100, "TRIGGER", "t", "CREATE TRIGGER …;\n", &[1]);
+    assert_eq!(settled(vec![trigger]), both);
+
+    let mut parents = contents(Vec::new());
+    parents.alone.remove(&name("users"));
+    assert_eq!(of(&parents).settled, BTreeSet::from([10]));
 }
