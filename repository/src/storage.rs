@@ -1,0 +1,247 @@
+//! Objects in a directory or a bucket, through object_store.
+
+mod place;
+
+use std::{error::Error as StdError, fmt, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use object_store::{
+    Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, path::Path,
+};
+
+pub use self::place::{Bucket, Place, StorageError};
+use crate::blobs::{Blobs, BlobsError, Kind, Listed, Name};
+
+/// A folder in an object storage. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Storage {
+    store: Arc<dyn ObjectStore>,
+    folder: Path,
+    /// As an operator would type it: `/var/lib/…`, `s3://bucket/folder`.
+    location: String,
+}
+
+impl Storage {
+    /// Connects to nothing yet: a bucket that is not there is found by the first call.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or the settings make no sense.
+    pub fn open(place: &Place) -> Result<Self, StorageError> {
+        place.open()
+    }
+
+    /// A folder in it, for one repository.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Self {
+        Self {
+            store: self.store.clone(),
+            folder: self.folder.clone().join(name),
+            location: format!("{}/{name}", self.location),
+        }
+    }
+
+    fn path(&self, name: Name) -> Path {
+        let inside = name.path();
+        inside
+            .split('/')
+            .fold(self.folder.clone(), |path, part| path.join(part))
+    }
+
+    async fn list_folder(&self, kind: Kind) -> Result<Vec<Listed>, Error> {
+        let folder = self.folder.clone().join(kind.folder());
+        self.store
+            .list(Some(&folder))
+            .try_filter_map(|object| async move {
+                let name = object.location.filename().unwrap_or_default();
+                // Whatever else lies there is none of ours: locks of restic, say.
+                Ok(name.parse().ok().map(|id| Listed {
+                    id,
+                    size: object.size,
+                }))
+            })
+            .try_collect()
+            .await
+    }
+
+    async fn list_config(&self) -> Result<Vec<Listed>, Error> {
+        match self.store.head(&self.path(Name::CONFIG)).await {
+            Ok(object) => Ok(vec![Listed {
+                id: Name::CONFIG.id,
+                size: object.size,
+            }]),
+            Err(Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For a server without conditional writes. Two writers of one name at once may both succeed;
+    /// as names are hashes of the content they write the same, all but for the config.
+    async fn put_looking_first(&self, path: &Path, payload: PutPayload) -> Result<(), Error> {
+        match self.store.head(path).await {
+            Ok(_) => Err(Error::AlreadyExists {
+                path: path.to_string(),
+                source: "it is listed".into(),
+            }),
+            Err(Error::NotFound { .. }) => self.store.put(path, payload).await.map(drop),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is there already, under the same name: the same?
+    async fn settle(&self, name: Name, content: &[Bytes]) -> Result<(), BlobsError> {
+        let there = self.get(name).await?;
+        let mut rest = there.as_ref();
+        let same = content.iter().all(|piece| {
+            let prefix = rest.strip_prefix(piece.as_ref());
+            rest = prefix.unwrap_or_default();
+            prefix.is_some()
+        });
+        if same && rest.is_empty() {
+            return Ok(());
+        }
+        Err(BlobsError::Exists {
+            name,
+            location: self.location.clone(),
+        })
+    }
+
+    fn failed(
+        &self,
+        name: Name,
+        doing: &'static str,
+        what: &'static str,
+        error: Error,
+    ) -> BlobsError {
+        let location = self.location.clone();
+        match error {
+            Error::NotFound { .. } => BlobsError::NotFound { name, location },
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => BlobsError::Refused {
+                what,
+                name,
+                location,
+                source: Some(Box::new(error)),
+            },
+            error => BlobsError::Failed {
+                doing: format!("{doing} {name}"),
+                location,
+                again: again(&error),
+                source: Box::new(error),
+            },
+        }
+    }
+}
+
+// object_store's own would show what it was configured with.
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Storage").field(&self.location).finish()
+    }
+}
+
+#[async_trait]
+impl Blobs for Storage {
+    fn location(&self) -> String {
+        self.location.clone()
+    }
+
+    async fn list(&self, kind: Kind) -> Result<Vec<Listed>, BlobsError> {
+        let listed = match kind {
+            Kind::Config => self.list_config().await,
+            Kind::Key | Kind::Snapshot | Kind::Index | Kind::Pack => self.list_folder(kind).await,
+        };
+        listed.map_err(|error| BlobsError::Failed {
+            doing: format!("list {kind}"),
+            location: self.location.clone(),
+            again: again(&error),
+            source: Box::new(error),
+        })
+    }
+
+    async fn get(&self, name: Name) -> Result<Bytes, BlobsError> {
+        let found = async { self.store.get(&self.path(name)).await?.bytes().await };
+        found
+            .await
+            .map_err(|error| self.failed(name, "read", "read", error))
+    }
+
+    async fn get_range(&self, name: Name, range: Range<u64>) -> Result<Bytes, BlobsError> {
+        let length = range.end - range.start;
+        let options = GetOptions {
+            range: Some(range.into()),
+            ..GetOptions::default()
+        };
+        let found = async {
+            let found = self.store.get_opts(&self.path(name), options).await?;
+            found.bytes().await
+        };
+        let bytes = found
+            .await
+            .map_err(|error| self.failed(name, "read", "read", error))?;
+        if bytes.len() as u64 == length {
+            return Ok(bytes);
+        }
+        Err(BlobsError::Failed {
+            doing: format!("read {name}"),
+            location: self.location.clone(),
+            again: false,
+            source: format!("{} of {length} bytes are there", bytes.len()).into(),
+        })
+    }
+
+    async fn put_new(&self, name: Name, content: Vec<Bytes>) -> Result<(), BlobsError> {
+        let path = self.path(name);
+        let payload = || content.iter().cloned().collect::<PutPayload>();
+        let put = match self
+            .store
+            .put_opts(&path, payload(), PutMode::Create.into())
+            .await
+        {
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                self.put_looking_first(&path, payload()).await
+            }
+            put => put.map(drop),
+        };
+        match put {
+            Ok(()) => Ok(()),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
+                self.settle(name, &content).await
+            }
+            Err(error) => Err(self.failed(name, "write", "written", error)),
+        }
+    }
+
+    async fn remove(&self, name: Name) -> Result<(), BlobsError> {
+        match self.store.delete(&self.path(name)).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(name, "remove", "removed", error)),
+        }
+    }
+}
+
+/// A disk that is full or a server that is away may come back; wrong settings do not mend themselves.
+fn again(error: &Error) -> bool {
+    match error {
+        Error::Generic { source, .. } => retriable(source.as_ref()),
+        Error::JoinError { .. } => true,
+        _ => false,
+    }
+}
+
+fn retriable(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind::{
+                InvalidInput, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
+            };
+            return !matches!(
+                io.kind(),
+                PermissionDenied | ReadOnlyFilesystem | NotADirectory | InvalidInput
+            );
+        }
+        cause = error.source();
+    }
+    true
+}
