@@ -2,6 +2,7 @@
 
 mod describe_database;
 mod drop_database;
+mod drop_roles;
 mod fence;
 mod measure_volume;
 mod probe_instance;
@@ -142,5 +143,8 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::ProbeInstance(spec) => probe_instance::run(spec, context)
             .await
             .map(TaskResult::ProbedInstance),
+        TaskSpec::DropRoles(spec) => drop_roles::run(spec, context)
+            .await
+            .map(TaskResult::DroppedRoles),
     }
 }

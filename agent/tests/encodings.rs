@@ -48,6 +48,7 @@ async fn staged_and_copied(pair: &Pair) -> DatabaseFacts {
         locale_provider: facts.locale_provider.clone(),
         icu_locale: facts.icu_locale.clone(),
         roles: Vec::new(),
+        job: 1,
     };
     let state = tempfile::tempdir().expect("a directory");
     let context = pair.target.context(state.path());

@@ -22,6 +22,7 @@ pub enum TaskSpec {
     DropDatabase(DropDatabase),
     MeasureVolume(MeasureVolume),
     ProbeInstance(ProbeInstance),
+    DropRoles(DropRoles),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,7 @@ pub enum TaskResult {
     DroppedDatabase(DroppedDatabase),
     MeasuredVolume(MeasuredVolume),
     ProbedInstance(ProbedInstance),
+    DroppedRoles(DroppedRoles),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +144,7 @@ pub struct StageDatabase {
     pub locale_provider: String,
     pub icu_locale: String,
     pub roles: Vec<Role>,
+    pub job: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +199,7 @@ pub struct PublishDatabase {
     pub staging: String,
     pub name: String,
     pub keep_as: String,
+    pub job: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +216,7 @@ pub struct UnpublishDatabase {
     pub set_aside_as: String,
     /// Name the published one had before; while it stands nothing is published.
     pub staging: String,
+    pub job: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,6 +233,25 @@ pub struct DropDatabase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedDatabase {
     pub existed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropRoles {
+    pub instance: String,
+    pub job: u64,
+    pub roles: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedRoles {
+    pub gone: Vec<String>,
+    pub left: Vec<RoleLeft>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleLeft {
+    pub role: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod health;
 pub mod image;
 pub mod integral;
 pub mod inventory;
+pub mod marked_roles;
 pub mod meter;
 pub mod plan;
 pub mod probe;

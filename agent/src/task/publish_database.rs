@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::Context;
 use crate::engine::postgres::{
     databases::{Entry, allow_connections, end_sessions, execute, find, maintenance},
+    marked_roles::{MarkedRole, marked_by, unmark_statement},
     publication::{Former, Note, Notes},
     quote::ident,
 };
@@ -34,18 +35,17 @@ pub async fn run(
         }
         None => None,
     };
-    let staging_oid = staging.oid;
-    notes.write(
-        &spec.staging,
-        Note {
-            staging_oid,
-            former,
-        },
-    )?;
+    let roles = marked_by(&client, spec.job).await?;
+    let note = Note {
+        staging_oid: staging.oid,
+        former,
+        roles: roles.iter().map(|role| role.oid).collect(),
+    };
+    notes.write(&spec.staging, &note)?;
     if former.is_some() {
         allow_connections(&client, &spec.name, false).await?;
     }
-    let swapped = swap(&client, &spec, former.is_some()).await;
+    let swapped = swap(&client, &spec, former.is_some(), &roles).await;
     if let (Err(_), Some(former)) = (&swapped, former) {
         // The place stays what it was. A failure here is the smaller one: the way back repeats it.
         let _ = allow_connections(&client, &spec.name, former.allowed_connections).await;
@@ -96,7 +96,13 @@ async fn check_place(client: &Client, spec: &PublishDatabase) -> Result<(), Task
     Ok(())
 }
 
-async fn swap(client: &Client, spec: &PublishDatabase, kept: bool) -> Result<u32, TaskFailure> {
+/// From here on the copy stands: the roles that it brought are ordinary ones.
+async fn swap(
+    client: &Client,
+    spec: &PublishDatabase,
+    kept: bool,
+    roles: &[MarkedRole],
+) -> Result<u32, TaskFailure> {
     let (name, staging) = (ident(&spec.name), ident(&spec.staging));
     let mut statements = String::from("BEGIN;");
     let mut busy = vec![spec.staging.as_str()];
@@ -108,9 +114,11 @@ async fn swap(client: &Client, spec: &PublishDatabase, kept: bool) -> Result<u32
         ));
         busy.push(&spec.name);
     }
-    statements.push_str(&format!(
-        "ALTER DATABASE {staging} RENAME TO {name}; COMMIT;"
-    ));
+    statements.push_str(&format!("ALTER DATABASE {staging} RENAME TO {name};"));
+    for role in roles {
+        statements.push_str(&unmark_statement(&role.name));
+    }
+    statements.push_str("COMMIT;");
     let ended = end_sessions(client, &busy).await?;
     let doing = format!("putting {:?} in the place of {:?}", spec.staging, spec.name);
     if let Err(failure) = execute(client, &doing, &statements).await {
@@ -155,6 +163,7 @@ mod tests {
             staging: "a__staging_1".into(),
             name: "a".into(),
             keep_as: "a__before_1".into(),
+            job: 1,
         };
         let former = Former {
             oid: 5,
@@ -163,10 +172,12 @@ mod tests {
         let note = Some(Note {
             staging_oid: 7,
             former: Some(former),
+            roles: Vec::new(),
         });
         let free = Some(Note {
             staging_oid: 7,
             former: None,
+            roles: Vec::new(),
         });
         let entry = |oid| {
             Some(Entry {
@@ -175,9 +186,9 @@ mod tests {
             })
         };
         let kept_as = |note| published_before(&spec, note, entry(7)).unwrap().kept_as;
-        assert_eq!(kept_as(note), "a__before_1");
+        assert_eq!(kept_as(note.clone()), "a__before_1");
         assert_eq!(kept_as(free), "");
-        for (note, standing) in [(note, entry(8)), (note, None), (None, entry(7))] {
+        for (note, standing) in [(note.clone(), entry(8)), (note, None), (None, entry(7))] {
             assert_eq!(
                 published_before(&spec, note, standing).unwrap_err().kind,
                 FailureKind::Invalid
@@ -198,6 +209,7 @@ mod tests {
                     oid,
                     allowed_connections: true,
                 }),
+                roles: Vec::new(),
             })
         };
         assert!(former(closed, noted(5)).allowed_connections);

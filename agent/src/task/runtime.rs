@@ -291,6 +291,7 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::DropDatabase(_) => "drop-database",
         TaskSpec::MeasureVolume(_) => "measure-volume",
         TaskSpec::ProbeInstance(_) => "probe-instance",
+        TaskSpec::DropRoles(_) => "drop-roles",
     }
 }
 

@@ -9,6 +9,7 @@ use super::Context;
 use crate::engine::postgres::{
     databases::{drop_copy, execute, find, is_marked, maintenance},
     failure::failed,
+    marked_roles::{mark_statement, marked_by},
     quote::{ident, literal},
 };
 
@@ -27,7 +28,7 @@ pub async fn run(spec: StageDatabase, context: &Context) -> Result<StagedDatabas
         });
     }
     let (located, client) = maintenance(context, &spec.staging.instance).await?;
-    let created_roles = create_roles(&client, &spec.roles).await?;
+    let created_roles = create_roles(&client, &spec).await?;
     if find(&client, name).await?.is_some() {
         drop_copy(&located, &client, name).await?;
     }
@@ -40,14 +41,16 @@ pub async fn run(spec: StageDatabase, context: &Context) -> Result<StagedDatabas
     Ok(StagedDatabase { created_roles })
 }
 
-/// Creates the roles that do not exist, with memberships among themselves. Gives their names.
-async fn create_roles(client: &Client, wanted: &[Role]) -> Result<Vec<String>, TaskFailure> {
+/// Creates the roles that do not exist, with memberships among themselves and the job's mark. Gives the names
+/// of all that carry it: an earlier attempt may have created them, and nobody have heard of it.
+async fn create_roles(client: &Client, spec: &StageDatabase) -> Result<Vec<String>, TaskFailure> {
     let rows = client
         .query("SELECT rolname FROM pg_catalog.pg_roles", &[])
         .await
         .map_err(|error| failed("reading the server's roles", &error))?;
     let existing: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let missing: Vec<&Role> = wanted
+    let missing: Vec<&Role> = spec
+        .roles
         .iter()
         .filter(|role| !existing.contains(&role.name))
         .collect();
@@ -55,6 +58,9 @@ async fn create_roles(client: &Client, wanted: &[Role]) -> Result<Vec<String>, T
     let mut statements = String::from("BEGIN;");
     for role in &missing {
         statements.push_str(&role_statement(role));
+        if spec.job != 0 {
+            statements.push_str(&mark_statement(&role.name, spec.job));
+        }
     }
     for role in &missing {
         for group in role
@@ -69,7 +75,12 @@ async fn create_roles(client: &Client, wanted: &[Role]) -> Result<Vec<String>, T
     if !missing.is_empty() {
         execute(client, "creating the roles that are missing", &statements).await?;
     }
-    Ok(missing.iter().map(|role| role.name.clone()).collect())
+    // A controller that is older than this agent names no job.
+    if spec.job == 0 {
+        return Ok(missing.iter().map(|role| role.name.clone()).collect());
+    }
+    let marked = marked_by(client, spec.job).await?;
+    Ok(marked.into_iter().map(|role| role.name).collect())
 }
 
 /// Without a password, and without what reaches beyond the database: superuser, replication, row security.
@@ -163,6 +174,7 @@ mod tests {
             locale_provider: "icu".into(),
             icu_locale: "de-DE".into(),
             roles: Vec::new(),
+            job: 1,
         };
         assert_eq!(
             create_statement(&spec),

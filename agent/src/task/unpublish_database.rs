@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 use super::Context;
 use crate::engine::postgres::{
     databases::{Entry, allow_connections, end_sessions, execute, find, maintenance},
+    marked_roles::{mark_statement, ordinary},
     publication::{Former, Note, Notes},
     quote::ident,
 };
@@ -37,14 +38,18 @@ pub async fn run(
         restored: false,
         ended_sessions: 0,
     };
-    match decide(note, &place).map_err(|why| refusal(&spec, why))? {
+    let roles = match (&note, spec.job) {
+        (None, _) | (_, 0) => Vec::new(),
+        (Some(note), _) => ordinary(&client, &note.roles).await?,
+    };
+    match decide(note.as_ref(), &place).map_err(|why| refusal(&spec, why))? {
         Deed::Nothing => Ok(untouched),
         Deed::Open => {
             allow_connections(&client, &spec.name, true).await?;
             Ok(untouched)
         }
         Deed::Swap { standing, former } => {
-            let ended_sessions = swap(&client, &spec, standing, former).await?;
+            let ended_sessions = swap(&client, &spec, (standing, former), &roles).await?;
             notes.remove(&spec.staging);
             Ok(UnpublishedDatabase {
                 restored: former.is_some(),
@@ -85,7 +90,7 @@ enum Refused {
 }
 
 /// Databases are told by their oid: names say nothing after a later publication, or another hand.
-fn decide(note: Option<Note>, place: &Place) -> Result<Deed, Refused> {
+fn decide(note: Option<&Note>, place: &Place) -> Result<Deed, Refused> {
     let oid = |entry: Option<Entry>| entry.map(|entry| entry.oid);
     let former = note.and_then(|note| note.former);
     if place.staging.is_some() {
@@ -122,8 +127,8 @@ fn decide(note: Option<Note>, place: &Place) -> Result<Deed, Refused> {
 async fn swap(
     client: &Client,
     spec: &UnpublishDatabase,
-    standing: bool,
-    former: Option<Former>,
+    (standing, former): (bool, Option<Former>),
+    roles: &[String],
 ) -> Result<u32, TaskFailure> {
     let name = ident(&spec.name);
     let mut statements = String::from("BEGIN;");
@@ -145,6 +150,9 @@ async fn swap(
             former.allowed_connections
         ));
         busy.push(spec.kept_as.as_str());
+    }
+    for role in roles {
+        statements.push_str(&mark_statement(role, spec.job));
     }
     statements.push_str("COMMIT;");
     let doing = format!("putting back what stood at {:?} before", spec.name);
@@ -222,6 +230,7 @@ mod tests {
         Some(Note {
             staging_oid: 7,
             former,
+            roles: Vec::new(),
         })
     }
 
@@ -233,23 +242,29 @@ mod tests {
             ..Place::default()
         };
         let swap = |standing, former| Ok(Deed::Swap { standing, former });
-        assert_eq!(decide(note(Some(FORMER)), &place), swap(true, Some(FORMER)));
+        assert_eq!(
+            decide(note(Some(FORMER)).as_ref(), &place),
+            swap(true, Some(FORMER))
+        );
         // `--replace` where nothing stood.
         let free = Place {
             kept: None,
             ..place
         };
-        assert_eq!(decide(note(None), &free), swap(true, None));
+        assert_eq!(decide(note(None).as_ref(), &free), swap(true, None));
         // Somebody has dropped the copy.
         let dropped = Place {
             standing: None,
             ..place
         };
         assert_eq!(
-            decide(note(Some(FORMER)), &dropped),
+            decide(note(Some(FORMER)).as_ref(), &dropped),
             swap(false, Some(FORMER))
         );
-        assert_eq!(decide(note(None), &Place::default()), Ok(Deed::Nothing));
+        assert_eq!(
+            decide(note(None).as_ref(), &Place::default()),
+            Ok(Deed::Nothing)
+        );
     }
 
     #[test]
@@ -259,8 +274,11 @@ mod tests {
             kept: entry(5),
             ..Place::default()
         };
-        assert_eq!(decide(note(Some(FORMER)), &later), Err(Refused::Stranger));
-        assert_eq!(decide(note(None), &later), Err(Refused::Stranger));
+        assert_eq!(
+            decide(note(Some(FORMER)).as_ref(), &later),
+            Err(Refused::Stranger)
+        );
+        assert_eq!(decide(note(None).as_ref(), &later), Err(Refused::Stranger));
         assert_eq!(decide(None, &later), Err(Refused::Unknown));
     }
 
@@ -272,7 +290,7 @@ mod tests {
             ..Place::default()
         };
         for note in [note(Some(FORMER)), None] {
-            assert_eq!(decide(note, &back), Ok(Deed::Nothing));
+            assert_eq!(decide(note.as_ref(), &back), Ok(Deed::Nothing));
         }
         assert_eq!(decide(None, &Place::default()), Ok(Deed::Nothing));
     }
@@ -285,14 +303,20 @@ mod tests {
                 kept,
                 ..Place::default()
             };
-            assert_eq!(decide(note(Some(FORMER)), &place), Err(Refused::FormerGone));
+            assert_eq!(
+                decide(note(Some(FORMER)).as_ref(), &place),
+                Err(Refused::FormerGone)
+            );
         }
         let taken = Place {
             standing: entry(7),
             set_aside: entry(9),
             ..Place::default()
         };
-        assert_eq!(decide(note(None), &taken), Err(Refused::SetAsideTaken));
+        assert_eq!(
+            decide(note(None).as_ref(), &taken),
+            Err(Refused::SetAsideTaken)
+        );
     }
 
     #[test]
@@ -305,12 +329,15 @@ mod tests {
             staging: entry(7),
             ..Place::default()
         };
-        assert_eq!(decide(note(Some(FORMER)), &quiet), Ok(Deed::Open));
+        assert_eq!(decide(note(Some(FORMER)).as_ref(), &quiet), Ok(Deed::Open));
         let was_closed = Former {
             allowed_connections: false,
             ..FORMER
         };
-        assert_eq!(decide(note(Some(was_closed)), &quiet), Ok(Deed::Nothing));
+        assert_eq!(
+            decide(note(Some(was_closed)).as_ref(), &quiet),
+            Ok(Deed::Nothing)
+        );
         assert_eq!(decide(None, &quiet), Ok(Deed::Nothing));
     }
 }

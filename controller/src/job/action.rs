@@ -252,6 +252,7 @@ mod tests {
 
     fn undone(position: &mut Position, step: &str, attempt: u32) {
         let event = Event::StepUndone {
+            output: Value::Null,
             step: step.to_owned(),
             attempt,
             leaves: vec![],

@@ -70,24 +70,25 @@ pub trait Step: Debug + Send + Sync {
     /// Why it could not; [`Patience`] and `retryable` decide whether it is tried again.
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure>;
 
-    /// Takes the work back: whole, half or none of it may be there.
+    /// Takes the work back: whole, half or none of it may be there. What it puts out is what it could not
+    /// take back, or wants said; nothing is [`StepDone::default`].
     ///
     /// # Errors
     /// Why it could not. While the host is away it is tried for ever, else the job gets stuck.
-    async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<Vec<Leftover>, TaskFailure>;
+    async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<StepDone, TaskFailure>;
 
     fn patience(&self) -> Patience {
         Patience::default()
     }
 
-    /// The output in one line, for the history.
+    /// The output in one line, for the history; of the undo too.
     fn says(&self, output: &Value) -> String {
         let _ = output;
         String::new()
     }
 }
 
-/// What a step ends with.
+/// What a step, or its undo, ends with.
 #[derive(Debug, Default)]
 pub struct StepDone {
     pub output: Value,

@@ -52,6 +52,9 @@ pub enum Event {
     StepUndone {
         step: String,
         attempt: u32,
+        /// What the undo could not take back, or wants said; null when nothing.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        output: Value,
         #[serde(default)]
         leaves: Vec<Leftover>,
     },
@@ -205,7 +208,12 @@ impl Event {
                 Why::Requested { by } => format!("undo asked for by {by}"),
             },
             Self::UndoStarted { .. } => String::new(),
-            Self::StepUndone { leaves, .. } => with_leftovers(String::new(), leaves),
+            Self::StepUndone {
+                step,
+                output,
+                leaves,
+                ..
+            } => with_leftovers(says(step, output), leaves),
             Self::UndoFailed { failure, next, .. } => match next {
                 AfterFailure::RetryAt(at) => {
                     format!("{}; tried again at {}", failure.message, clock(*at))
@@ -354,6 +362,7 @@ mod tests {
             Event::StepUndone {
                 step: "stage".to_owned(),
                 attempt: 1,
+                output: Value::Null,
                 leaves: vec![]
             }
         );

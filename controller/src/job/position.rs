@@ -25,6 +25,8 @@ pub struct Position {
     pub sweep_after: Option<Time>,
     /// Outputs of steps by name, those of failed and undone ones too: the report is made of them.
     pub outputs: Vec<(String, Value)>,
+    /// What their undoing put out.
+    pub undo_outputs: Vec<(String, Value)>,
     /// Highest attempt of each step and direction so far: task ids must not repeat.
     attempts: Vec<(String, Way, u32)>,
 }
@@ -111,6 +113,7 @@ impl Position {
             leftovers: Vec::new(),
             sweep_after: None,
             outputs: Vec::new(),
+            undo_outputs: Vec::new(),
             attempts: Vec::new(),
         }
     }
@@ -169,7 +172,17 @@ impl Position {
             }
             Event::UnwindStarted { why } => self.unwind(why),
             Event::UndoStarted { step, attempt } => self.start(step, Way::Undo, attempt),
-            Event::StepUndone { step, leaves, .. } => self.step_undone(&step, leaves),
+            Event::StepUndone {
+                step,
+                output,
+                leaves,
+                ..
+            } => {
+                self.step_undone(&step, leaves);
+                if !output.is_null() {
+                    self.undo_outputs.push((step, output));
+                }
+            }
             Event::UndoFailed { failure, next, .. } => self.fail(failure, next),
             Event::Ended {
                 outcome,
@@ -199,6 +212,15 @@ impl Position {
     pub fn output(&self, step: &str) -> Option<&Value> {
         self.outputs
             .iter()
+            .find(|(name, _)| name == step)
+            .map(|(_, output)| output)
+    }
+
+    /// What undoing the step put out last.
+    #[must_use]
+    pub fn undo_output(&self, step: &str) -> Option<&Value> {
+        let mut outputs = self.undo_outputs.iter().rev();
+        outputs
             .find(|(name, _)| name == step)
             .map(|(_, output)| output)
     }

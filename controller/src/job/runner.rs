@@ -266,9 +266,10 @@ impl Runner {
         };
         let step = name.to_owned();
         let event = match ended {
-            Ok(leaves) => Event::StepUndone {
+            Ok(StepDone { output, leaves }) => Event::StepUndone {
                 step,
                 attempt,
+                output,
                 leaves,
             },
             Err(failure) => Event::UndoFailed {

@@ -254,6 +254,7 @@ pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
         TaskResult::DroppedDatabase(_) => "a dropped database",
         TaskResult::MeasuredVolume(_) => "a measured volume",
         TaskResult::ProbedInstance(_) => "a probed instance",
+        TaskResult::DroppedRoles(_) => "dropped roles",
     };
     defect(format!("the agent answered {verb} with {got}"))
 }

@@ -3,11 +3,11 @@
 use super::{choices, enums, messages};
 use crate::task::{
     DatabaseFacts, DatabaseGrant, DatabaseProperties, DatabaseSetting, DatabaseTarget,
-    DescribeDatabase, DropDatabase, DroppedDatabase, Extension, FailureKind, MeasureVolume,
-    MeasuredVolume, ProbeInstance, ProbedInstance, PublishDatabase, PublishedDatabase,
-    ReceiveImage, ReceivedImage, Role, RunCheck, Selection, SendImage, SentImage, StageDatabase,
-    StagedDatabase, TaskFailure, TaskPhase, TaskProgress, TaskResult, TaskSpec, UnpublishDatabase,
-    UnpublishedDatabase,
+    DescribeDatabase, DropDatabase, DropRoles, DroppedDatabase, DroppedRoles, Extension,
+    FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance, ProbedInstance, PublishDatabase,
+    PublishedDatabase, ReceiveImage, ReceivedImage, Role, RoleLeft, RunCheck, Selection, SendImage,
+    SentImage, StageDatabase, StagedDatabase, TaskFailure, TaskPhase, TaskProgress, TaskResult,
+    TaskSpec, UnpublishDatabase, UnpublishedDatabase,
 };
 
 messages! {
@@ -27,7 +27,7 @@ messages! {
     DatabaseProperties { comment, settings, grants, connection_limit }
     DatabaseSetting { role, name, value }
     DatabaseGrant { grantee, privilege, grantable }
-    StageDatabase { staging, owner, encoding, collate, ctype, locale_provider, icu_locale, roles }
+    StageDatabase { staging, owner, encoding, collate, ctype, locale_provider, icu_locale, roles, job }
     StagedDatabase { created_roles }
     SendImage {
         source, selection, peer_host, peer_addresses, grant, jobs, bandwidth, target_version_num,
@@ -36,12 +36,15 @@ messages! {
     SentImage { manifest, path, resent_parts }
     ReceiveImage { staging, peer_host, grant, jobs, proof, properties }
     ReceivedImage { relations, sequences, indexes, constraints, schema_hash, notices }
-    PublishDatabase { instance, staging, name, keep_as }
+    PublishDatabase { instance, staging, name, keep_as, job }
     PublishedDatabase { kept_as, ended_sessions }
-    UnpublishDatabase { instance, name, kept_as, set_aside_as, staging }
+    UnpublishDatabase { instance, name, kept_as, set_aside_as, staging, job }
     UnpublishedDatabase { restored, ended_sessions }
     DropDatabase { target }
     DroppedDatabase { existed }
+    DropRoles { instance, job, roles }
+    DroppedRoles { gone, left }
+    RoleLeft { role, reason }
     RunCheck { target, count_sql, newest_sql, timeout }
     MeasureVolume { volume }
     MeasuredVolume { bytes, files }
@@ -62,10 +65,10 @@ enums! {
 choices! {
     TaskSpec is task_spec::Verb as verb {
         DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
-        UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance,
+        UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
-        UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance,
+        UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance, DroppedRoles,
     }
 }

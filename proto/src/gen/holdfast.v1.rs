@@ -1370,7 +1370,7 @@ pub mod peer_server {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskSpec {
-    #[prost(oneof = "task_spec::Verb", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "task_spec::Verb", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
 /// Nested message and enum types in `TaskSpec`.
@@ -1397,11 +1397,13 @@ pub mod task_spec {
         MeasureVolume(super::MeasureVolume),
         #[prost(message, tag = "10")]
         ProbeInstance(super::ProbeInstance),
+        #[prost(message, tag = "11")]
+        DropRoles(super::DropRoles),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
-    #[prost(oneof = "task_result::Result", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "task_result::Result", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub result: ::core::option::Option<task_result::Result>,
 }
 /// Nested message and enum types in `TaskResult`.
@@ -1428,6 +1430,8 @@ pub mod task_result {
         MeasuredVolume(super::MeasuredVolume),
         #[prost(message, tag = "10")]
         ProbedInstance(super::ProbedInstance),
+        #[prost(message, tag = "11")]
+        DroppedRoles(super::DroppedRoles),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -1618,9 +1622,13 @@ pub struct StageDatabase {
     /// Roles to create when missing: without password, never as superuser.
     #[prost(message, repeated, tag = "8")]
     pub roles: ::prost::alloc::vec::Vec<Role>,
+    /// The job: roles that are created carry its mark until the copy is published.
+    #[prost(uint64, tag = "9")]
+    pub job: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StagedDatabase {
+    /// All that carry the job's mark, those of an earlier attempt too.
     #[prost(string, repeated, tag = "1")]
     pub created_roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -1712,6 +1720,9 @@ pub struct PublishDatabase {
     /// What a database that stands there is renamed to; empty: refuse when one stands there.
     #[prost(string, tag = "4")]
     pub keep_as: ::prost::alloc::string::String,
+    /// The roles that carry this job's mark become ordinary ones.
+    #[prost(uint64, tag = "5")]
+    pub job: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishedDatabase {
@@ -1739,6 +1750,9 @@ pub struct UnpublishDatabase {
     /// published (or it has been taken back already) and there is nothing to do.
     #[prost(string, tag = "5")]
     pub staging: ::prost::alloc::string::String,
+    /// Roles that publishing made ordinary carry this job's mark again; 0: they stay ordinary.
+    #[prost(uint64, tag = "6")]
+    pub job: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnpublishedDatabase {
@@ -1757,6 +1771,33 @@ pub struct DropDatabase {
 pub struct DroppedDatabase {
     #[prost(bool, tag = "1")]
     pub existed: bool,
+}
+/// Drop roles that the job created. Absent is success; one that does not carry the job's mark is not touched.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropRoles {
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+    #[prost(string, repeated, tag = "3")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DroppedRoles {
+    /// Of those asked for: not there any more.
+    #[prost(string, repeated, tag = "1")]
+    pub gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Carry the job's mark, and somebody uses them.
+    #[prost(message, repeated, tag = "2")]
+    pub left: ::prost::alloc::vec::Vec<RoleLeft>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoleLeft {
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    /// Why it was not dropped; one line.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// A user-count check: both statements run read-only with the timeout.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

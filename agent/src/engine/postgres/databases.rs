@@ -29,11 +29,17 @@ pub struct Entry {
 /// True for a name that only a job of ours gives: mark and number at its end.
 #[must_use]
 pub fn is_marked(name: &str) -> bool {
-    MARKS.iter().any(|mark| {
-        name.rfind(mark).is_some_and(|at| {
-            let number = &name[at + mark.len()..];
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
+    MARKS.iter().any(|mark| ends_with_mark(name, mark))
+}
+
+fn is_staging(name: &str) -> bool {
+    ends_with_mark(name, MARKS[0])
+}
+
+fn ends_with_mark(name: &str, mark: &str) -> bool {
+    name.rfind(mark).is_some_and(|at| {
+        let number = &name[at + mark.len()..];
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     })
 }
 
@@ -143,6 +149,25 @@ pub async fn find(client: &Client, name: &str) -> Result<Option<Entry>, TaskFail
         oid: row.get(0),
         allows_connections: row.get(1),
     }))
+}
+
+/// A staging database of another job than this one: its copy is being made on this server.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn staging_of_others(client: &Client, job: u64) -> Result<Option<String>, TaskFailure> {
+    let rows = client
+        .query(
+            "SELECT datname::text FROM pg_catalog.pg_database ORDER BY 1",
+            &[],
+        )
+        .await
+        .map_err(|error| failed("reading which databases there are", &error))?;
+    let own = format!("{}{job}", MARKS[0]);
+    Ok(rows
+        .iter()
+        .map(|row| row.get::<_, String>(0))
+        .find(|name| is_staging(name) && !name.ends_with(&own)))
 }
 
 /// # Errors

@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::task::Context;
 
 /// One note a staging name; a staging name is used by one job only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Stays the same when the database is renamed.
     pub staging_oid: u32,
     /// What stood in the place before; none: it was free.
     pub former: Option<Former>,
+    /// Roles that the job created, by oid: they lost its mark with the publication.
+    #[serde(default)]
+    pub roles: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +54,13 @@ impl Notes {
     ///
     /// # Errors
     /// When the state directory cannot be written.
-    pub fn write(&self, staging: &str, note: Note) -> Result<(), TaskFailure> {
+    pub fn write(&self, staging: &str, note: &Note) -> Result<(), TaskFailure> {
         let path = self.path(staging);
         let partial = path.with_extension("part");
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.dir)?;
             let file = fs::File::create(&partial)?;
-            serde_json::to_writer(&file, &note)?;
+            serde_json::to_writer(&file, note)?;
             file.sync_all()?;
             fs::rename(&partial, &path)?;
             fs::File::open(&self.dir)?.sync_all()
@@ -110,9 +113,10 @@ mod tests {
                 oid: 5,
                 allowed_connections: false,
             }),
+            roles: vec![16_385],
         };
         assert_eq!(notes.read("ä/b__staging_1").unwrap(), None);
-        notes.write("ä/b__staging_1", note).unwrap();
+        notes.write("ä/b__staging_1", &note).unwrap();
         assert_eq!(notes.read("ä/b__staging_1").unwrap(), Some(note));
         notes.remove("ä/b__staging_1");
         assert_eq!(notes.read("ä/b__staging_1").unwrap(), None);

@@ -1,7 +1,7 @@
-//! What a copy leaves behind: roles for good, databases for a while. Pure, from the job's history.
+//! What a copy leaves behind: roles that are used, databases for a while. Pure, from the job's history.
 
 use chrono::{DateTime, Utc};
-use holdfast_proto::task::StagedDatabase;
+use holdfast_proto::task::{DroppedRoles, StagedDatabase};
 
 use super::{
     CopyDatabase,
@@ -43,20 +43,26 @@ impl CreatedRoles {
     }
 }
 
-/// As the only attempt told. An attempt whose answer was lost may have created them: the next one
-/// finds them there and tells of none. Then it is whatever the preflight found missing.
+/// As the last attempt told, without those that the undo found gone. An attempt whose answer was lost, and
+/// that no undo has looked after, may have created whatever the preflight found missing.
 #[must_use]
 pub fn created_roles(position: &Position) -> CreatedRoles {
-    let attempts = position.next_attempt(stage::NAME, Way::Do) - 1;
-    let told = position.output(stage::NAME).cloned();
-    let told = told.and_then(|output| serde_json::from_value::<StagedDatabase>(output).ok());
-    match (attempts, told) {
-        (0, _) => CreatedRoles::default(),
-        (1, Some(staged)) => CreatedRoles {
-            names: staged.created_roles,
+    let undone = dropped(position);
+    match (tried(position), told(position), undone) {
+        (false, ..) => CreatedRoles::default(),
+        (true, Some(mut names), undone) => {
+            let gone = undone.unwrap_or_default().gone;
+            names.retain(|name| !gone.contains(name));
+            CreatedRoles {
+                names,
+                uncertain: false,
+            }
+        }
+        (true, None, Some(undone)) => CreatedRoles {
+            names: undone.left.into_iter().map(|left| left.role).collect(),
             uncertain: false,
         },
-        _ => {
+        (true, None, None) => {
             let names = asked_for(position);
             CreatedRoles {
                 uncertain: !names.is_empty(),
@@ -64,6 +70,31 @@ pub fn created_roles(position: &Position) -> CreatedRoles {
             }
         }
     }
+}
+
+/// What the undo of the stage step asks about: all that any attempt may have created.
+#[must_use]
+pub fn roles_to_drop(position: &Position) -> Vec<String> {
+    let mut names = asked_for(position);
+    names.extend(told(position).unwrap_or_default());
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn tried(position: &Position) -> bool {
+    position.next_attempt(stage::NAME, Way::Do) > 1
+}
+
+fn told(position: &Position) -> Option<Vec<String>> {
+    let output = position.output(stage::NAME)?.clone();
+    let staged = serde_json::from_value::<StagedDatabase>(output).ok()?;
+    Some(staged.created_roles)
+}
+
+fn dropped(position: &Position) -> Option<DroppedRoles> {
+    let output = position.undo_output(stage::NAME)?.clone();
+    serde_json::from_value(output).ok()
 }
 
 fn asked_for(position: &Position) -> Vec<String> {

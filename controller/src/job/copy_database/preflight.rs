@@ -19,7 +19,7 @@ use super::CopyDatabase;
 use crate::job::{
     JobId,
     definition::{Step, StepDone, StepFailure},
-    event::{Leftover, Why},
+    event::Why,
     hosts::Standing,
     position::Position,
     retry::Patience,
@@ -113,8 +113,8 @@ impl Step for Preflight<'_> {
     }
 
     /// It only reads.
-    async fn undo(&self, _: &StepContext, _: &Why) -> Result<Vec<Leftover>, TaskFailure> {
-        Ok(Vec::new())
+    async fn undo(&self, _: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
+        Ok(StepDone::default())
     }
 
     fn patience(&self) -> Patience {

@@ -24,7 +24,7 @@ use crate::{
     check::Check,
     job::{
         definition::{Step, StepDone, StepFailure},
-        event::{Leftover, Why},
+        event::Why,
         position::Position,
         step::{StepContext, catalog_failure, wrong_result},
     },
@@ -60,8 +60,8 @@ impl Step for Prove<'_> {
     }
 
     /// It only reads.
-    async fn undo(&self, _: &StepContext, _: &Why) -> Result<Vec<Leftover>, TaskFailure> {
-        Ok(Vec::new())
+    async fn undo(&self, _: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
+        Ok(StepDone::default())
     }
 
     fn says(&self, output: &Value) -> String {

@@ -39,6 +39,7 @@ impl Step for Publish<'_> {
             staging: staging(self.0, ctx.job).database,
             name: target.database.clone(),
             keep_as: self.keep_as(ctx),
+            job: ctx.job,
         });
         match ctx.task("", &target.host, spec).await? {
             TaskResult::PublishedDatabase(published) => {
@@ -53,15 +54,16 @@ impl Step for Publish<'_> {
 
     /// An unfinished job's copy becomes the staging database again and goes with it; a copy that
     /// was in use since stays beside the one that comes back, for as long.
-    async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<Vec<Leftover>, TaskFailure> {
+    async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<StepDone, TaskFailure> {
         let target = &self.0.target;
         let staging = staging(self.0, ctx.job).database;
-        let (set_aside_as, leaves) = match why {
-            Why::Failed(_) | Why::Cancelled { .. } => (staging.clone(), None),
+        // Roles that the copy brought are the job's again only when nobody can have used them.
+        let (set_aside_as, leaves, job) = match why {
+            Why::Failed(_) | Why::Cancelled { .. } => (staging.clone(), None, ctx.job),
             Why::Requested { .. } => {
                 let undone = marked(&target.database, Mark::Undone, ctx.job);
                 let left = self.left(ctx, &undone);
-                (undone, left)
+                (undone, left, 0)
             }
         };
         let spec = TaskSpec::UnpublishDatabase(UnpublishDatabase {
@@ -70,9 +72,13 @@ impl Step for Publish<'_> {
             kept_as: self.keep_as(ctx),
             set_aside_as,
             staging,
+            job,
         });
         match ctx.task("", &target.host, spec).await? {
-            TaskResult::UnpublishedDatabase(_) => Ok(leaves.into_iter().collect()),
+            TaskResult::UnpublishedDatabase(_) => Ok(StepDone {
+                leaves: leaves.into_iter().collect(),
+                ..StepDone::default()
+            }),
             other => Err(wrong_result("unpublish-database", &other)),
         }
     }

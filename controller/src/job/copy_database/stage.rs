@@ -2,19 +2,20 @@
 
 use async_trait::async_trait;
 use holdfast_proto::task::{
-    DatabaseTarget, DropDatabase, StageDatabase, StagedDatabase, TaskFailure, TaskResult, TaskSpec,
+    DatabaseTarget, DropDatabase, DropRoles, DroppedRoles, StageDatabase, StagedDatabase,
+    TaskFailure, TaskResult, TaskSpec,
 };
 use serde_json::Value;
 
 use super::{
-    CopyDatabase,
+    CopyDatabase, aftermath,
     marked::{Mark, marked},
     preflight::{self, Examined, compatibility::missing_roles},
 };
 use crate::job::{
     JobId,
     definition::{Step, StepDone, StepFailure, defect},
-    event::{Leftover, Why},
+    event::Why,
     step::{StepContext, wrong_result},
 };
 
@@ -44,6 +45,7 @@ impl Step for Stage<'_> {
             locale_provider: source.locale_provider.clone(),
             icu_locale: source.icu_locale.clone(),
             roles,
+            job: ctx.job,
         });
         match ctx.task("", &self.0.target.host, spec).await? {
             TaskResult::StagedDatabase(staged) => StepDone::with(&staged),
@@ -51,18 +53,31 @@ impl Step for Stage<'_> {
         }
     }
 
-    /// The database goes. Roles stay: they own nothing, and somebody may use them by now.
-    async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<Vec<Leftover>, TaskFailure> {
-        let spec = TaskSpec::DropDatabase(DropDatabase {
-            target: staging(self.0, ctx.job),
+    /// The database goes, then the roles that carry the job's mark: a copy that stood has taken it from
+    /// them, since somebody may use them by then.
+    async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
+        self.drop_database(ctx).await?;
+        let roles = aftermath::roles_to_drop(&ctx.position);
+        if roles.is_empty() {
+            return Ok(StepDone::default());
+        }
+        let spec = TaskSpec::DropRoles(DropRoles {
+            instance: self.0.target.instance.clone(),
+            job: ctx.job,
+            roles,
         });
-        match ctx.task("", &self.0.target.host, spec).await? {
-            TaskResult::DroppedDatabase(_) => Ok(Vec::new()),
-            other => Err(wrong_result("drop-database", &other)),
+        match ctx.task("roles", &self.0.target.host, spec).await? {
+            TaskResult::DroppedRoles(dropped) => {
+                StepDone::with(&dropped).map_err(|failed| failed.failure)
+            }
+            other => Err(wrong_result("drop-roles", &other)),
         }
     }
 
     fn says(&self, output: &Value) -> String {
+        if let Ok(dropped) = serde_json::from_value::<DroppedRoles>(output.clone()) {
+            return said(&dropped);
+        }
         match serde_json::from_value::<StagedDatabase>(output.clone()) {
             Ok(staged) if !staged.created_roles.is_empty() => {
                 let roles = staged.created_roles.join(", ");
@@ -71,6 +86,26 @@ impl Step for Stage<'_> {
             _ => String::new(),
         }
     }
+}
+
+impl Stage<'_> {
+    async fn drop_database(&self, ctx: &StepContext) -> Result<(), TaskFailure> {
+        let spec = TaskSpec::DropDatabase(DropDatabase {
+            target: staging(self.0, ctx.job),
+        });
+        match ctx.task("", &self.0.target.host, spec).await? {
+            TaskResult::DroppedDatabase(_) => Ok(()),
+            other => Err(wrong_result("drop-database", &other)),
+        }
+    }
+}
+
+fn said(dropped: &DroppedRoles) -> String {
+    let gone =
+        (!dropped.gone.is_empty()).then(|| format!("roles gone: {}", dropped.gone.join(", ")));
+    let left = dropped.left.iter();
+    let left = left.map(|left| format!("role {} stays: {}", left.role, left.reason));
+    gone.into_iter().chain(left).collect::<Vec<_>>().join("; ")
 }
 
 /// Where the copy grows.

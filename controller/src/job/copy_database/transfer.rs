@@ -21,7 +21,7 @@ use super::{
 };
 use crate::job::{
     definition::{Step, StepDone, StepFailure, defect},
-    event::{Leftover, Why},
+    event::Why,
     hosts::Standing,
     retry::Patience,
     step::{StepContext, catalog_failure, wrong_result},
@@ -81,13 +81,13 @@ impl Step for Transfer<'_> {
     }
 
     /// Ends what may still run; the staging database goes with its own step.
-    async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<Vec<Leftover>, TaskFailure> {
+    async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
         let catalog = &ctx.world.catalog;
         catalog
             .forget_grants(ctx.job)
             .await
             .map_err(|error| catalog_failure(&error))?;
-        Ok(Vec::new())
+        Ok(StepDone::default())
     }
 
     fn patience(&self) -> Patience {

@@ -9,9 +9,9 @@ use holdfast_proto::{
     link::StartTask,
     names::HostName,
     task::{
-        DatabaseFacts, DatabaseTarget, DroppedDatabase, FailureKind, PublishedDatabase,
-        ReceivedImage, Role, Selection, SentImage, StagedDatabase, TaskFailure, TaskResult,
-        TaskSpec, UnpublishedDatabase,
+        DatabaseFacts, DatabaseTarget, DropRoles, DroppedDatabase, DroppedRoles, FailureKind,
+        PublishedDatabase, ReceivedImage, Role, RoleLeft, Selection, SentImage, StagedDatabase,
+        TaskFailure, TaskResult, TaskSpec, UnpublishedDatabase,
     },
 };
 
@@ -24,26 +24,36 @@ use crate::job::{CopyDatabase, JobId, JobSpec};
 const SOURCE: &str = "web-1/shop-db/shop";
 const TARGET: &str = "web-2/shop-db/shop_test";
 const ROWS: &str = "5000 users";
+/// Missing on the target.
+pub const ROLE: &str = "web-2/shop-db role shop";
+pub const ORDINARY: &str = "an ordinary role";
 
 pub fn samples() -> Vec<Sample> {
     let source = (SOURCE.to_owned(), ROWS.to_owned());
     let old = (TARGET.to_owned(), "what stood there".to_owned());
     let copied = (TARGET.to_owned(), ROWS.to_owned());
+    let role = (ROLE.to_owned(), ORDINARY.to_owned());
     vec![
         Sample {
             name: "copy to a free name",
             spec: spec(|_| {}),
             before: Databases::from([source.clone()]),
             after: |_| {
-                Databases::from([(SOURCE.into(), ROWS.into()), (TARGET.into(), ROWS.into())])
+                Databases::from([
+                    (SOURCE.into(), ROWS.into()),
+                    (TARGET.into(), ROWS.into()),
+                    (ROLE.into(), ORDINARY.into()),
+                ])
             },
-            swept: Databases::from([source.clone(), copied.clone()]),
+            swept: Databases::from([source.clone(), copied.clone(), role.clone()]),
             undone: |job| {
                 Databases::from([
                     (SOURCE.into(), ROWS.into()),
                     (beside("undone", job), ROWS.into()),
+                    (ROLE.into(), ORDINARY.into()),
                 ])
             },
+            forgotten: Databases::from([source.clone(), role.clone()]),
         },
         Sample {
             name: "copy in the place of another",
@@ -54,24 +64,28 @@ pub fn samples() -> Vec<Sample> {
                     (SOURCE.into(), ROWS.into()),
                     (TARGET.into(), ROWS.into()),
                     (beside("before", job), "what stood there".into()),
+                    (ROLE.into(), ORDINARY.into()),
                 ])
             },
-            swept: Databases::from([source.clone(), copied]),
+            swept: Databases::from([source.clone(), copied, role.clone()]),
             undone: |job| {
                 Databases::from([
                     (SOURCE.into(), ROWS.into()),
                     (TARGET.into(), "what stood there".into()),
                     (beside("undone", job), ROWS.into()),
+                    (ROLE.into(), ORDINARY.into()),
                 ])
             },
+            forgotten: Databases::from([source.clone(), old, role]),
         },
         Sample {
             name: "dry run",
             spec: spec(|copy| copy.dry_run = true),
             before: Databases::from([source.clone()]),
             after: |_| Databases::from([(SOURCE.into(), ROWS.into())]),
-            swept: Databases::from([source]),
+            swept: Databases::from([source.clone()]),
             undone: |_| unreachable!("it changes nothing"),
+            forgotten: Databases::from([source]),
         },
     ]
 }
@@ -110,10 +124,15 @@ pub fn verbs(
             databases.contains_key(&full(&describe.target)),
         ))),
         TaskSpec::StageDatabase(stage) => {
+            let names = stage.roles.iter().map(|role| role.name.clone());
+            let mark = mark(stage.job);
+            let created = names.filter(|name| {
+                let role = role(host, &stage.staging.instance, name);
+                databases.entry(role).or_insert_with(|| mark.clone()) == &mark
+            });
+            let created_roles = created.collect();
             databases.insert(full(&stage.staging), String::new());
-            Ok(TaskResult::StagedDatabase(StagedDatabase {
-                created_roles: stage.roles.iter().map(|role| role.name.clone()).collect(),
-            }))
+            Ok(TaskResult::StagedDatabase(StagedDatabase { created_roles }))
         }
         TaskSpec::SendImage(send) => match databases.get(&full(&send.source)) {
             Some(content) => Ok(TaskResult::SentImage(SentImage {
@@ -161,6 +180,7 @@ pub fn verbs(
                 databases.insert(named(&publish.instance, &publish.keep_as), old);
             }
             databases.insert(name, copy);
+            change(databases, &mark(publish.job), ORDINARY);
             Ok(published(&publish.keep_as))
         }
         TaskSpec::UnpublishDatabase(back) => {
@@ -171,6 +191,9 @@ pub fn verbs(
                 databases.insert(named(&back.instance, &back.set_aside_as), copy);
                 let kept = databases.remove(&named(&back.instance, &back.kept_as));
                 databases.extend(kept.map(|old| (name, old)));
+                if back.job != 0 {
+                    change(databases, ORDINARY, &mark(back.job));
+                }
             }
             Ok(TaskResult::UnpublishedDatabase(UnpublishedDatabase {
                 restored: published,
@@ -180,9 +203,50 @@ pub fn verbs(
         TaskSpec::DropDatabase(drop) => Ok(TaskResult::DroppedDatabase(DroppedDatabase {
             existed: databases.remove(&full(&drop.target)).is_some(),
         })),
+        TaskSpec::DropRoles(drop) => {
+            Ok(TaskResult::DroppedRoles(drop_roles(databases, host, drop)))
+        }
         TaskSpec::MeasureVolume(_) | TaskSpec::ProbeInstance(_) => {
             Err(failure(FailureKind::Invalid, false, "no verb of a copy"))
         }
+    }
+}
+
+/// One that a database of the instance is owned by stays.
+fn drop_roles(databases: &mut Databases, host: &HostName, drop: &DropRoles) -> DroppedRoles {
+    let mut dropped = DroppedRoles::default();
+    for name in &drop.roles {
+        let role = role(host, &drop.instance, name);
+        let owned = format!("owned by {name}");
+        match databases.get(&role) {
+            Some(found) if *found != mark(drop.job) => continue,
+            Some(_) if databases.values().any(|content| *content == owned) => {
+                dropped.left.push(RoleLeft {
+                    role: name.clone(),
+                    reason: "owner of database other".to_owned(),
+                });
+                continue;
+            }
+            _ => {}
+        }
+        databases.remove(&role);
+        dropped.gone.push(name.clone());
+    }
+    dropped
+}
+
+fn role(host: &HostName, instance: &str, name: &str) -> String {
+    format!("{host}/{instance} role {name}")
+}
+
+fn mark(job: JobId) -> String {
+    format!("a role of job {job}")
+}
+
+/// Every role that is the one becomes the other.
+fn change(databases: &mut Databases, from: &str, to: &str) {
+    for content in databases.values_mut().filter(|content| *content == from) {
+        to.clone_into(content);
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Sample {
     pub swept: Databases,
     /// Just after an operator's undo.
     pub undone: fn(JobId) -> Databases,
+    /// When the time of what that undo kept is over.
+    pub forgotten: Databases,
 }
 
 /// All samples of all kinds. A kind without samples does not compile.

@@ -1,11 +1,11 @@
 //! What a copy leaves is said where people look: in the report, and in the last event.
 
 use super::{
-    agents::Fault,
+    agents::{Databases, Fault},
     copy,
     harness::{Running, Sample, World, catalog},
 };
-use crate::job::{JobDetails, JobId, JobState, KeptReason};
+use crate::job::{EventLine, JobDetails, JobId, JobState, KeptReason};
 
 const LEFT: &str = "roles created and left: shop; drop them with DROP ROLE if nobody needs them";
 
@@ -20,26 +20,63 @@ async fn details(running: &Running, job: JobId) -> (JobDetails, String) {
     (details, last)
 }
 
-#[tokio::test]
-async fn a_copy_that_does_not_stand_names_the_roles_that_it_created() {
+/// A copy whose transfer fails, in a world with one thing more.
+async fn failed_beside(more: &[(&str, &str)]) -> (JobDetails, Databases) {
     let shared = catalog().await;
-    let world = World::new(&shared, copy::verbs, &sample("copy to a free name"));
+    let mut sample = sample("copy to a free name");
+    let more = more.iter();
+    let more = more.map(|(name, content)| ((*name).to_owned(), (*content).to_owned()));
+    sample.before.extend(more);
+    let world = World::new(&shared, copy::verbs, &sample);
     world
         .agents
         .fail(Fault::hopeless("transfer.send/do", false));
     let running = world.start(world.engine("a"));
     let job = world.submit(&running.engine).await;
     assert_eq!(world.state(job).await, JobState::Failed);
-    let (failed, last) = details(&running, job).await;
+    let details = running.engine.get(job).await.unwrap();
+    (details, world.agents.databases())
+}
+
+fn undone(details: &JobDetails) -> &str {
+    let undone = |line: &&EventLine| line.kind == "step-undone" && line.step == "stage";
+    &details.events.iter().find(undone).unwrap().message
+}
+
+#[tokio::test]
+async fn a_copy_that_does_not_stand_takes_its_roles_with_it() {
+    let (failed, world) = failed_beside(&[]).await;
+    assert!(!world.contains_key(copy::ROLE), "{world:?}");
+    assert_eq!(failed.report.roles_left, [""; 0]);
+    let last = &failed.events.last().unwrap().message;
+    assert_eq!(last, "failed; everything it had done is undone");
+    assert_eq!(undone(&failed), "roles gone: shop");
+}
+
+#[tokio::test]
+async fn a_role_that_somebody_uses_by_now_stays_and_is_named() {
+    let (failed, world) = failed_beside(&[("web-2/shop-db/other", "owned by shop")]).await;
+    assert!(world.contains_key(copy::ROLE), "{world:?}");
     assert_eq!(failed.report.roles_left, ["shop"]);
     assert!(!failed.report.roles_left_uncertain);
+    let last = &failed.events.last().unwrap().message;
     assert_eq!(
-        last,
+        *last,
         format!("failed; everything else it had done is undone; {LEFT}")
     );
-    // Its engine would claim the next job, and work on the first world's agents.
-    running.stop().await;
+    assert_eq!(undone(&failed), "role shop stays: owner of database other");
+}
 
+#[tokio::test]
+async fn a_role_of_another_job_is_not_touched() {
+    let (failed, world) = failed_beside(&[(copy::ROLE, "a role of job 0")]).await;
+    assert_eq!(world[copy::ROLE], "a role of job 0");
+    assert_eq!(failed.report.roles_left, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_copy_that_failed_before_it_made_anything_leaves_nothing() {
+    let shared = catalog().await;
     let world = World::new(&shared, copy::verbs, &sample("copy to a free name"));
     world
         .agents

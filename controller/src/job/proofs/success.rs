@@ -108,7 +108,7 @@ async fn undo_after_success_brings_back_what_stood_there_then_nothing_is_left() 
 
         world.clock.advance_to(until + TimeDelta::hours(24));
         let swept = eventually("the undone copy is swept", || async {
-            (world.agents.databases() == sample.before).then_some(())
+            (world.agents.databases() == sample.forgotten).then_some(())
         });
         swept.await;
     }

@@ -133,24 +133,67 @@ fn before_the_stage_step_there_are_none() {
     assert_eq!(created_roles(&position).left(), "");
 }
 
-/// The second attempt finds the roles of the first, whose answer nobody heard, and tells of none.
 #[test]
-fn after_an_attempt_that_nobody_heard_of_they_are_what_was_missing() {
+fn an_attempt_that_nobody_heard_of_may_have_created_what_was_missing() {
     let expected = CreatedRoles {
         names: vec!["shop".to_owned(), "app".to_owned()],
         uncertain: true,
     };
     let gave_up = history(stage_failed(AfterFailure::GiveUp).to_vec());
     assert_eq!(created_roles(&gave_up), expected);
+    assert_eq!(roles_to_drop(&gave_up), ["app", "shop"]);
     assert!(
         expected
             .left()
             .starts_with("roles perhaps created and left: shop, app; ")
     );
 
+    // The next attempt knows what the first one did.
     let mut again = stage_failed(AfterFailure::RetryAt(start())).to_vec();
-    again.extend(step("stage", 2, json!({"created_roles": []})));
-    assert_eq!(created_roles(&history(again)), expected);
+    again.extend(step("stage", 2, json!({"created_roles": ["shop"]})));
+    assert_eq!(created_roles(&history(again)), certain(&["shop"]));
+}
+
+/// The stage step is undone, and its undo told this.
+fn unstaged(mut events: Vec<Event>, output: Value) -> Position {
+    events.extend([
+        Event::UnwindStarted {
+            why: crate::job::event::Why::Failed(failure()),
+        },
+        Event::UndoStarted {
+            step: "stage".to_owned(),
+            attempt: 1,
+        },
+        Event::StepUndone {
+            step: "stage".to_owned(),
+            attempt: 1,
+            output,
+            leaves: Vec::new(),
+        },
+    ]);
+    history(events)
+}
+
+#[test]
+fn what_the_undo_found_gone_is_not_left() {
+    let told = json!({"gone": ["shop"], "left": [{"role": "app", "reason": "owner of a table"}]});
+    let staged = step("stage", 1, json!({"created_roles": ["app", "shop"]}));
+    assert_eq!(
+        created_roles(&unstaged(staged.to_vec(), told.clone())),
+        certain(&["app"])
+    );
+    let unheard = stage_failed(AfterFailure::GiveUp).to_vec();
+    assert_eq!(created_roles(&unstaged(unheard, told)), certain(&["app"]));
+    // An undo that asked nobody: an older controller's.
+    let unheard = stage_failed(AfterFailure::GiveUp).to_vec();
+    assert!(created_roles(&unstaged(unheard, Value::Null)).uncertain);
+    // Ordinary by the time of an operator's undo: neither gone nor the job's.
+    let staged = step("stage", 1, json!({"created_roles": ["shop"]}));
+    let told = json!({"gone": [], "left": []});
+    assert_eq!(
+        created_roles(&unstaged(staged.to_vec(), told)),
+        certain(&["shop"])
+    );
 }
 
 /// A copy that is published, and what it replaced.
@@ -224,6 +267,7 @@ fn after_an_undo_the_copy_is_what_is_kept() {
         Event::StepUndone {
             step: "publish".to_owned(),
             attempt: 1,
+            output: Value::Null,
             leaves: vec![Leftover {
                 database: "web-2/shop-db/shop_test__undone_42".parse().unwrap(),
                 drop_after: start(),
