@@ -184,6 +184,15 @@ impl StepContext {
         }
     }
 
+    /// For the undo: ends what any attempt of the step may have left running, also one that nobody waits
+    /// for any more. A controller that gave up on a host owes it the end, and may have died since.
+    pub async fn end_attempts(&self, part: &str, host: &HostName) {
+        for attempt in 1..self.position.next_attempt(&self.step, Way::Do) {
+            let task_id = self.task_id_of(Way::Do, part, attempt);
+            self.world.dispatch.cancel(host, &task_id, self.epoch).await;
+        }
+    }
+
     /// Waits until the host has a session, for so long at most.
     pub async fn wait_connected(&self, host: &HostName, limit: Duration) -> Standing {
         let connected = async {
@@ -218,6 +227,10 @@ impl StepContext {
     }
 
     fn task_id(&self, part: &str, attempt: u32) -> String {
+        self.task_id_of(self.way, part, attempt)
+    }
+
+    fn task_id_of(&self, way: Way, part: &str, attempt: u32) -> String {
         let step = if part.is_empty() {
             self.step.clone()
         } else {
@@ -226,7 +239,7 @@ impl StepContext {
         TaskId {
             job: self.job,
             step,
-            direction: match self.way {
+            direction: match way {
                 Way::Do => Direction::Do,
                 Way::Undo => Direction::Undo,
             },

@@ -82,6 +82,8 @@ impl Step for Transfer<'_> {
 
     /// Ends what may still run; the staging database goes with its own step.
     async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
+        ctx.end_attempts(SEND, &self.0.source.host).await;
+        ctx.end_attempts(RECEIVE, &self.0.target.host).await;
         let catalog = &ctx.world.catalog;
         catalog
             .forget_grants(ctx.job)

@@ -108,6 +108,11 @@ impl Agents {
         self.state().outcomes.len()
     }
 
+    /// Ids of the tasks that were told to end.
+    pub fn cancels(&self) -> Vec<String> {
+        self.state().cancels.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }

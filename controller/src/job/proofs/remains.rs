@@ -89,6 +89,24 @@ async fn a_copy_that_failed_before_it_made_anything_leaves_nothing() {
     assert_eq!(last, "failed; everything it had done is undone");
 }
 
+/// Also the last attempt, which nobody waits for: the controller that gave it up may have died since.
+#[tokio::test]
+async fn both_ends_of_a_transfer_that_was_given_up_are_ended_by_its_undo() {
+    let shared = catalog().await;
+    let world = World::new(&shared, copy::verbs, &sample("copy to a free name"));
+    world
+        .agents
+        .fail(Fault::passing("transfer.send/do", false, 100));
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Failed);
+    running.stop().await;
+    for (part, attempt) in [("send", 1), ("send", 8), ("receive", 1), ("receive", 8)] {
+        let id = format!("{job}/transfer.{part}/do/{attempt}");
+        assert!(world.agents.cancels().contains(&id), "{id}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_kept_is_named_until_it_is_gone() {
     let shared = catalog().await;
