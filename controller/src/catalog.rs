@@ -116,6 +116,15 @@ impl CatalogError {
         move |source| Self { doing, source }
     }
 
+    /// Whether the server answered the connection, and nobody but a person can change its answer: wrong user
+    /// or password (class 28), no such database (class 3D), no right to connect (42501).
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let answer = self.source.as_database_error().and_then(|e| e.code());
+        answer
+            .is_some_and(|code| code.starts_with("28") || code.starts_with("3D") || code == "42501")
+    }
+
     /// Whether the same may work a moment later: the connection or the server was lost, or transactions crossed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -16,12 +16,14 @@ pub enum Exit {
     StateDir = 4,
     /// The private PostgreSQL does not start.
     PrivateServer = 5,
-    /// The catalog cannot be reached, or is newer than this program.
+    /// The catalog cannot be reached, or failed: trying again may help.
     Catalog = 6,
     /// The authority's files cannot be used.
     Identity = 7,
     /// The address to listen on cannot be had.
     Listen = 8,
+    /// The catalog's server answered, and the catalog cannot be worked with: a person must do something.
+    CatalogRefused = 9,
 }
 
 impl Exit {
@@ -37,6 +39,7 @@ impl Exit {
             Self::Catalog => "catalog",
             Self::Identity => "identity",
             Self::Listen => "listen",
+            Self::CatalogRefused => "catalog-refused",
         }
     }
 }
@@ -73,6 +76,7 @@ mod tests {
             Exit::Catalog,
             Exit::Identity,
             Exit::Listen,
+            Exit::CatalogRefused,
         ];
         let mut expected: Vec<_> = all
             .iter()

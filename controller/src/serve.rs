@@ -36,6 +36,8 @@ pub enum ServeError {
     CatalogUrl(#[source] sqlx::Error),
     #[error("the catalog cannot be reached; check catalog.url and that its PostgreSQL runs")]
     Catalog(#[source] CatalogError),
+    #[error("the catalog's PostgreSQL does not let this controller in; check catalog.url")]
+    Unwelcome(#[source] CatalogError),
     #[error(transparent)]
     Migrate(MigrateError),
     #[error(
@@ -73,10 +75,10 @@ impl ServeError {
         match self {
             Self::StateDir(_) | Self::AuditHead(_) => Exit::StateDir,
             Self::PrivateServer(_) => Exit::PrivateServer,
-            Self::CatalogUrl(_)
-            | Self::Catalog(_)
-            | Self::Migrate(_)
+            Self::Catalog(_)
+            | Self::Migrate(MigrateError::Query(_))
             | Self::Identity(IdentityError::Catalog(_)) => Exit::Catalog,
+            Self::CatalogUrl(_) | Self::Unwelcome(_) | Self::Migrate(_) => Exit::CatalogRefused,
             Self::Identity(_) => Exit::Identity,
             Self::Listen { .. } => Exit::Listen,
             Self::ServerLost(_) | Self::Ended { .. } | Self::NotReady | Self::Signals(_) => {

@@ -325,10 +325,14 @@ impl Given {
     }
 
     fn serve(&self, place: &Place) -> Command {
+        self.serve_from(place, "holdfast")
+    }
+
+    fn serve_from(&self, place: &Place, database: &str) -> Command {
         let options = self.server.options();
         let socket = options.get_socket().unwrap().display().to_string();
         let port = options.get_port();
-        let url = format!("postgres://holdfast@localhost:{port}/holdfast?host={socket}");
+        let url = format!("postgres://holdfast@localhost:{port}/{database}?host={socket}");
         let mut command = place.command();
         command.args(["--catalog", &url]);
         command
@@ -394,7 +398,7 @@ async fn a_catalog_from_the_future_is_refused_with_what_to_do() {
 
     let refused = run(given.serve(&place));
     let said = said(&refused);
-    assert_eq!(refused.status.code(), Some(6), "{said}");
+    assert_eq!(refused.status.code(), Some(9), "{said}");
     for part in [
         "the catalog is at version 99999, newer than version",
         "nothing was changed",
@@ -403,5 +407,61 @@ async fn a_catalog_from_the_future_is_refused_with_what_to_do() {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert!(!said.contains("ready"), "{said}");
+    given.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_let_the_controller_in_is_no_server_that_is_away() {
+    let (given, place) = (Given::start().await, Place::new());
+    let refused = run(given.serve_from(&place, "nowhere"));
+    assert_eq!(refused.status.code(), Some(9), "{}", said(&refused));
+    for part in [
+        "does not let this controller in",
+        "check catalog.url",
+        "nowhere",
+    ] {
+        assert!(
+            said(&refused).contains(part),
+            "{part:?}: {}",
+            said(&refused)
+        );
+    }
+    given.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_is_lost_is_made_anew_only_when_asked_for() {
+    let (given, place) = (Given::start().await, Place::new());
+    let mut controller = Running::start(given.serve(&place));
+    controller.wait_for("ready");
+    controller.terminate();
+    // A host that was enrolled.
+    sqlx::query(
+        "insert into certificate (serial, subject, issued_at, expires_at)
+         values ('7', 'host/web-1', now(), now() + interval '1 day')",
+    )
+    .execute(&mut given.connect().await)
+    .await
+    .unwrap();
+    for file in ["ca.pem", "ca.key"] {
+        fs::remove_file(place.state_dir().join(file)).unwrap();
+    }
+    let refused = run(given.serve(&place));
+    assert_eq!(refused.status.code(), Some(7), "{}", said(&refused));
+    for part in ["are missing", "Restore both from a backup", "ca.begin-anew"] {
+        assert!(
+            said(&refused).contains(part),
+            "{part:?}: {}",
+            said(&refused)
+        );
+    }
+    assert!(!place.state_dir().join("ca.pem").exists());
+
+    fs::write(place.state_dir().join("ca.begin-anew"), "").unwrap();
+    let mut controller = Running::start(given.serve(&place));
+    controller.wait_for("made a certificate authority");
+    controller.wait_for("ready");
+    assert!(!place.state_dir().join("ca.begin-anew").exists());
+    controller.terminate();
     given.server.stop().await.unwrap();
 }

@@ -11,7 +11,7 @@ use holdfast_chassis::{
 };
 use tonic::{Code, Status};
 
-use super::{NotAdmitted, TokenRefusal};
+use super::{NotAdmitted, TokenRefusal, authority_files::BEGIN_ANEW};
 use crate::catalog::CatalogError;
 
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +28,23 @@ pub enum IdentityError {
     },
     #[error(
         "{present} is there and {missing} is not: the certificate authority is damaged. Restore \
-         both from a backup of the state directory; or remove both to begin anew, and then \
-         every host and operator must enrol again"
+         both from a backup of the state directory; or remove both to begin anew, and make an empty \
+         file {} (then every host and operator must enrol again)",
+        present.with_file_name(BEGIN_ANEW).display()
     )]
     HalfAnAuthority { present: PathBuf, missing: PathBuf },
+    #[error(
+        "{certificate} and {key} are missing, and {enrolled} hosts and operators of the catalog are enrolled \
+         with the certificate authority that they were. Restore both from a backup of the state directory \
+         (is it the right directory?); or, to begin anew, make an empty file {anew} and start again: then every host \
+         and operator must enrol again"
+    )]
+    AuthorityLost {
+        certificate: PathBuf,
+        key: PathBuf,
+        enrolled: usize,
+        anew: PathBuf,
+    },
     #[error(transparent)]
     File(#[from] PrivateFileError),
     #[error("the controller's own key could not be made")]
@@ -89,6 +102,7 @@ impl IdentityError {
             | Self::Authority(_)
             | Self::AuthorityFiles { .. }
             | Self::HalfAnAuthority { .. }
+            | Self::AuthorityLost { .. }
             | Self::File(_)
             | Self::Key(_)
             | Self::Credentials(_)

@@ -68,11 +68,12 @@ impl Registrar {
     /// certificate, and loads who is revoked.
     ///
     /// # Errors
-    /// When the authority's files are damaged, the state directory cannot be written, or the
+    /// When the authority's files are damaged or lost, the state directory cannot be written, or the
     /// catalog fails.
     pub async fn open(settings: Settings, catalog: Catalog) -> Result<Self, IdentityError> {
         let clock = catalog.clock.clone();
-        let authority = authority_files::open(&settings.state_dir, clock.now())?;
+        let enrolled = catalog.enrolled_subjects("%").await?.len();
+        let authority = authority_files::open(&settings.state_dir, enrolled, clock.now())?;
         let roots = Roots::from_pem(authority.certificate_pem())?;
         let own = own_credentials(&authority, clock.now(), settings.certificate_life)?;
         let registrar = Self(Arc::new(Inner {

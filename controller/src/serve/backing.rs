@@ -108,9 +108,13 @@ async fn open(
     state_dir: &Path,
     clock: SharedClock,
 ) -> Result<Catalog, ServeError> {
-    let catalog = Catalog::connect(options, clock)
-        .await
-        .map_err(ServeError::Catalog)?;
+    let catalog = Catalog::connect(options, clock).await.map_err(|error| {
+        if error.is_refusal() {
+            ServeError::Unwelcome(error)
+        } else {
+            ServeError::Catalog(error)
+        }
+    })?;
     catalog.migrate().await.map_err(ServeError::Migrate)?;
     let head = HeadFile::open(&state_dir.join("audit-head.json"))?;
     let catalog = catalog.with_audit_head(head);
