@@ -94,6 +94,22 @@ async fn a_check_reads_numbers_and_times_of_every_kind_and_changes_nothing() {
         assert!(outcome.error.contains(words), "{count}: {outcome:?}");
         assert_eq!(outcome.count, None);
     }
+    // The limit is one for both statements, and neither lifts it.
+    for (count, newest) in [
+        (
+            "select 1 from pg_sleep(0.7)",
+            "select now() from pg_sleep(0.7)",
+        ),
+        (
+            "select 1 from set_config('statement_timeout', '0', true)",
+            "select now() from pg_sleep(9)",
+        ),
+    ] {
+        let begun = std::time::Instant::now();
+        let outcome = run(count, newest).await;
+        assert!(outcome.error.contains("longer than 1 s"), "{outcome:?}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{newest}");
+    }
     assert_eq!(
         server.psql("postgres", "select count(*) from users").trim(),
         "7"
@@ -124,4 +140,27 @@ async fn a_cancelled_check_ends_and_its_statement_too() {
         server.psql("postgres", running).trim() == "0"
     })
     .await;
+}
+
+/// A server that stops nothing by itself: its limit was lifted while the transaction began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_stopped_does_not_hold_a_check_up() {
+    let server = Server::start(15);
+    let state = tempfile::tempdir().unwrap();
+    let context = server.context(state.path());
+    let checking = tokio::spawn({
+        let context = context.clone();
+        async move { run_check::run(check("select 1 from pg_sleep(9)", ""), &context).await }
+    });
+    eventually("the statement runs", async || {
+        let running = "select count(*) from pg_stat_activity where query like '%pg_sleep(9)%' \
+                       and state = 'active' and pid <> pg_backend_pid()";
+        checking.is_finished() || server.psql("postgres", running).trim() == "1"
+    })
+    .await;
+    server.pause();
+    let outcome = checking.await.unwrap().unwrap();
+    server.resume();
+    assert!(outcome.error.contains("longer than 1 s"), "{outcome:?}");
+    assert!(outcome.error.contains("told to"), "{outcome:?}");
 }

@@ -14,7 +14,6 @@ use std::{
     borrow::Cow,
     env,
     io::{self, IsTerminal as _},
-    str::FromStr,
     time::Duration,
 };
 
@@ -65,8 +64,6 @@ pub struct Guard {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("HOLDFAST_LOG_FORMAT={0:?} is neither \"text\" nor \"json\"")]
-    Format(String),
     #[error("{variable}={value:?} is not a log filter such as \"info,holdfast_agent=debug\"")]
     Filter {
         variable: &'static str,
@@ -93,23 +90,6 @@ pub enum TelemetryError {
 const FLUSH: Duration = Duration::from_secs(3);
 
 impl Settings {
-    /// For a daemon; the format is HOLDFAST_LOG_FORMAT, text when unset.
-    ///
-    /// # Errors
-    /// HOLDFAST_LOG_FORMAT names no format.
-    pub fn from_env(service: &'static str, version: &'static str) -> Result<Self, TelemetryError> {
-        let format = match env::var("HOLDFAST_LOG_FORMAT") {
-            Ok(text) => text.parse()?,
-            Err(_) => LogFormat::default(),
-        };
-        Ok(Self {
-            service,
-            version,
-            format,
-            default_filter: Cow::Borrowed("info"),
-        })
-    }
-
     fn resource(&self) -> Resource {
         let mut resource = Resource::builder()
             .with_service_name(self.service)
@@ -119,18 +99,6 @@ impl Settings {
             resource = resource.with_attribute(KeyValue::new("host.name", host.trim().to_owned()));
         }
         resource.build()
-    }
-}
-
-impl FromStr for LogFormat {
-    type Err = TelemetryError;
-
-    fn from_str(text: &str) -> Result<Self, TelemetryError> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(TelemetryError::Format(text.to_owned())),
-        }
     }
 }
 
@@ -217,17 +185,4 @@ fn log_panics() {
             _ => tracing::error!("{panic}"),
         }
     }));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_format_is_one_of_two() {
-        assert_eq!("json".parse::<LogFormat>().unwrap(), LogFormat::Json);
-        assert_eq!("text".parse::<LogFormat>().unwrap(), LogFormat::Text);
-        let wrong = "yaml".parse::<LogFormat>().unwrap_err().to_string();
-        assert!(wrong.starts_with("HOLDFAST_LOG_FORMAT=\"yaml\""), "{wrong}");
-    }
 }

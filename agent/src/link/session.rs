@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use holdfast_proto::{
     fleet::{EngineEvent, HostDelta, HostSnapshot},
     link::{AgentMessage, ControllerMessage},
-    wire::{SessionRequest, SessionResponse, agent_link_client::AgentLinkClient},
+    task::{FailureKind, TaskFailure},
+    wire::{
+        SessionRequest, SessionResponse, StartTask, agent_link_client::AgentLinkClient,
+        session_response::Message,
+    },
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -142,6 +146,11 @@ impl Session<'_> {
         let message = message.map_err(|status| SessionError::Ended(Box::new(status)))?;
         let message = message.ok_or(SessionError::Closed)?;
         self.heard = Instant::now();
+        if let Some(start) = unknown_verb(&message) {
+            let (task_id, epoch) = (&start.task_id, start.epoch);
+            self.parts.runtime.refuse(task_id, epoch, too_old());
+            return Ok(());
+        }
         match ControllerMessage::try_from(message) {
             Ok(message) => self.act(message),
             // From a newer controller, perhaps: what we do not understand we do not do.
@@ -175,6 +184,30 @@ impl Session<'_> {
             }
             ControllerMessage::HeartbeatAck { sequence } => debug!(sequence, "heartbeat answered"),
         }
+    }
+}
+
+/// A task whose verb this agent has never heard of arrives without any.
+fn unknown_verb(message: &SessionResponse) -> Option<&StartTask> {
+    match &message.message {
+        Some(Message::StartTask(start))
+            if start.spec.as_ref().is_some_and(|spec| spec.verb.is_none()) =>
+        {
+            Some(start)
+        }
+        _ => None,
+    }
+}
+
+fn too_old() -> TaskFailure {
+    TaskFailure {
+        kind: FailureKind::Refused,
+        message: format!(
+            "holdfast-agent {} on this host is older than the controller and does not know the task",
+            env!("CARGO_PKG_VERSION")
+        ),
+        advice: "upgrade holdfast-agent on this host, then try again".to_owned(),
+        retryable: false,
     }
 }
 
@@ -220,6 +253,8 @@ fn resident_bytes() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_proto::wire;
+
     use super::*;
 
     fn host(engine_error: &str) -> HostSnapshot {
@@ -227,6 +262,25 @@ mod tests {
             engine_error: engine_error.to_owned(),
             ..HostSnapshot::default()
         }
+    }
+
+    #[test]
+    fn a_verb_of_a_newer_controller_is_told_from_one_that_is_known() {
+        let start = |verb| SessionResponse {
+            message: Some(Message::StartTask(StartTask {
+                task_id: "7/stage/do/1".to_owned(),
+                epoch: 3,
+                spec: Some(wire::TaskSpec { verb }),
+                ..StartTask::default()
+            })),
+        };
+        let newer = start(None);
+        let told = unknown_verb(&newer).map(|start| (start.task_id.as_str(), start.epoch));
+        assert_eq!(told, Some(("7/stage/do/1", 3)));
+        let known = wire::task_spec::Verb::ProbeInstance(wire::ProbeInstance::default());
+        assert_eq!(unknown_verb(&start(Some(known))), None);
+        assert_eq!(unknown_verb(&SessionResponse::default()), None);
+        assert!(too_old().advice.contains("upgrade"));
     }
 
     fn died() -> Vec<EngineEvent> {

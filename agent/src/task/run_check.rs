@@ -11,7 +11,7 @@ use holdfast_proto::{
     check::CheckOutcome,
     task::{FailureKind, RunCheck, TaskFailure},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::{
     Client, Row,
     error::SqlState,
@@ -21,8 +21,8 @@ use tokio_postgres::{
 use super::Context;
 use crate::engine::postgres::{integral::Integral, route::Route};
 
-/// For a server that answers late.
-const GRACE: Duration = Duration::from_secs(10);
+/// The server stops its statements by itself, a moment before the agent tells it to.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Why a statement gives no value; the words an operator reads.
 #[derive(Debug, thiserror::Error)]
@@ -34,15 +34,17 @@ enum CheckError {
         #[source]
         source: tokio_postgres::Error,
     },
-    #[error("{what} took longer than {seconds} s and was stopped")]
+    #[error("{what} was stopped: the check took longer than {seconds} s")]
     TooSlow {
         what: &'static str,
         seconds: f64,
         #[source]
         source: tokio_postgres::Error,
     },
-    #[error("the server did not answer within {seconds} s")]
-    NoAnswer { seconds: u64 },
+    #[error(
+        "the check took longer than {seconds} s: the server did not end it by itself, and was told to"
+    )]
+    NotEnded { seconds: f64 },
     #[error("{what} must give exactly one {must}, but {does}")]
     Shape {
         what: &'static str,
@@ -65,9 +67,13 @@ pub async fn run(spec: RunCheck, context: &Context) -> Result<CheckOutcome, Task
         .map_err(|e| e.into_failure(instance))?;
     let at = context.clock.now();
     let asked = tokio::select! {
-        asked = timeout(longest(&spec), ask(&client, &spec)) => {
-            asked.unwrap_or_else(|_| Err(CheckError::NoAnswer { seconds: longest(&spec).as_secs() }))
-        }
+        asked = timeout(spec.timeout + GRACE, ask(&client, &spec)) => match asked {
+            Ok(asked) => asked,
+            Err(_) => {
+                stop(&route, &client).await;
+                Err(CheckError::NotEnded { seconds: spec.timeout.as_secs_f64() })
+            }
+        },
         () = context.cancel.cancelled() => {
             stop(&route, &client).await;
             return Err(TaskFailure {
@@ -94,16 +100,13 @@ pub async fn run(spec: RunCheck, context: &Context) -> Result<CheckOutcome, Task
     })
 }
 
-/// The server stops its statements by itself; a server that is frozen, or cut off, stops nothing.
-fn longest(spec: &RunCheck) -> Duration {
-    spec.timeout * 2 + GRACE
-}
-
+/// The limit is one for both statements. It is set anew for the second: the first may have changed it.
 async fn ask(client: &Client, spec: &RunCheck) -> Result<(i64, Option<DateTime<Utc>>), CheckError> {
     let seconds = spec.timeout.as_secs_f64();
-    let limit = spec.timeout.as_millis().clamp(1, 1 << 30);
+    let begun = Instant::now();
     let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {limit}"
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
+        limit(spec.timeout)
     );
     client
         .batch_execute(&begin)
@@ -114,12 +117,23 @@ async fn ask(client: &Client, spec: &RunCheck) -> Result<(i64, Option<DateTime<U
     let newest = if spec.newest_sql.trim().is_empty() {
         None
     } else {
+        let left = spec.timeout.saturating_sub(begun.elapsed());
+        client
+            .batch_execute(&limit(left))
+            .await
+            .map_err(|e| explain("the newest", seconds, e))?;
         let row = one_row(client, "the newest", &spec.newest_sql, seconds).await?;
         moment(&row)?
     };
     // Nothing was written; a server that is gone by now has ended it by itself.
     let _ = client.batch_execute("ROLLBACK").await;
     Ok((count, newest))
+}
+
+/// Never 0, which would be no limit.
+fn limit(left: Duration) -> String {
+    let left = left.as_millis().clamp(1, 1 << 30);
+    format!("SET LOCAL statement_timeout = {left}")
 }
 
 /// Reads no more than two rows, however many there are.

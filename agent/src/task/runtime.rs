@@ -165,6 +165,13 @@ impl Runtime {
         tokio::spawn(self.clone().run(task_id, spec, cancel).instrument(span));
     }
 
+    /// Tells that the task is not done here. Nothing of it is kept: who asks again is told again.
+    pub fn refuse(&self, task_id: &str, epoch: u64, failure: TaskFailure) {
+        warn!(task = %task_id, "a task was refused: {failure}");
+        self.table()
+            .tell(task_id, epoch, TaskEvent::Ended(Err(failure)));
+    }
+
     /// Asks a task to end. One that is not here, or has ended, stays as it is.
     pub fn cancel(&self, task_id: &str, epoch: u64) {
         let table = self.table();

@@ -116,6 +116,15 @@ impl Server {
         }
     }
 
+    /// From here on the server does nothing, and takes no connection, until it is resumed.
+    pub fn pause(&self) {
+        docker(&["pause", &self.id]);
+    }
+
+    pub fn resume(&self) {
+        docker(&["unpause", &self.id]);
+    }
+
     /// Runs statements as the superuser; unaligned tuples come back.
     #[track_caller]
     #[must_use]

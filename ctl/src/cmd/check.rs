@@ -83,7 +83,7 @@ pub struct Set {
     /// How often it runs.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = units::parse_span)]
     every: Duration,
-    /// How long one query may take (--timeout is for ctl itself).
+    /// How long the queries may take together (--timeout is for ctl itself).
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::parse_span)]
     query_timeout: Duration,
 }

@@ -364,6 +364,21 @@ mod tests {
         );
     }
 
+    /// What an agent answers "upgrade me" to: the id is there, the verb is not.
+    #[test]
+    fn a_verb_that_nobody_knows_yet_arrives_as_none() {
+        let mut bytes = Vec::new();
+        prost::encoding::string::encode(4000, &"x".to_owned(), &mut bytes);
+        let spec = <wire::TaskSpec as prost::Message>::decode(bytes.as_slice()).unwrap();
+        assert_eq!(spec.verb, None);
+        let start = wire::StartTask {
+            spec: Some(spec),
+            ..wire::StartTask::default()
+        };
+        let refused = StartTask::try_from(start).unwrap_err();
+        assert_eq!(refused, missing("TaskSpec", "verb"));
+    }
+
     #[test]
     fn a_registered_instance_is_checked_field_by_field() {
         let good = wire::RegisteredInstance {

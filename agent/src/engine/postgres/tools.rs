@@ -3,7 +3,11 @@
 //! They must fit the server's version, and the container's do. A server that is not in a
 //! container is served by the oldest of this host's versions that is not older than it is.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use bytes::Bytes;
 use holdfast_proto::task::{FailureKind, TaskFailure};
@@ -401,7 +405,7 @@ fn conninfo(database: &str) -> String {
     out
 }
 
-/// The oldest version that is new enough; then whatever the search path has.
+/// The oldest version that is new enough, where Debian has them; then what the search path has, if it is.
 fn find_program(name: &str, major: u32) -> Option<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir("/usr/lib/postgresql")
@@ -419,12 +423,54 @@ fn find_program(name: &str, major: u32) -> Option<PathBuf> {
         }
     }
     found.sort();
-    found.into_iter().next().map(|(_, program)| program)
+    let installed = found.into_iter().next().map(|(_, program)| program);
+    installed.or_else(|| in_path(name, major, &std::env::var_os("PATH")?))
+}
+
+fn in_path(name: &str, major: u32, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .map(|folder| folder.join(name))
+        .find(|program| version_of(program).is_some_and(|version| version >= major))
+}
+
+/// "pg_dump (PostgreSQL) 17.6 (Debian 17.6-1)": 17.
+fn version_of(program: &Path) -> Option<u32> {
+    if !program.is_file() {
+        return None;
+    }
+    let told = std::process::Command::new(program)
+        .arg("--version")
+        .output()
+        .ok()?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let (_, version) = told.split_once("(PostgreSQL) ")?;
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_in_the_search_path_is_taken_when_it_is_new_enough() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folders = [16, 17].map(|major| {
+            let folder = tempfile::tempdir().unwrap();
+            let program = folder.path().join("pg_dump");
+            let script =
+                format!("#!/bin/sh\necho 'pg_dump (PostgreSQL) {major}.3 (Debian {major}.3-1)'\n");
+            std::fs::write(&program, script).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            folder
+        });
+        let path = std::env::join_paths(folders.iter().map(tempfile::TempDir::path)).unwrap();
+        let found = |major| in_path("pg_dump", major, &path);
+        assert_eq!(found(15), Some(folders[0].path().join("pg_dump")));
+        assert_eq!(found(17), Some(folders[1].path().join("pg_dump")));
+        assert_eq!(found(18), None);
+        assert_eq!(in_path("pg_restore", 15, &path), None);
+    }
 
     #[test]
     fn no_database_name_is_taken_for_more() {
