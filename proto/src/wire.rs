@@ -27,5 +27,6 @@ keeps_its_secret!(
     OpenStream,
     SendImage,
     ReceiveImage,
-    RelayWait
+    RelayWait,
+    OpenRepositoryResponse
 );
