@@ -18,7 +18,7 @@ messages! {
         system_identifier, server_version, version_num, in_recovery, is_superuser, exists, owner,
         encoding, collate, ctype, locale_provider, icu_locale, size_bytes, disk_free_bytes,
         extensions, roles, tablespaces, databases, locales, table_count, unmatched_patterns, tools,
-        tools_error, sessions, properties, cpus, unreadable,
+        tools_error, sessions, properties, cpus, unreadable, engine, warnings, obstacles,
     }
     Extension { name, versions }
     Role {

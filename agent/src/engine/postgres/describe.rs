@@ -4,7 +4,10 @@ mod roles;
 mod server;
 mod source;
 
-use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{DatabaseFacts, DescribeDatabase, TaskFailure},
+};
 use tokio_postgres::Client;
 
 use super::{databases::MAINTENANCE, failure::failed, settings};
@@ -26,6 +29,7 @@ pub async fn read(
     let client = maintenance(located).await?;
     let mut facts = DatabaseFacts {
         cpus: host::cpus(),
+        engine: Some(Engine::Postgres),
         ..DatabaseFacts::default()
     };
     let limit = settings::LOCK_LIMIT;
