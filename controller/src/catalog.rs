@@ -15,6 +15,7 @@ mod job_event;
 mod lock;
 mod migrations;
 mod report;
+mod repository;
 #[cfg(test)]
 pub mod testing;
 pub(crate) mod token;
@@ -35,6 +36,7 @@ pub use self::{
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     migrations::{MigrateError, latest_known},
+    repository::RepositoryRow,
     token::TokenRow,
 };
 use crate::audit::HeadFile;

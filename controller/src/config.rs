@@ -7,6 +7,7 @@ mod keys;
 mod layers;
 mod parse;
 mod problem;
+mod repository;
 mod show;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use self::{
     layers::{DEFAULT_FILE, Inputs, Source},
     parse::{CatalogUrl, LogFormat},
     problem::{ConfigError, Problem},
+    repository::{PlaceError, RepositoryConfig},
     show::{EffectiveKey, commented_defaults, effective_as_toml},
 };
 
@@ -33,6 +35,7 @@ pub struct Config {
     pub session: SessionConfig,
     pub jobs: JobsConfig,
     pub checks: ChecksConfig,
+    pub repository: RepositoryConfig,
     pub log: LogConfig,
 }
 
@@ -144,6 +147,13 @@ impl Config {
             checks: ChecksConfig {
                 history_days: values.get(&keys::HISTORY_DAYS)?,
             },
+            repository: RepositoryConfig {
+                location: values.get_optional(&keys::REPOSITORY_LOCATION)?,
+                endpoint: values.get_optional(&keys::REPOSITORY_ENDPOINT)?,
+                region: values.get_optional(&keys::REPOSITORY_REGION)?,
+                credentials_file: values.get_optional(&keys::REPOSITORY_CREDENTIALS_FILE)?,
+                authority_file: values.get_optional(&keys::REPOSITORY_AUTHORITY_FILE)?,
+            },
             log: LogConfig {
                 filter: values.get(&keys::LOG_FILTER)?,
                 format: values.get(&keys::LOG_FORMAT)?,
@@ -212,6 +222,7 @@ mod tests {
         defaults.advertise.clone_from(&from_text.advertise);
         defaults.catalog.url.clone_from(&from_text.catalog.url);
         defaults.embedded = from_text.embedded.clone();
+        defaults.repository = from_text.repository.clone();
         assert_eq!(from_text, defaults);
         assert!(from_text.catalog.url.is_some() && from_text.embedded.user.is_some());
     }

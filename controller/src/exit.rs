@@ -24,6 +24,8 @@ pub enum Exit {
     Listen = 8,
     /// The catalog's server answered, and the catalog cannot be worked with: a person must do something.
     CatalogRefused = 9,
+    /// The storage of the repositories cannot be used as it is configured.
+    Repository = 10,
 }
 
 impl Exit {
@@ -40,6 +42,7 @@ impl Exit {
             Self::Identity => "identity",
             Self::Listen => "listen",
             Self::CatalogRefused => "catalog-refused",
+            Self::Repository => "repository",
         }
     }
 }
@@ -77,6 +80,7 @@ mod tests {
             Exit::Identity,
             Exit::Listen,
             Exit::CatalogRefused,
+            Exit::Repository,
         ];
         let mut expected: Vec<_> = all
             .iter()

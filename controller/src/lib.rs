@@ -13,6 +13,7 @@ pub mod identity;
 pub mod job;
 pub mod reconcile;
 pub mod relay;
+pub mod repository;
 pub mod retention;
 pub mod rpc;
 pub mod serve;

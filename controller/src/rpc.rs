@@ -3,6 +3,7 @@
 pub mod assembly;
 mod convert;
 pub mod enrolment;
+pub mod gateway;
 pub mod link;
 pub mod operator;
 mod role;

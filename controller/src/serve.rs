@@ -17,10 +17,11 @@ use self::{address::Reserved, backing::Backing, running::Running};
 use crate::{
     audit::HeadError,
     catalog::{CatalogError, MigrateError},
-    config::Config,
+    config::{Config, PlaceError},
     embedded::{EmbeddedError, ServerError},
     exit::Exit,
     identity::IdentityError,
+    repository::RepositoriesError,
     state_dir::{StateDir, StateDirError},
 };
 
@@ -46,6 +47,10 @@ pub enum ServeError {
     AuditHead(#[from] HeadError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    RepositoryPlace(#[from] PlaceError),
+    #[error(transparent)]
+    Repositories(#[from] RepositoriesError),
     #[error(
         "cannot listen on {address}; is another program there? Choose another with listen or --listen"
     )]
@@ -73,13 +78,17 @@ impl ServeError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::StateDir(_) | Self::AuditHead(_) => Exit::StateDir,
+            Self::StateDir(_)
+            | Self::AuditHead(_)
+            | Self::Repositories(RepositoriesError::Vault(_)) => Exit::StateDir,
             Self::PrivateServer(_) => Exit::PrivateServer,
             Self::Catalog(_)
             | Self::Migrate(MigrateError::Query(_))
+            | Self::Repositories(RepositoriesError::Catalog(_))
             | Self::Identity(IdentityError::Catalog(_)) => Exit::Catalog,
             Self::CatalogUrl(_) | Self::Unwelcome(_) | Self::Migrate(_) => Exit::CatalogRefused,
             Self::Identity(_) => Exit::Identity,
+            Self::RepositoryPlace(_) | Self::Repositories(_) => Exit::Repository,
             Self::Listen { .. } => Exit::Listen,
             Self::ServerLost(_) | Self::Ended { .. } | Self::NotReady | Self::Signals(_) => {
                 Exit::Failed

@@ -37,6 +37,15 @@ impl RepositoryKey {
         &self.password
     }
 
+    /// As a host gets it: it opens the repository here, and answers no question of restic.
+    #[must_use]
+    pub fn without_password(&self) -> Self {
+        Self {
+            password: String::new(),
+            master: self.master.clone(),
+        }
+    }
+
     pub(crate) fn master(&self) -> &MasterKey {
         &self.master
     }

@@ -56,27 +56,43 @@ impl Repository {
                     Ok(())
                 })
                 .await;
-            // Somebody else may have been quicker; whether with our key is seen at once.
             match made {
-                Err(RepositoryError::Storage { source, .. }) if exists(&source) => {}
-                other => other?,
+                Ok(()) => tracing::info!(%location, "repository created"),
+                // Somebody else was quicker; whether with our key is seen at once.
+                Err(_) if !repository.list(Kind::Config).await?.is_empty() => {}
+                Err(error) => return Err(error),
             }
-            tracing::info!(%location, "repository created");
         }
         let repository = Self::open(repository.blobs, repository.key).await?;
         // The key file comes last: without it restic cannot open what Holdfast can.
-        if repository.list(Kind::Key).await?.is_empty() {
+        if repository.passwords().await? == 0 {
             let password = repository.key.password().to_owned();
-            repository
-                .work("add the password", move |_, opened| {
-                    let mut options = KeyOptions::default();
-                    options.with_created = true;
-                    opened.add_key(&password, &options)?;
-                    Ok(())
-                })
-                .await?;
+            repository.add_password(&password).await?;
         }
         Ok(repository)
+    }
+
+    /// How many passwords open it with restic.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn passwords(&self) -> Result<usize, RepositoryError> {
+        Ok(self.list(Kind::Key).await?.len())
+    }
+
+    /// Adds a password that opens it with restic, beside those that do.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn add_password(&self, password: &str) -> Result<(), RepositoryError> {
+        let password = password.to_owned();
+        self.work("add a password", move |_, opened| {
+            let mut options = KeyOptions::default();
+            options.with_created = true;
+            opened.add_key(&password, &options)?;
+            Ok(())
+        })
+        .await
     }
 
     /// # Errors
@@ -198,8 +214,4 @@ fn engine(bridge: &Arc<Bridge>) -> Result<rustic_core::Repository<()>, Failed> {
     options.no_cache = true;
     let backends = RepositoryBackends::new(bridge.clone(), None);
     Ok(rustic_core::Repository::new(&options, &backends)?)
-}
-
-fn exists(error: &crate::blobs::BlobsError) -> bool {
-    matches!(error, crate::blobs::BlobsError::Exists { .. })
 }

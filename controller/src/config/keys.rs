@@ -176,6 +176,36 @@ pub const HISTORY_DAYS: Key<u32> = key(
     parse::from_1_to_10000,
     "How many days the results of checks, and findings that are over, are kept.",
 );
+pub const REPOSITORY_LOCATION: Key<String> = unset(
+    "repository.location",
+    "s3://backups/holdfast",
+    parse::repository_location,
+    "Where backups are kept: a directory, or s3://, gs:// or az:// bucket/folder; unset: repositories under state_dir.",
+);
+pub const REPOSITORY_ENDPOINT: Key<String> = unset(
+    "repository.endpoint",
+    "https://s3.example.com",
+    parse::text,
+    "The address of a bucket's server; unset: that of the cloud. http:// is for tests: nothing hides the bucket's credentials.",
+);
+pub const REPOSITORY_REGION: Key<String> = unset(
+    "repository.region",
+    "eu-central-1",
+    parse::text,
+    "The bucket's region.",
+);
+pub const REPOSITORY_CREDENTIALS_FILE: Key<PathBuf> = unset(
+    "repository.credentials_file",
+    "/etc/holdfast/bucket.toml",
+    parse::absolute_path,
+    "Lines like secret_access_key = \"...\", mode 0600; unset: AWS_, GOOGLE_ or AZURE_ variables of the environment.",
+);
+pub const REPOSITORY_AUTHORITY_FILE: Key<PathBuf> = unset(
+    "repository.authority_file",
+    "/etc/holdfast/bucket-ca.pem",
+    parse::absolute_path,
+    "An authority that the bucket's server is trusted by, beside those of this machine.",
+);
 pub const LOG_FILTER: Key<String> = key(
     "log.filter",
     "info",
@@ -205,6 +235,11 @@ pub const TABLE: &[&dyn AnyKey] = &[
     &LEASE,
     &KEEP_REPLACED,
     &HISTORY_DAYS,
+    &REPOSITORY_LOCATION,
+    &REPOSITORY_ENDPOINT,
+    &REPOSITORY_REGION,
+    &REPOSITORY_CREDENTIALS_FILE,
+    &REPOSITORY_AUTHORITY_FILE,
     &LOG_FILTER,
     &LOG_FORMAT,
 ];

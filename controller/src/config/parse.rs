@@ -99,6 +99,20 @@ pub fn absolute_path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+pub fn repository_location(text: &str) -> Result<String, String> {
+    let good = match text.split_once("://") {
+        Some((scheme, rest)) => {
+            ["s3", "gs", "az"].contains(&scheme) && !rest.is_empty() && !rest.contains(['@', '?'])
+        }
+        None => text.starts_with('/'),
+    };
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an absolute path, or a bucket such as s3://backups/holdfast (gs://, az://), without credentials".to_owned())
+    }
+}
+
 pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "must be an IP address and a port, such as 0.0.0.0:7443 or [::]:7443".to_owned()

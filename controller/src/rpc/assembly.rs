@@ -1,6 +1,6 @@
 //! Every service behind one port: what it needs in, a router for the listener out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use holdfast_chassis::{telemetry::TraceRequests, tls};
 use holdfast_proto::wire::{enrolment_server::EnrolmentServer, operator_server::OperatorServer};
@@ -10,6 +10,7 @@ use tower::layer::util::{Identity, Stack};
 
 use super::{
     enrolment::EnrolmentService,
+    gateway::GatewayService,
     link::LinkService,
     operator::{OperatorService, Services},
 };
@@ -28,6 +29,7 @@ pub fn router(
     let registrar = &services.registrar;
     let enrolment = EnrolmentService::new(registrar.clone(), services.fleet.clone());
     let operator = OperatorServer::new(OperatorService::new(services.clone(), stop.clone()));
+    let ending = stop.clone();
     let link = LinkService {
         registrar: registrar.clone(),
         catalog: services.catalog.clone(),
@@ -39,9 +41,16 @@ pub fn router(
         heartbeat_interval,
         stop,
     };
+    let gateway = GatewayService::new(
+        registrar.clone(),
+        services.repositories.clone(),
+        Arc::new(services.catalog.clone()),
+        ending,
+    );
     tls::server()
         .layer(TraceRequests)
         .add_service(EnrolmentServer::new(enrolment))
         .add_service(registrar.guard(link.into_server()))
+        .add_service(registrar.guard(gateway.into_server()))
         .add_service(registrar.guard(operator))
 }

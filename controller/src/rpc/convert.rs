@@ -6,6 +6,7 @@ mod account;
 mod audit;
 mod check;
 mod finding;
+pub mod gateway;
 mod host;
 mod job;
 

@@ -32,6 +32,7 @@ use crate::{
     identity::Registrar,
     job::engine::Engine,
     reconcile::{enrolled::Enrolled, push::Push},
+    repository::Repositories,
 };
 
 /// What the handlers work with. Cheap to clone.
@@ -45,6 +46,7 @@ pub struct Services {
     pub jobs: Engine,
     pub push: Push,
     pub enrolled: Enrolled,
+    pub repositories: Repositories,
     pub clock: SharedClock,
 }
 

@@ -19,6 +19,7 @@ use crate::{
     fleet::LookupError,
     identity::IdentityError,
     job::JobError,
+    repository::RepositoriesError,
 };
 
 /// Metadata of a refused call that says what to do next, in UTF-8.
@@ -101,6 +102,30 @@ impl From<CatalogError> for RpcError {
     fn from(error: CatalogError) -> Self {
         let code = catalog_code(&error);
         Self::ours(code, &error, LOOK_AT_THE_LOG.to_owned())
+    }
+}
+
+impl From<RepositoriesError> for RpcError {
+    fn from(error: RepositoriesError) -> Self {
+        let (code, advice) = match error {
+            RepositoriesError::Catalog(error) => return error.into(),
+            RepositoriesError::None { .. } => (
+                Code::NotFound,
+                "`ctl repository list` shows what there is; the first backup of a host makes its own",
+            ),
+            RepositoriesError::Repository(ref error) if error.again() => {
+                (Code::Unavailable, LOOK_AT_THE_LOG)
+            }
+            RepositoriesError::Moved { .. }
+            | RepositoriesError::Vault(_)
+            | RepositoriesError::Storage(_) => (Code::FailedPrecondition, LOOK_AT_THE_LOG),
+            RepositoriesError::Repository(_) => (Code::DataLoss, LOOK_AT_THE_LOG),
+        };
+        if code == Code::NotFound {
+            return Self::new(code, error.to_string(), advice);
+        }
+        tracing::warn!(error = &error as &dyn Error, "a repository cannot be used");
+        Self::new(code, Chain(&error).to_string(), advice)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     identity::{Registrar, Settings},
     job::engine::{self, Engine},
     reconcile::{enrolled::Enrolled, findings, push::Push},
+    repository::Repositories,
     rpc::{assembly, operator::Services},
 };
 
@@ -79,7 +80,7 @@ impl Running {
         let advertised = settings.address.clone();
         let registrar = Registrar::open(settings, catalog.clone()).await?;
         registrar.leave_bootstrap_token().await?;
-        let services = services(config, registrar, catalog, clock).await?;
+        let services = services(config, state_dir, registrar, catalog, clock).await?;
         let mut running = Self {
             jobs: Group::default(),
             services: Group::default(),
@@ -213,6 +214,7 @@ impl Group {
 
 async fn services(
     config: &Config,
+    state_dir: &Path,
     registrar: Registrar,
     catalog: Catalog,
     clock: SharedClock,
@@ -231,7 +233,12 @@ async fn services(
         clock.clone(),
         engine_settings(config),
     );
+    let place = config
+        .repository
+        .place(state_dir, |name| std::env::var(name).ok())?;
+    let repositories = Repositories::open(state_dir, &place, catalog.clone()).await?;
     Ok(Services {
+        repositories,
         push: Push::new(catalog.clone(), sessions.clone()),
         enrolled: Enrolled::new(catalog.clone(), fleet.clone(), sessions.clone()),
         registrar,

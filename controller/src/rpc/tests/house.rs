@@ -12,6 +12,7 @@ use holdfast_proto::wire::{
     operator_client::OperatorClient, session_request::Message as Said,
     session_response::Message as Heard,
 };
+use holdfast_repository::storage::Place;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -25,6 +26,7 @@ use crate::{
     identity::{Registrar, Settings},
     job::engine::{Engine, Settings as JobSettings},
     reconcile::{enrolled::Enrolled, push::Push},
+    repository::Repositories,
     rpc::{assembly, operator::Services},
 };
 
@@ -35,7 +37,7 @@ pub struct House {
     pub services: Services,
     pub catalog: TestCatalog,
     address: String,
-    _state_dir: tempfile::TempDir,
+    state_dir: tempfile::TempDir,
     _running: DropGuard,
 }
 
@@ -73,7 +75,12 @@ impl House {
             clock.clone(),
             JobSettings::default(),
         );
+        let place = Place::Directory(state_dir.path().join("repositories"));
+        let repositories = Repositories::open(state_dir.path(), &place, catalog.clone())
+            .await
+            .unwrap();
         let services = Services {
+            repositories,
             registrar: registrar.clone(),
             push: Push::new(catalog.clone(), sessions.clone()),
             enrolled: Enrolled::new(catalog.clone(), fleet.clone(), sessions.clone()),
@@ -91,9 +98,33 @@ impl House {
             services,
             catalog,
             address,
-            _state_dir: state_dir,
+            state_dir,
             _running: stop.drop_guard(),
         }
+    }
+
+    pub fn state_dir(&self) -> &std::path::Path {
+        self.state_dir.path()
+    }
+
+    /// A job that has begun, whatever it does.
+    pub async fn a_job(&self) -> u64 {
+        let (id,): (i64,) = sqlx::query_as(
+            "insert into job (kind, spec, title, requested_by, created_at, state, summary, not_before)
+             values ('x', '{}', 'x', 'x', now(), 'running', '{}', now() + interval '1 day') returning id",
+        )
+        .fetch_one(&self.catalog.pool)
+        .await
+        .unwrap();
+        id.cast_unsigned()
+    }
+
+    pub async fn end_job(&self, job: u64) {
+        sqlx::query("update job set ended_at = now(), state = 'succeeded' where id = $1")
+            .bind(job.cast_signed())
+            .execute(&self.catalog.pool)
+            .await
+            .unwrap();
     }
 
     async fn enrol(&self, token: &EnrolmentToken) -> RotatingIdentity {
