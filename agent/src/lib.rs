@@ -10,6 +10,7 @@ pub mod join;
 pub mod link;
 pub mod observe;
 pub mod peer;
+pub mod repository;
 pub mod run;
 pub mod secret;
 pub mod task;

@@ -12,11 +12,13 @@ mod check;
 mod fleet;
 mod job;
 mod read;
+mod repository;
 
 pub use call_error::{CallError, CallProblem, Doing};
 pub use check::CheckSpec;
 pub use fleet::NewInstance;
 pub use job::{CopySpec, Update, Watch};
+pub use repository::RecoveryKey;
 
 /// A job's proof names every table; a database can have many.
 const LARGEST_ANSWER: usize = 256 << 20;

@@ -17,6 +17,7 @@ pub mod instance;
 pub mod job;
 pub mod login;
 pub mod operator;
+pub mod repository;
 pub mod status;
 pub mod version;
 pub mod volume;
@@ -57,6 +58,9 @@ pub enum Command {
     /// What detectors saw.
     #[command(subcommand)]
     Finding(finding::Finding),
+    /// Where backups are kept.
+    #[command(subcommand)]
+    Repository(repository::Repository),
     /// People who may use this controller.
     #[command(subcommand)]
     Operator(operator::Operator),
@@ -86,6 +90,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Job(_) => "job",
             Self::Finding(_) => "finding",
+            Self::Repository(_) => "repository",
             Self::Operator(_) => "operator",
             Self::Audit(_) => "audit",
             Self::Completions(_) => "completions",
@@ -109,6 +114,7 @@ impl Command {
             Self::Check(command) => command.run(session).await,
             Self::Job(command) => command.run(session).await,
             Self::Finding(command) => command.run(session).await,
+            Self::Repository(command) => command.run(session).await,
             Self::Operator(command) => command.run(session).await,
             Self::Audit(command) => command.run(session).await,
             Self::Completions(command) => command.run(session),

@@ -1,6 +1,6 @@
 //! How a command fails: what, on what, why, what next, and the exit code.
 
-use std::{error::Error as _, fmt::Write as _};
+use std::{error::Error as _, fmt::Write as _, path::PathBuf};
 
 use holdfast_chassis::telemetry::TelemetryError;
 
@@ -44,6 +44,12 @@ pub enum Failure {
         suggestion: Option<String>,
         advice: String,
     },
+    #[error("cannot write the key of the repositories to {}", file.display())]
+    KeyFile {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot set up traces")]
     Telemetry(#[from] TelemetryError),
     #[error("cannot start the asynchronous runtime")]
@@ -54,7 +60,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::Telemetry(_) => Exit::Usage,
+            Self::Usage { .. } | Self::Telemetry(_) | Self::KeyFile { .. } => Exit::Usage,
             Self::Call { cause, .. } => cause.exit(),
             Self::Connect(error) => error.exit(),
             Self::Context(error) => error.exit(),
@@ -83,6 +89,9 @@ impl Failure {
             Self::Context(error) => error.advice(),
             Self::Confirm(error) => error.advice(),
             Self::Telemetry(_) => "mend the variable that is named, or unset it".to_owned(),
+            Self::KeyFile { .. } => {
+                "name a file that does not exist yet, in a folder that you may write to".to_owned()
+            }
             Self::Console(_) | Self::Runtime(_) => String::new(),
         };
         Some(advice).filter(|advice| !advice.is_empty())

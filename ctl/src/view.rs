@@ -16,6 +16,7 @@ pub mod host;
 pub mod instance;
 pub mod job;
 pub mod proof;
+pub mod repository;
 pub mod status;
 pub mod version;
 pub mod volume;

@@ -28,5 +28,6 @@ keeps_its_secret!(
     SendImage,
     ReceiveImage,
     RelayWait,
-    OpenRepositoryResponse
+    OpenRepositoryResponse,
+    ExportRepositoryKeyResponse
 );

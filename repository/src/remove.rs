@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rustic_core::{PruneOptions, jiff::Span};
+use rustic_core::{LimitOption, PruneOptions, jiff::Span};
 
 use crate::{
     blobs::Kind, bridge::engine_id, error::RepositoryError, repository::Repository,
@@ -93,6 +93,9 @@ impl Repository {
                 options.keep_delete = grace.span();
                 options.keep_pack = grace.span();
                 options.instant_delete = false;
+                // A part of the repository would be less than one pack of a small one: nothing would
+                // ever be freed there.
+                options.max_repack = LimitOption::Unlimited;
                 let plan = opened.prune_plan(&options)?;
                 let pruned = Pruned {
                     marked_packs: plan.stats.packs.unused + plan.stats.packs.repack,

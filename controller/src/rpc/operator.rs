@@ -11,6 +11,7 @@ mod host;
 mod instance;
 mod job;
 mod overview;
+mod repository;
 mod task;
 mod volume;
 
@@ -312,5 +313,37 @@ impl Operator for OperatorService {
         request: Request<wire::VerifyAuditRequest>,
     ) -> Reply<wire::VerifyAuditResponse> {
         self.answer(Call::VerifyAudit, request, audit::verify).await
+    }
+
+    async fn list_repositories(
+        &self,
+        request: Request<wire::ListRepositoriesRequest>,
+    ) -> Reply<wire::ListRepositoriesResponse> {
+        self.answer(Call::ListRepositories, request, repository::list)
+            .await
+    }
+
+    async fn check_repository(
+        &self,
+        request: Request<wire::CheckRepositoryRequest>,
+    ) -> Reply<wire::CheckRepositoryResponse> {
+        self.answer(Call::CheckRepository, request, repository::check)
+            .await
+    }
+
+    async fn get_repository_stats(
+        &self,
+        request: Request<wire::GetRepositoryStatsRequest>,
+    ) -> Reply<wire::GetRepositoryStatsResponse> {
+        self.answer(Call::GetRepositoryStats, request, repository::stats)
+            .await
+    }
+
+    async fn export_repository_key(
+        &self,
+        request: Request<wire::ExportRepositoryKeyRequest>,
+    ) -> Reply<wire::ExportRepositoryKeyResponse> {
+        self.answer(Call::ExportRepositoryKey, request, repository::export_key)
+            .await
     }
 }

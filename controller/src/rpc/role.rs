@@ -34,6 +34,10 @@ pub enum Call {
     RemoveOperator,
     ListAudit,
     VerifyAudit,
+    ListRepositories,
+    CheckRepository,
+    GetRepositoryStats,
+    ExportRepositoryKey,
 }
 
 impl Call {
@@ -48,7 +52,7 @@ impl Call {
     pub fn changes(self) -> bool {
         match self {
             Self::RenewCertificate => true,
-            Self::MeasureVolume => false,
+            Self::MeasureVolume | Self::CheckRepository => false,
             call => call.least_role() > Role::Viewer,
         }
     }
@@ -73,8 +77,11 @@ impl Call {
             | Self::GetCheckHistory
             | Self::ListOperators
             | Self::ListAudit
-            | Self::VerifyAudit => Role::Viewer,
+            | Self::VerifyAudit
+            | Self::ListRepositories
+            | Self::GetRepositoryStats => Role::Viewer,
             Self::MeasureVolume
+            | Self::CheckRepository
             | Self::AddInstance
             | Self::RemoveInstance
             | Self::CopyDatabase
@@ -82,9 +89,11 @@ impl Call {
             | Self::UndoJob
             | Self::SetCheck
             | Self::RemoveCheck => Role::Operator,
-            Self::EnrolHost | Self::RemoveHost | Self::InviteOperator | Self::RemoveOperator => {
-                Role::Admin
-            }
+            Self::EnrolHost
+            | Self::RemoveHost
+            | Self::InviteOperator
+            | Self::RemoveOperator
+            | Self::ExportRepositoryKey => Role::Admin,
         }
     }
 }
@@ -94,7 +103,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 29] = [
+    pub const TABLE: [(Call, Role); 33] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -124,6 +133,10 @@ pub mod tests {
         (Call::RemoveOperator, Role::Admin),
         (Call::ListAudit, Role::Viewer),
         (Call::VerifyAudit, Role::Viewer),
+        (Call::ListRepositories, Role::Viewer),
+        (Call::CheckRepository, Role::Operator),
+        (Call::GetRepositoryStats, Role::Viewer),
+        (Call::ExportRepositoryKey, Role::Admin),
     ];
 
     #[test]

@@ -98,6 +98,31 @@ pub fn fleet(answers: &mut Answers) {
         first_broken_sequence: None,
         problem: String::new(),
     });
+    let repository = wire::Repository {
+        host: text("web-1"),
+        location: text("/var/lib/holdfast/repositories/web-1"),
+        created_at: Some(ago(86_400)),
+        ready: true,
+    };
+    answers.list_repositories = Some(wire::ListRepositoriesResponse {
+        repositories: vec![repository.clone()],
+    });
+    answers.check_repository = Some(wire::CheckRepositoryResponse::default());
+    answers.get_repository_stats = Some(wire::GetRepositoryStatsResponse {
+        location: repository.location.clone(),
+        stored_bytes: 100 * MIB,
+        objects: 12,
+        series: vec![wire::RepositorySeries {
+            label: text("web-1/shop-db/shop"),
+            snapshots: 3,
+            logical_bytes: 600 * MIB,
+            added_bytes: 99 * MIB,
+        }],
+    });
+    answers.export_repository_key = Some(wire::ExportRepositoryKeyResponse {
+        recovery_password: text("tell-nobody"),
+        repositories: vec![repository],
+    });
 }
 
 pub fn host(name: &str, connected: bool) -> wire::Host {

@@ -118,6 +118,24 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
         "7",
     ),
     (
+        &["repository", "list"],
+        "web-1  /var/lib/holdfast/repositories/web-1",
+        "/repositories/0/host",
+        "\"web-1\"",
+    ),
+    (
+        &["repository", "stats", "web-1"],
+        "web-1/shop-db/shop",
+        "/series/0/snapshots",
+        "3",
+    ),
+    (
+        &["repository", "check", "web-1", "--read-data", "5%"],
+        "the repository of web-1 is sound",
+        "/sound",
+        "true",
+    ),
+    (
         &["audit", "verify"],
         "the audit log is whole: 7 entries",
         "/whole",

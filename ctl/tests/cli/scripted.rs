@@ -205,4 +205,8 @@ operator_service! {
     remove_operator: RemoveOperatorRequest => RemoveOperatorResponse,
     list_audit: ListAuditRequest => ListAuditResponse,
     verify_audit: VerifyAuditRequest => VerifyAuditResponse,
+    list_repositories: ListRepositoriesRequest => ListRepositoriesResponse,
+    check_repository: CheckRepositoryRequest => CheckRepositoryResponse,
+    get_repository_stats: GetRepositoryStatsRequest => GetRepositoryStatsResponse,
+    export_repository_key: ExportRepositoryKeyRequest => ExportRepositoryKeyResponse,
 }

@@ -4293,6 +4293,86 @@ pub struct VerifyAuditResponse {
     #[prost(string, tag = "3")]
     pub problem: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Repository {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Directory or bucket, with the host's folder in it.
+    #[prost(string, tag = "2")]
+    pub location: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// It is there; else its making was interrupted, and goes on with the next backup.
+    #[prost(bool, tag = "4")]
+    pub ready: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRepositoriesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRepositoriesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub repositories: ::prost::alloc::vec::Vec<Repository>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckRepositoryRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Of the data to read, by size, drawn at random. 0: structure only; 100: every byte.
+    #[prost(double, tag = "2")]
+    pub read_data_percent: f64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRepositoryResponse {
+    /// Backups are damaged by these.
+    #[prost(string, repeated, tag = "1")]
+    pub errors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Harmless leftovers.
+    #[prost(string, repeated, tag = "2")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRepositoryStatsRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRepositoryStatsResponse {
+    #[prost(string, tag = "1")]
+    pub location: ::prost::alloc::string::String,
+    /// Everything that lies there, compressed and encrypted.
+    #[prost(uint64, tag = "2")]
+    pub stored_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub objects: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub series: ::prost::alloc::vec::Vec<RepositorySeries>,
+}
+/// The backups of one database or volume.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepositorySeries {
+    /// "web-1/shop-db/shop".
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub snapshots: u64,
+    /// All of them, each as if it were stored alone and uncompressed.
+    #[prost(uint64, tag = "3")]
+    pub logical_bytes: u64,
+    /// What the storage grew by for them.
+    #[prost(uint64, tag = "4")]
+    pub added_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportRepositoryKeyRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ExportRepositoryKeyResponse {
+    /// Opens every repository with restic, those that are made later too. Secret.
+    #[prost(string, tag = "1")]
+    pub recovery_password: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub repositories: ::prost::alloc::vec::Vec<Repository>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperatorRole {
@@ -5291,6 +5371,104 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "VerifyAudit"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn list_repositories(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRepositoriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRepositoriesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListRepositories",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListRepositories"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads the index, or the data too: minutes, or as long as reading so much takes.
+        pub async fn check_repository(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckRepositoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckRepositoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/CheckRepository",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "CheckRepository"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_repository_stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRepositoryStatsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRepositoryStatsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetRepositoryStats",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetRepositoryStats"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What opens every repository when all else is lost.
+        pub async fn export_repository_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportRepositoryKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportRepositoryKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ExportRepositoryKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ExportRepositoryKey"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -5505,6 +5683,36 @@ pub mod operator_server {
             request: tonic::Request<super::VerifyAuditRequest>,
         ) -> std::result::Result<
             tonic::Response<super::VerifyAuditResponse>,
+            tonic::Status,
+        >;
+        async fn list_repositories(
+            &self,
+            request: tonic::Request<super::ListRepositoriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRepositoriesResponse>,
+            tonic::Status,
+        >;
+        /// Reads the index, or the data too: minutes, or as long as reading so much takes.
+        async fn check_repository(
+            &self,
+            request: tonic::Request<super::CheckRepositoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckRepositoryResponse>,
+            tonic::Status,
+        >;
+        async fn get_repository_stats(
+            &self,
+            request: tonic::Request<super::GetRepositoryStatsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRepositoryStatsResponse>,
+            tonic::Status,
+        >;
+        /// What opens every repository when all else is lost.
+        async fn export_repository_key(
+            &self,
+            request: tonic::Request<super::ExportRepositoryKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportRepositoryKeyResponse>,
             tonic::Status,
         >;
     }
@@ -6865,6 +7073,187 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VerifyAuditSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListRepositories" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRepositoriesSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListRepositoriesRequest>
+                    for ListRepositoriesSvc<T> {
+                        type Response = super::ListRepositoriesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRepositoriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_repositories(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRepositoriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/CheckRepository" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckRepositorySvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CheckRepositoryRequest>
+                    for CheckRepositorySvc<T> {
+                        type Response = super::CheckRepositoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckRepositoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::check_repository(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckRepositorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetRepositoryStats" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRepositoryStatsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetRepositoryStatsRequest>
+                    for GetRepositoryStatsSvc<T> {
+                        type Response = super::GetRepositoryStatsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRepositoryStatsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_repository_stats(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRepositoryStatsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ExportRepositoryKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportRepositoryKeySvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ExportRepositoryKeyRequest>
+                    for ExportRepositoryKeySvc<T> {
+                        type Response = super::ExportRepositoryKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportRepositoryKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::export_repository_key(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportRepositoryKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,4 +1,5 @@
 //! Small backups with known content, and what they read back as.
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::{collections::BTreeMap, sync::Arc};
 

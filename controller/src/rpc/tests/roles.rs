@@ -44,6 +44,10 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::RemoveOperator => ask!(remove_operator, RemoveOperatorRequest),
         Call::ListAudit => ask!(list_audit, ListAuditRequest),
         Call::VerifyAudit => ask!(verify_audit, VerifyAuditRequest),
+        Call::ListRepositories => ask!(list_repositories, ListRepositoriesRequest),
+        Call::CheckRepository => ask!(check_repository, CheckRepositoryRequest),
+        Call::GetRepositoryStats => ask!(get_repository_stats, GetRepositoryStatsRequest),
+        Call::ExportRepositoryKey => ask!(export_repository_key, ExportRepositoryKeyRequest),
     }
 }
 

@@ -14,8 +14,20 @@ use crate::view::{
     host::EnrolledHost,
     instance::RemovedInstance,
     job::JobTaken,
+    repository::{
+        ExportedKey, Repository, RepositoryCheck, RepositoryList, RepositorySeries, RepositoryStats,
+    },
     version::Versions,
 };
+
+fn repository() -> Repository {
+    Repository {
+        host: text("web-1"),
+        location: text("/var/lib/holdfast/repositories/web-1"),
+        created_at: Some(crate::output::testing::at("2026-11-20T12:00:00Z")),
+        ready: true,
+    }
+}
 
 /// Name in the docs, and an example with every list filled.
 pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
@@ -38,6 +50,46 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         ("ctl host remove", json(&removed_host())),
         ("ctl container list", json(&container_list())),
         ("ctl container events", json(&event_list())),
+        (
+            "ctl repository list",
+            json(&RepositoryList {
+                repositories: vec![repository()],
+            }),
+        ),
+        (
+            "ctl repository check",
+            json(&RepositoryCheck {
+                host: text("web-1"),
+                sound: false,
+                errors: vec![text("a pack is missing")],
+                warnings: vec![text("a pack is not referenced")],
+            }),
+        ),
+        (
+            "ctl repository stats",
+            json(&RepositoryStats {
+                host: text("web-1"),
+                location: repository().location,
+                stored_bytes: 300,
+                logical_bytes: 1000,
+                ratio: Some(3.33),
+                objects: 7,
+                series: vec![RepositorySeries {
+                    label: text("web-1/shop-db/shop"),
+                    snapshots: 2,
+                    logical_bytes: 1000,
+                    added_bytes: 290,
+                    ratio: Some(3.45),
+                }],
+            }),
+        ),
+        (
+            "ctl repository key export",
+            json(&ExportedKey {
+                file: text("holdfast-recovery.json"),
+                repositories: vec![repository()],
+            }),
+        ),
         ("ctl volume list", json(&volume_list())),
         ("ctl volume size", json(&volume_size())),
         ("ctl instance list", json(&instance_list())),

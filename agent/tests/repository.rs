@@ -1,0 +1,102 @@
+//! Backups through a gateway that breaks: what was interrupted is tried again, what is refused is not.
+
+#[path = "support/gateway.rs"]
+mod gateway;
+
+use bytes::Bytes;
+use gateway::{Fault, House};
+use holdfast_agent::repository::{OpenError, Whose};
+use holdfast_repository::{About, Plan, Repository, RepositoryError, Stored};
+use tonic::Code;
+
+fn own() -> Whose {
+    Whose {
+        host: "web-1".to_owned(),
+        job: 0,
+    }
+}
+
+async fn back_up(repository: &Repository, content: &Bytes) -> Result<Stored, RepositoryError> {
+    let mut writing = repository.write(Plan {
+        about: About {
+            host: "web-1".to_owned(),
+            label: "web-1/shop-db/shop".to_owned(),
+            tags: Vec::new(),
+            time: chrono::Utc::now(),
+        },
+        entries: vec!["orders".parse().unwrap()],
+        last: "zz".parse().unwrap(),
+        at_once: 2,
+    });
+    while let Some(mut entry) = writing.next().await {
+        // What goes wrong is told by `finish`.
+        if entry.send(content.clone()).await.is_ok() {
+            let _ = entry.whole(content.len() as u64).await;
+        }
+    }
+    writing.finish("manifest").await
+}
+
+fn content() -> Bytes {
+    (0..40_u32 << 18)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect::<Vec<u8>>()
+        .into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_survives_a_gateway_that_breaks_at_every_kind_of_call() {
+    let house = House::open().await;
+    for fault in [
+        Fault::BeforeStoring,
+        Fault::AnswerLost,
+        Fault::InTheMiddleOfReading,
+        Fault::WhileListing,
+    ] {
+        house.breaks_twice(fault);
+        let repository = house.repositories().open(&own()).await.unwrap();
+        let stored = back_up(&repository, &content()).await.unwrap();
+        let reading = repository.read(stored.snapshot).await.unwrap();
+        let read = reading.whole(&"orders".parse().unwrap()).await.unwrap();
+        assert!(read == content(), "{fault:?}");
+        assert_eq!(house.faults_left(), 0, "{fault:?} did not happen");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_told_at_once_and_nothing_is_stored() {
+    let house = House::open().await;
+    let repository = house.repositories().open(&own()).await.unwrap();
+    house.refuses(Code::PermissionDenied);
+    let refused = back_up(&repository, &content()).await.unwrap_err();
+    assert!(!refused.again(), "{refused:?}");
+    assert_eq!(house.refusals(), 1, "a refusal is no interruption");
+    house.refuses_no_more();
+    assert!(repository.snapshots().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_removes_nothing_and_writes_to_no_other() {
+    let house = House::open().await;
+    let repository = house.repositories().open(&own()).await.unwrap();
+    let stored = back_up(&repository, &content()).await.unwrap();
+    let forgot = repository.forget(&[stored.snapshot]).await;
+    assert!(
+        matches!(forgot, Err(RepositoryError::Storage { .. })),
+        "{forgot:?}"
+    );
+    assert_eq!(repository.snapshots().await.unwrap().len(), 1);
+    let read_only = Whose { job: 7, ..own() };
+    let repository = house.repositories().open(&read_only).await.unwrap();
+    let wrote = back_up(&repository, &content()).await;
+    assert!(
+        matches!(wrote, Err(RepositoryError::Storage { .. })),
+        "{wrote:?}"
+    );
+    house.refuses(Code::PermissionDenied);
+    let refused = house.repositories().open(&own()).await;
+    assert!(
+        matches!(refused, Err(OpenError::Gateway { .. })),
+        "{refused:?}"
+    );
+}
