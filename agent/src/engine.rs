@@ -1,6 +1,3 @@
-//! Database engines: one room for each, and what they share.
+//! Database engines: one room for each.
 
-pub mod discover;
-pub mod mariadb;
 pub mod postgres;
-pub mod server;

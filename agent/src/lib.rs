@@ -1,5 +1,6 @@
 //! The agent: it lives on a host, reports what runs there, and does the work there.
 
+pub mod backups;
 pub mod check;
 pub mod config;
 pub mod container;

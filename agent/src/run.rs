@@ -24,6 +24,7 @@ use crate::{
     link::{self, EngineName, Facts},
     observe::{host, instances::Instances, observer, registrations, reports::Reports},
     peer::{Grants, Peers},
+    repository::Repositories,
     task::{Environment, perform, runtime::Runtime},
 };
 
@@ -83,6 +84,11 @@ pub async fn run(
     let environment = Environment {
         instances: instances.clone(),
         containers: containers.clone(),
+        backups: Arc::new(Repositories {
+            identity: enrolment.identity.clone(),
+            roots: enrolment.roots.clone(),
+            controllers: controllers.clone().into(),
+        }),
         state_dir: config.state_dir.clone(),
         peers: peers.clone(),
         clock: Arc::clone(&clock),

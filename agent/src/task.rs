@@ -1,5 +1,6 @@
 //! Tasks: one verb a file, and what each is given to work with.
 
+mod back_up_database;
 mod describe_database;
 mod drop_database;
 mod drop_roles;
@@ -8,13 +9,14 @@ mod measure_volume;
 mod probe_instance;
 mod publish_database;
 mod receive_image;
+mod restore_image;
 pub mod run_check;
 pub mod runtime;
 mod send_image;
 mod stage_database;
 mod unpublish_database;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use holdfast_chassis::clock::SharedClock;
 use holdfast_proto::task::{TaskFailure, TaskProgress, TaskResult, TaskSpec};
@@ -22,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backups::Backups,
     container::ContainerEngine,
     observe::{instances::Instances, observer::Ask},
     peer::Peers,
@@ -32,6 +35,8 @@ use crate::{
 pub struct Context {
     pub instances: Instances,
     pub containers: ContainerEngine,
+    /// The way to backups.
+    pub backups: Arc<dyn Backups>,
     /// Files that must outlive the process go below it.
     pub state_dir: PathBuf,
     /// The way to and from other agents.
@@ -49,6 +54,7 @@ pub struct Context {
 pub struct Environment {
     pub instances: Instances,
     pub containers: ContainerEngine,
+    pub backups: Arc<dyn Backups>,
     pub state_dir: PathBuf,
     pub peers: Peers,
     pub clock: SharedClock,
@@ -66,6 +72,7 @@ impl Environment {
         Context {
             instances: self.instances.clone(),
             containers: self.containers.clone(),
+            backups: Arc::clone(&self.backups),
             state_dir: self.state_dir.clone(),
             peers: self.peers.clone(),
             clock: self.clock.clone(),
@@ -140,6 +147,12 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::MeasureVolume(spec) => measure_volume::run(spec, context)
             .await
             .map(TaskResult::MeasuredVolume),
+        TaskSpec::BackUpDatabase(spec) => Box::pin(back_up_database::run(spec, context))
+            .await
+            .map(TaskResult::BackedUpDatabase),
+        TaskSpec::RestoreImage(spec) => Box::pin(restore_image::run(spec, context))
+            .await
+            .map(TaskResult::RestoredImage),
         TaskSpec::ProbeInstance(spec) => probe_instance::run(spec, context)
             .await
             .map(TaskResult::ProbedInstance),

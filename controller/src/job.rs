@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod action;
+pub mod back_up_database;
 pub mod copy_database;
 pub mod definition;
 pub mod engine;
@@ -27,6 +28,7 @@ pub mod summary;
 pub mod view;
 mod watch;
 
+pub use back_up_database::BackUpDatabase;
 pub use copy_database::CopyDatabase;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
@@ -48,6 +50,7 @@ pub type JobId = u64;
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum JobSpec {
     CopyDatabase(CopyDatabase),
+    BackUpDatabase(BackUpDatabase),
 }
 
 impl JobSpec {
@@ -55,17 +58,19 @@ impl JobSpec {
     pub fn definition(&self) -> &dyn Definition {
         match self {
             Self::CopyDatabase(copy) => copy,
+            Self::BackUpDatabase(backup) => backup,
         }
     }
 
-    /// Between which hosts data travel.
+    /// Between which hosts data travel; none when no two agents talk to each other.
     #[must_use]
-    pub fn ends(&self) -> Ends {
+    pub fn ends(&self) -> Option<Ends> {
         match self {
-            Self::CopyDatabase(copy) => Ends {
+            Self::CopyDatabase(copy) => Some(Ends {
                 sender: copy.source.host.clone(),
                 receiver: copy.target.host.clone(),
-            },
+            }),
+            Self::BackUpDatabase(_) => None,
         }
     }
 
@@ -73,6 +78,7 @@ impl JobSpec {
     pub fn kind(&self) -> JobKind {
         match self {
             Self::CopyDatabase(_) => JobKind::CopyDatabase,
+            Self::BackUpDatabase(_) => JobKind::BackUpDatabase,
         }
     }
 }
@@ -81,16 +87,18 @@ impl JobSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
     CopyDatabase,
+    BackUpDatabase,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 1] = [Self::CopyDatabase];
+    pub const ALL: [Self; 2] = [Self::CopyDatabase, Self::BackUpDatabase];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CopyDatabase => "copy-database",
+            Self::BackUpDatabase => "back-up-database",
         }
     }
 }

@@ -120,6 +120,7 @@ pub enum ProofLevel {
 pub enum DataPath {
     Direct,
     Relay,
+    Repository,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::CheckOutcome,
-    fleet::Engine,
     image::{DataPath, Hash128, Manifest, ProofLevel, Relation, SequenceState},
 };
 
@@ -24,6 +23,8 @@ pub enum TaskSpec {
     MeasureVolume(MeasureVolume),
     ProbeInstance(ProbeInstance),
     DropRoles(DropRoles),
+    BackUpDatabase(BackUpDatabase),
+    RestoreImage(RestoreImage),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub enum TaskResult {
     MeasuredVolume(MeasuredVolume),
     ProbedInstance(ProbedInstance),
     DroppedRoles(DroppedRoles),
+    BackedUpDatabase(BackedUpDatabase),
+    RestoredImage(RestoredImage),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,20 +95,6 @@ pub struct DatabaseFacts {
     pub properties: DatabaseProperties,
     pub cpus: u32,
     pub unreadable: Vec<String>,
-    /// Unset: PostgreSQL, from an agent or a catalog that knew no other.
-    #[serde(default)]
-    pub engine: Option<Engine>,
-    #[serde(default)]
-    pub warnings: Vec<String>,
-    #[serde(default)]
-    pub obstacles: Vec<String>,
-}
-
-impl DatabaseFacts {
-    #[must_use]
-    pub fn engine(&self) -> Engine {
-        self.engine.unwrap_or(Engine::Postgres)
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,6 +195,46 @@ pub struct ReceivedImage {
     pub constraints: u32,
     pub schema_hash: Hash128,
     pub notices: Vec<String>,
+}
+
+/// Whose repository, and the job that reads it where it is another host's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryRef {
+    pub host: String,
+    pub job: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackUpDatabase {
+    pub source: DatabaseTarget,
+    pub selection: Selection,
+    pub repository: RepositoryRef,
+    pub jobs: u32,
+    pub bandwidth: u64,
+    pub tags: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUpDatabase {
+    pub manifest: Manifest,
+    pub snapshot: String,
+    pub added_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreImage {
+    pub staging: DatabaseTarget,
+    pub repository: RepositoryRef,
+    pub snapshot: String,
+    pub jobs: u32,
+    pub properties: DatabaseProperties,
+    pub no_tablespaces: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredImage {
+    pub manifest: Manifest,
+    pub received: ReceivedImage,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -183,6 +183,24 @@ impl Writing {
         }
     }
 
+    /// Ends the backup without its last entry: nothing of it counts. Gives what went wrong before, if
+    /// anything did.
+    pub async fn give_up(mut self) -> RepositoryError {
+        self.account.fail(Incomplete::Abandoned);
+        self.turns.close();
+        self.waiting = None;
+        let Some(thread) = self.thread.take() else {
+            return self.stopped();
+        };
+        // The engine may wait for entries that nobody has taken.
+        self.opened.close();
+        while self.opened.recv().await.is_some() {}
+        match thread.await {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) | Err(_) => self.stopped(),
+        }
+    }
+
     /// Every other entry gives its turn back when the engine has read it.
     async fn others_are_whole(&self) -> bool {
         loop {

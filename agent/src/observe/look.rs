@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use holdfast_proto::fleet::Engine;
-
 use super::{
     listing::last_lines,
     watched::{Look, Looked, Subject},
@@ -11,15 +9,12 @@ use super::{
 use crate::{
     container::ContainerEngine,
     credentials::Credentials,
-    engine::{
+    engine::postgres::{
+        access::Access,
         discover::{Found, Standing},
-        mariadb,
-        postgres::{
-            access::Access,
-            probe::{Probed, probe},
-            route::Route,
-        },
-        server::{Memory, Server},
+        health::Memory,
+        probe::{Probed, probe},
+        route::Route,
     },
 };
 
@@ -39,16 +34,13 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
             let route = look.route.as_ref();
             look_at_found(found, &stored, route, &mut look.memory, engine).await
         }
-        Subject::Registered(registered) => match registered.engine {
-            Engine::Postgres => {
-                let access = Access::to_registered(registered, &stored);
-                probe(&access, &mut look.memory.postgres).await
-            }
-            Engine::Mariadb | Engine::Mysql => {
-                let access = mariadb::access::to_registered(registered, &stored);
-                mariadb::probe::probe(&access, registered.engine, &mut look.memory.mariadb).await
-            }
-        },
+        Subject::Registered(registered) => {
+            probe(
+                &Access::to_registered(registered, &stored),
+                &mut look.memory,
+            )
+            .await
+        }
         Subject::Gone { reason, .. } => Probed::Down {
             reason: reason.clone(),
             soon: false,
@@ -74,23 +66,11 @@ async fn look_at_found(
     match &found.standing {
         Standing::Running(server) => {
             let container = found.container.as_ref();
-            let mut access = match server {
-                Server::Postgres(server) => {
-                    Access::to_server(&found.name, container, server, stored)
-                }
-                Server::Mariadb(server) => {
-                    mariadb::access::to_server(&found.name, container, server, stored)
-                }
-            };
+            let mut access = Access::to_server(&found.name, container, server, stored);
             if let Some(route) = route {
                 access.prefer(route);
             }
-            match server {
-                Server::Postgres(_) => probe(&access, &mut memory.postgres).await,
-                Server::Mariadb(server) => {
-                    mariadb::probe::probe(&access, server.engine, &mut memory.mariadb).await
-                }
-            }
+            probe(&access, memory).await
         }
         Standing::Down {
             reason,
@@ -120,7 +100,7 @@ fn telling_line(lines: &[String]) -> Option<String> {
         reversed.find(|line| words.iter().any(|word| line.contains(word)))
     };
     let line = last_with(&["PANIC:", "FATAL:"])
-        .or_else(|| last_with(&["ERROR:", "[ERROR]", "Error:", "error:"]))
+        .or_else(|| last_with(&["ERROR:", "Error:", "error:"]))
         .or(lines.last())?;
     Some(line.chars().take(LINE_SHOWN).collect())
 }

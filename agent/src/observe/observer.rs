@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     container::{ContainerEngine, EngineError},
-    engine::{discover, mariadb, postgres::processes, server::Server},
+    engine::postgres::{discover, processes},
 };
 
 /// Events that come close together are looked at together.
@@ -264,15 +264,7 @@ impl Observer {
                     seen,
                 })
                 .collect();
-            let mut servers: Vec<_> = processes::scan(proc)?
-                .into_iter()
-                .map(Server::Postgres)
-                .collect();
-            servers.extend(
-                mariadb::processes::scan(proc)?
-                    .into_iter()
-                    .map(Server::Mariadb),
-            );
+            let servers = processes::scan(proc)?;
             Ok::<_, std::io::Error>(discover::instances(&candidates, &servers, &own, now))
         })
         .await;

@@ -291,6 +291,8 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::DescribeDatabase(_) => "describe-database",
         TaskSpec::StageDatabase(_) => "stage-database",
         TaskSpec::SendImage(_) => "send-image",
+        TaskSpec::BackUpDatabase(_) => "back-up-database",
+        TaskSpec::RestoreImage(_) => "restore-image",
         TaskSpec::ReceiveImage(_) => "receive-image",
         TaskSpec::RunCheck(_) => "run-check",
         TaskSpec::PublishDatabase(_) => "publish-database",

@@ -8,7 +8,11 @@ use uuid::Uuid;
 
 use super::Context;
 use crate::{
-    engine::postgres::{meter::Meter, send::Sender, sessions},
+    engine::postgres::{
+        meter::Meter,
+        send::{Purpose, Request, Sender},
+        sessions,
+    },
     observe::host,
 };
 
@@ -20,13 +24,24 @@ pub async fn run(spec: SendImage, context: &Context) -> Result<SentImage, TaskFa
     let located = context.instances.locate(&spec.source.instance)?;
     let application = sessions::name("send");
     let meter = Arc::new(Meter::default());
+    let request = Request {
+        source: spec.source.clone(),
+        selection: spec.selection.clone(),
+        jobs: spec.jobs,
+        bandwidth: spec.bandwidth,
+        purpose: Purpose::Server {
+            version_num: spec.target_version_num,
+            extensions: spec.target_extensions.clone(),
+            no_tablespaces: spec.no_tablespaces,
+            cpus: host::cpus(),
+        },
+    };
     let sender = Sender {
-        spec: &spec,
+        request: &request,
         located: &located,
         containers: &context.containers,
         peer: context.peers.sender(&spec, Uuid::now_v7().to_string()),
         meter: Arc::clone(&meter),
-        cpus: host::cpus(),
         application: application.clone(),
     };
     let outcome = tokio::select! {

@@ -16,13 +16,13 @@ use holdfast_agent::engine::postgres::{
     meter::Meter,
     receive::{Receiver, Reception, Refusal, Target},
     route::Target as Address,
-    send::Sender,
+    send::{Purpose, Request, Sender},
 };
 use holdfast_proto::{
     image::{DataPath, ImageStream, OpenStream, ProofLevel, Receipt},
     task::{
-        DatabaseProperties, DatabaseTarget, ReceiveImage, ReceivedImage, Selection, SendImage,
-        SentImage, TaskFailure,
+        DatabaseProperties, DatabaseTarget, ReceiveImage, ReceivedImage, Selection, SentImage,
+        TaskFailure,
     },
 };
 use tokio::sync::mpsc;
@@ -214,24 +214,24 @@ impl Pair {
                 meter: Arc::new(Meter::default()),
             },
         );
-        let spec = SendImage {
+        let request = Request {
             source: DatabaseTarget {
                 instance: "shop-db".to_owned(),
                 database: "shop".to_owned(),
             },
             selection: copy.selection,
-            peer_host: "target".to_owned(),
-            peer_addresses: Vec::new(),
-            grant: vec![7; 32],
             jobs: copy.jobs,
             bandwidth: copy.bandwidth,
-            target_version_num: self.target_version * 10_000,
-            target_extensions: Vec::new(),
-            no_tablespaces: false,
+            purpose: Purpose::Server {
+                version_num: self.target_version * 10_000,
+                extensions: Vec::new(),
+                no_tablespaces: false,
+                cpus: copy.cpus,
+            },
         };
         let located = from.instances.locate("shop-db")?;
         let sender = Sender {
-            spec: &spec,
+            request: &request,
             located: &located,
             containers: &from.containers,
             peer: Arc::new(Local {
@@ -241,7 +241,6 @@ impl Pair {
                 calls: AtomicUsize::new(0),
             }),
             meter: Arc::new(Meter::default()),
-            cpus: copy.cpus,
             application: "holdfast send".to_owned(),
         };
         // As the job does it: one side failing ends the other.

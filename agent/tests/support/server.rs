@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use holdfast_agent::{
+    backups::Backups,
     container::ContainerEngine,
     engine::postgres::route::{Route, Target},
     observe::instances::{ContainerRef, Instances, LocalAddress, Located, Standing},
@@ -17,7 +18,15 @@ use holdfast_chassis::{
     identity::{Authority, Credentials, Identity, NewKey, Validity},
     tls::{Roots, RotatingIdentity},
 };
-use holdfast_proto::{fleet::Engine, link::TlsMode};
+use holdfast_proto::{
+    fleet::Engine,
+    link::TlsMode,
+    task::{RepositoryRef, TaskFailure},
+};
+use holdfast_repository::{
+    Repository, RepositoryKey,
+    storage::{Place, Storage},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Removed when dropped.
@@ -69,6 +78,11 @@ impl Server {
             Standing::Up(Box::new(located)),
         )]));
         context(instances, state_dir)
+    }
+
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     #[must_use]
@@ -267,12 +281,37 @@ pub fn context(instances: Instances, state_dir: &std::path::Path) -> Context {
     Context {
         instances,
         containers: ContainerEngine::new(vec!["/var/run/docker.sock".into()]),
+        backups: Arc::new(LocalRepository(state_dir.join("repository"))),
         state_dir: state_dir.to_owned(),
         peers: peers(),
         clock: Arc::new(SystemClock),
         progress: ProgressSender::new().0,
         cancel: CancellationToken::new(),
         observer: tokio::sync::mpsc::channel(1).0,
+    }
+}
+
+/// A repository in a directory, with its key beside it.
+#[derive(Debug)]
+struct LocalRepository(std::path::PathBuf);
+
+#[async_trait::async_trait]
+impl Backups for LocalRepository {
+    async fn open(&self, _: &RepositoryRef) -> Result<Repository, TaskFailure> {
+        let key_file = self.0.with_extension("key");
+        let storage = Storage::open(&Place::Directory(self.0.clone())).expect("a directory");
+        let opened = match std::fs::read(&key_file) {
+            Ok(key) => {
+                let key = serde_json::from_slice(&key).expect("a key");
+                Repository::open(Arc::new(storage), key).await
+            }
+            Err(_) => {
+                let key = RepositoryKey::random();
+                std::fs::write(&key_file, serde_json::to_vec(&key).expect("json")).expect("a file");
+                Repository::create(Arc::new(storage), key).await
+            }
+        };
+        Ok(opened.expect("a repository"))
     }
 }
 

@@ -171,6 +171,26 @@ impl Catalog {
         Ok(id.cast_unsigned())
     }
 
+    /// What the job stored counts no more: it was cancelled at the last moment.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn withdraw_backups(
+        &self,
+        job: JobId,
+        at: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        sqlx::query(
+            "update backup set state = 'expired', removed_at = $2 where job = $1 and removed_at is null",
+        )
+        .bind(job.cast_signed())
+        .bind(at)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(CatalogError::doing("withdrawing the backups of a job"))
+    }
+
     /// Those that the repository holds, newest first; with `removed`, those that it held as well.
     ///
     /// # Errors

@@ -12,7 +12,12 @@ use super::JobId;
 pub enum Resource {
     Instance(InstanceName),
     Database(DatabaseName),
-    Volume { host: HostName, volume: String },
+    Volume {
+        host: HostName,
+        volume: String,
+    },
+    /// A host's: backups share it, what removes from it has it alone.
+    Repository(HostName),
 }
 
 impl fmt::Display for Resource {
@@ -20,6 +25,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Instance(name) => write!(f, "instance:{name}"),
             Self::Database(name) => write!(f, "database:{name}"),
+            Self::Repository(host) => write!(f, "repository:{host}"),
             Self::Volume { host, volume } => write!(f, "volume:{host}/{volume}"),
         }
     }

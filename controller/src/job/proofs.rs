@@ -4,6 +4,7 @@
 //! They run over every [`JobKind`](super::JobKind), on the real catalog, against scripted agents.
 
 mod agents;
+mod back_up_database;
 mod copy;
 mod crash;
 mod failure;

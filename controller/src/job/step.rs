@@ -258,6 +258,8 @@ impl StepContext {
 pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
     let got = match result {
         TaskResult::DatabaseFacts(_) => "database facts",
+        TaskResult::BackedUpDatabase(_) => "a backup",
+        TaskResult::RestoredImage(_) => "a restored image",
         TaskResult::StagedDatabase(_) => "a staged database",
         TaskResult::SentImage(_) => "a sent image",
         TaskResult::ReceivedImage(_) => "a received image",

@@ -97,6 +97,7 @@ impl Board {
         {
             Some(DataPath::Direct) => parts.push("direct".to_owned()),
             Some(DataPath::Relay) => parts.push("through the controller".to_owned()),
+            Some(DataPath::Repository) => parts.push("repository".to_owned()),
             None => {}
         }
         // What a narrow terminal cuts off comes last.

@@ -180,6 +180,7 @@ fn carried(proof: &CopyProof, job: &Job, now: Time) -> String {
     match proof.path {
         Some(DataPath::Direct) => text.push_str(", direct from agent to agent"),
         Some(DataPath::Relay) => text.push_str(", through the controller"),
+        Some(DataPath::Repository) => text.push_str(", from a repository"),
         None => {}
     }
     if proof.resent_parts > 0 {

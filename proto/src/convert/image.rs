@@ -28,7 +28,7 @@ messages! {
 enums! {
     RelationKind { Table, LargeObjects, ExtensionConfig }
     ProofLevel { Transit, Full }
-    DataPath { Direct, Relay }
+    DataPath { Direct, Relay, Repository }
     CopyFormat { Binary, Text }
 }
 

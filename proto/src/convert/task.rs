@@ -2,12 +2,13 @@
 
 use super::{choices, enums, messages};
 use crate::task::{
-    DatabaseFacts, DatabaseGrant, DatabaseProperties, DatabaseSetting, DatabaseTarget,
-    DescribeDatabase, DropDatabase, DropRoles, DroppedDatabase, DroppedRoles, Extension,
-    FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance, ProbedInstance, PublishDatabase,
-    PublishedDatabase, ReceiveImage, ReceivedImage, Role, RoleLeft, RunCheck, Selection, SendImage,
-    SentImage, StageDatabase, StagedDatabase, TaskFailure, TaskPhase, TaskProgress, TaskResult,
-    TaskSpec, UnpublishDatabase, UnpublishedDatabase,
+    BackUpDatabase, BackedUpDatabase, DatabaseFacts, DatabaseGrant, DatabaseProperties,
+    DatabaseSetting, DatabaseTarget, DescribeDatabase, DropDatabase, DropRoles, DroppedDatabase,
+    DroppedRoles, Extension, FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance,
+    ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage, RepositoryRef,
+    RestoreImage, RestoredImage, Role, RoleLeft, RunCheck, Selection, SendImage, SentImage,
+    StageDatabase, StagedDatabase, TaskFailure, TaskPhase, TaskProgress, TaskResult, TaskSpec,
+    UnpublishDatabase, UnpublishedDatabase,
 };
 
 messages! {
@@ -18,7 +19,7 @@ messages! {
         system_identifier, server_version, version_num, in_recovery, is_superuser, exists, owner,
         encoding, collate, ctype, locale_provider, icu_locale, size_bytes, disk_free_bytes,
         extensions, roles, tablespaces, databases, locales, table_count, unmatched_patterns, tools,
-        tools_error, sessions, properties, cpus, unreadable, engine, warnings, obstacles,
+        tools_error, sessions, properties, cpus, unreadable,
     }
     Extension { name, versions }
     Role {
@@ -36,6 +37,11 @@ messages! {
     SentImage { manifest, path, resent_parts }
     ReceiveImage { staging, peer_host, grant, jobs, proof, properties }
     ReceivedImage { relations, sequences, indexes, constraints, schema_hash, notices }
+    RepositoryRef { host, job }
+    BackUpDatabase { source, selection, repository, jobs, bandwidth, tags }
+    BackedUpDatabase { manifest, snapshot, added_bytes }
+    RestoreImage { staging, repository, snapshot, jobs, properties, no_tablespaces }
+    RestoredImage { manifest, received }
     PublishDatabase { instance, staging, name, keep_as, job }
     PublishedDatabase { kept_as, ended_sessions }
     UnpublishDatabase { instance, name, kept_as, set_aside_as, staging, job }
@@ -65,10 +71,12 @@ enums! {
 choices! {
     TaskSpec is task_spec::Verb as verb {
         DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
-        UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles,
+        UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
+        RestoreImage,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
         UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance, DroppedRoles,
+        BackedUpDatabase, RestoredImage,
     }
 }

@@ -430,11 +430,10 @@ pub struct InstanceHealth {
     /// As the server names it: "15.20 (Debian …)".
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
-    /// server_version_num: 150020; of MariaDB and MySQL two digits each: 101119 is 10.11.19.
+    /// server_version_num: 150020.
     #[prost(uint32, tag = "2")]
     pub version_num: u32,
-    /// What identifies the data directory: from pg_control (as text because it does not fit JSON numbers), from
-    /// MariaDB's aria_log_control, or MySQL's server_uuid. Empty when not readable.
+    /// From pg_control; as text because it does not fit JSON numbers. Empty when not readable.
     #[prost(string, tag = "3")]
     pub system_identifier: ::prost::alloc::string::String,
     #[prost(bool, tag = "4")]
@@ -471,52 +470,6 @@ pub struct InstanceHealth {
     pub data_directory: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "18")]
     pub databases: ::prost::alloc::vec::Vec<Database>,
-    /// Set for MariaDB and MySQL. Such servers have no archiver, replication slots, transaction ids or page
-    /// checksums to tell of: those fields above mean nothing then.
-    #[prost(message, optional, tag = "19")]
-    pub mariadb: ::core::option::Option<MariadbHealth>,
-    /// Parts that the server refused to tell: what stands above of them is what was known last, or nothing.
-    #[prost(message, repeated, tag = "20")]
-    pub untold: ::prost::alloc::vec::Vec<Untold>,
-}
-/// What MariaDB and MySQL have beside the rest.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MariadbHealth {
-    #[prost(bool, tag = "1")]
-    pub read_only: bool,
-    #[prost(bool, tag = "2")]
-    pub binary_log_on: bool,
-    /// Sources that this server replicates from.
-    #[prost(message, repeated, tag = "3")]
-    pub sources: ::prost::alloc::vec::Vec<ReplicationSource>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReplicationSource {
-    /// Name of the connection; empty for the default one.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// "db-1.internal:3306".
-    #[prost(string, tag = "2")]
-    pub address: ::prost::alloc::string::String,
-    /// The thread that fetches, and the one that applies.
-    #[prost(bool, tag = "3")]
-    pub receiving: bool,
-    #[prost(bool, tag = "4")]
-    pub applying: bool,
-    /// Unset while the server does not know.
-    #[prost(uint64, optional, tag = "5")]
-    pub lag_seconds: ::core::option::Option<u64>,
-    /// Empty when there is none.
-    #[prost(string, tag = "6")]
-    pub last_error: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Untold {
-    /// "replication", "running statements".
-    #[prost(string, tag = "1")]
-    pub part: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LongQuery {
@@ -1515,8 +1468,7 @@ pub struct Relation {
     #[prost(uint64, tag = "8")]
     pub server_rows: u64,
 }
-/// A range of heap pages of one table: \[first_page, end_page); both 0 = the whole table. Of a MariaDB or MySQL
-/// table, a range of values of its first primary-key column; the first part has no lower and the last no upper border.
+/// A range of heap pages of one table: \[first_page, end_page); both 0 = the whole table.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Part {
     #[prost(uint32, tag = "1")]
@@ -1616,6 +1568,8 @@ pub enum DataPath {
     Direct = 1,
     /// Through the controller.
     Relay = 2,
+    /// From a repository, through the controller.
+    Repository = 3,
 }
 impl DataPath {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1627,6 +1581,7 @@ impl DataPath {
             Self::Unspecified => "DATA_PATH_UNSPECIFIED",
             Self::Direct => "DATA_PATH_DIRECT",
             Self::Relay => "DATA_PATH_RELAY",
+            Self::Repository => "DATA_PATH_REPOSITORY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1635,6 +1590,7 @@ impl DataPath {
             "DATA_PATH_UNSPECIFIED" => Some(Self::Unspecified),
             "DATA_PATH_DIRECT" => Some(Self::Direct),
             "DATA_PATH_RELAY" => Some(Self::Relay),
+            "DATA_PATH_REPOSITORY" => Some(Self::Repository),
             _ => None,
         }
     }
@@ -1695,8 +1651,7 @@ pub struct BeginImage {
     #[prost(uint64, tag = "1")]
     pub estimated_bytes: u64,
 }
-/// A pg_dump custom-format archive with pre-data and post-data, no rows. Of MariaDB and MySQL: a JSON document of
-/// the statements that make everything.
+/// A pg_dump custom-format archive with pre-data and post-data, no rows.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SchemaStream {
     /// Every relation whose rows will follow.
@@ -2108,7 +2063,10 @@ pub mod peer_server {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskSpec {
-    #[prost(oneof = "task_spec::Verb", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "task_spec::Verb",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21"
+    )]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
 /// Nested message and enum types in `TaskSpec`.
@@ -2137,11 +2095,18 @@ pub mod task_spec {
         ProbeInstance(super::ProbeInstance),
         #[prost(message, tag = "11")]
         DropRoles(super::DropRoles),
+        #[prost(message, tag = "20")]
+        BackUpDatabase(super::BackUpDatabase),
+        #[prost(message, tag = "21")]
+        RestoreImage(super::RestoreImage),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
-    #[prost(oneof = "task_result::Result", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "task_result::Result",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21"
+    )]
     pub result: ::core::option::Option<task_result::Result>,
 }
 /// Nested message and enum types in `TaskResult`.
@@ -2170,6 +2135,10 @@ pub mod task_result {
         ProbedInstance(super::ProbedInstance),
         #[prost(message, tag = "11")]
         DroppedRoles(super::DroppedRoles),
+        #[prost(message, tag = "20")]
+        BackedUpDatabase(super::BackedUpDatabase),
+        #[prost(message, tag = "21")]
+        RestoredImage(super::RestoredImage),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -2276,15 +2245,6 @@ pub struct DatabaseFacts {
     /// Tables the agent may not read; empty for a superuser.
     #[prost(string, repeated, tag = "27")]
     pub unreadable: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Unspecified: PostgreSQL (agents that knew no other did not say).
-    #[prost(enumeration = "Engine", tag = "28")]
-    pub engine: i32,
-    /// Source: what an image of it would not hold, or not hold as consistently as the rest; one sentence each.
-    #[prost(string, repeated, tag = "29")]
-    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What makes an image of it (or into it) impossible; one sentence each.
-    #[prost(string, repeated, tag = "30")]
-    pub obstacles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Extension {
@@ -2454,6 +2414,64 @@ pub struct ReceivedImage {
     /// Warnings of the server while the schema was made, at most 50.
     #[prost(string, repeated, tag = "6")]
     pub notices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Read a live database under one snapshot and store its image in the host's repository.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackUpDatabase {
+    #[prost(message, optional, tag = "1")]
+    pub source: ::core::option::Option<DatabaseTarget>,
+    #[prost(message, optional, tag = "2")]
+    pub selection: ::core::option::Option<Selection>,
+    /// The host's own.
+    #[prost(message, optional, tag = "3")]
+    pub repository: ::core::option::Option<RepositoryRef>,
+    /// Connections that read; at least 1.
+    #[prost(uint32, tag = "4")]
+    pub jobs: u32,
+    /// Bytes a second over all connections; 0 = no limit.
+    #[prost(uint64, tag = "5")]
+    pub bandwidth: u64,
+    /// Words that the repository keeps with it, for whoever has nothing but the repository.
+    #[prost(string, repeated, tag = "6")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackedUpDatabase {
+    #[prost(message, optional, tag = "1")]
+    pub manifest: ::core::option::Option<Manifest>,
+    /// The repository's name of it, 64 hex digits.
+    #[prost(string, tag = "2")]
+    pub snapshot: ::prost::alloc::string::String,
+    /// Bytes that the repository grew by.
+    #[prost(uint64, tag = "3")]
+    pub added_bytes: u64,
+}
+/// Load an image of a repository into a fresh staging database and read all of it back, as ReceiveImage does
+/// from a peer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RestoreImage {
+    #[prost(message, optional, tag = "1")]
+    pub staging: ::core::option::Option<DatabaseTarget>,
+    #[prost(message, optional, tag = "2")]
+    pub repository: ::core::option::Option<RepositoryRef>,
+    #[prost(string, tag = "3")]
+    pub snapshot: ::prost::alloc::string::String,
+    /// Connections that load; at least 1.
+    #[prost(uint32, tag = "4")]
+    pub jobs: u32,
+    #[prost(message, optional, tag = "5")]
+    pub properties: ::core::option::Option<DatabaseProperties>,
+    /// The target lacks tablespaces that the image names: everything goes to the default one.
+    #[prost(bool, tag = "6")]
+    pub no_tablespaces: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RestoredImage {
+    /// As the repository holds it.
+    #[prost(message, optional, tag = "1")]
+    pub manifest: ::core::option::Option<Manifest>,
+    #[prost(message, optional, tag = "2")]
+    pub received: ::core::option::Option<ReceivedImage>,
 }
 /// Put the staging database in the place of the named one, in one transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -4,6 +4,10 @@ use holdfast_proto::image::{CopyFormat, Part, RelationKind, RelationPlan};
 
 use super::quote::{list, qualified};
 
+/// What stands around the rows in the binary form. Rows travel without it.
+pub const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub const BINARY_TRAILER: &[u8] = &[0xff, 0xff];
+
 /// Where the statements that make large objects wait on the target.
 const MAKING: &str = "pg_temp.holdfast_large_objects";
 /// The relation that stands for the large objects themselves: owners, grants, comments.

@@ -4,11 +4,10 @@ mod roles;
 mod server;
 mod source;
 
-use holdfast_proto::{
-    fleet::Engine,
-    task::{DatabaseFacts, DescribeDatabase, TaskFailure},
-};
+use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
 use tokio_postgres::Client;
+
+pub use roles::used as roles_used;
 
 use super::{databases::MAINTENANCE, failure::failed, settings};
 use crate::observe::{host, instances::Located};
@@ -29,7 +28,6 @@ pub async fn read(
     let client = maintenance(located).await?;
     let mut facts = DatabaseFacts {
         cpus: host::cpus(),
-        engine: Some(Engine::Postgres),
         ..DatabaseFacts::default()
     };
     let limit = settings::LOCK_LIMIT;

@@ -16,6 +16,7 @@ use super::{
     inventory::{Inventory, RelationFacts},
     quote::{ident, qualified},
 };
+pub use parts::Cutting;
 pub use select::Chosen;
 
 /// What the plan depends on besides the inventory.
@@ -25,8 +26,7 @@ pub struct Circumstances {
     pub target_version_num: u32,
     /// With the default version first.
     pub target_extensions: Vec<Extension>,
-    /// Processors of the source's host.
-    pub cpus: u32,
+    pub cutting: Cutting,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +114,7 @@ fn travelling(
     };
     let cut = kind == RelationKind::Table && !by_root;
     let parts = if cut {
-        parts::cut(relation.heap_bytes, relation.block_bytes, about.cpus)
+        about.cutting.cut(relation.heap_bytes, relation.block_bytes)
     } else {
         parts::whole()
     };

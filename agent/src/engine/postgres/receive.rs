@@ -18,8 +18,17 @@ use holdfast_proto::task::{FailureKind, ReceiveImage, ReceivedImage, TaskFailure
 use tokio::time::Duration;
 
 use self::{assembly::Assembly, pool::Pool};
-use super::{failure::failure, meter::Meter, tools::Toolbox};
-use crate::{container::ContainerEngine, observe::instances::Located};
+use super::{
+    failure::{failed, failure},
+    meter::Meter,
+    sessions,
+    tools::Toolbox,
+};
+use crate::{
+    container::ContainerEngine,
+    observe::{host, instances::Located},
+    task::Context,
+};
 pub use accept::{Reception, Refusal};
 
 /// Without any stream for so long the sender is taken for gone. Longer than a sender tries again.
@@ -42,6 +51,29 @@ pub struct Target {
 }
 
 impl Target {
+    /// The staging database, with what its host has to give.
+    ///
+    /// # Errors
+    /// When the server is not reached.
+    pub async fn of(
+        context: &Context,
+        located: &Located,
+        database: &str,
+        application: &str,
+        meter: &Arc<Meter>,
+    ) -> Result<Self, TaskFailure> {
+        Ok(Self {
+            version_num: version_num(located, database).await?,
+            located: located.clone(),
+            containers: context.containers.clone(),
+            database: database.to_owned(),
+            application: application.to_owned(),
+            permits: host::cpus() as usize,
+            free_memory: sessions::free_memory(located),
+            meter: Arc::clone(meter),
+        })
+    }
+
     pub(super) fn toolbox(&self) -> Toolbox<'_> {
         Toolbox {
             located: &self.located,
@@ -142,6 +174,22 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.reception.close();
     }
+}
+
+async fn version_num(located: &Located, database: &str) -> Result<u32, TaskFailure> {
+    let client = located
+        .route
+        .connect(database)
+        .await
+        .map_err(|error| error.into_failure(&located.name))?;
+    let row = client
+        .query_one(
+            "SELECT pg_catalog.current_setting('server_version_num')::int",
+            &[],
+        )
+        .await
+        .map_err(|error| failed("asking the target for its version", &error))?;
+    Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or_default())
 }
 
 fn internal(message: impl std::fmt::Display) -> TaskFailure {

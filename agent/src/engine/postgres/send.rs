@@ -16,7 +16,7 @@ use std::{
 
 use holdfast_proto::{
     image::{Hash128, ImageStream, Manifest, Part, Receipt, Relation, SequenceState},
-    task::{FailureKind, SendImage, SentImage, TaskFailure, TaskPhase},
+    task::{DatabaseTarget, Extension, FailureKind, Selection, SentImage, TaskFailure, TaskPhase},
 };
 use tokio::task::JoinSet;
 
@@ -26,7 +26,7 @@ use super::{
     image::{ImagePeer, Piece},
     inventory,
     meter::Meter,
-    plan::{self, Circumstances, Plan, Travelling},
+    plan::{self, Circumstances, Cutting, Plan, Travelling},
     snapshot::Snapshot,
     tools::Toolbox,
 };
@@ -35,15 +35,42 @@ use crate::{container::ContainerEngine, observe::instances::Located};
 /// Of [`Manifest`]; a reader refuses what it does not know.
 pub const MANIFEST_FORMAT: u32 = 1;
 
+/// Which image is made, and how.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub source: DatabaseTarget,
+    pub selection: Selection,
+    /// Connections that read; at least 1.
+    pub jobs: u32,
+    /// Bytes a second over all connections; 0 = no limit.
+    pub bandwidth: u64,
+    pub purpose: Purpose,
+}
+
+/// What the image is for: decides the form of the rows and where tables are cut.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// A server that is known.
+    Server {
+        version_num: u32,
+        extensions: Vec<Extension>,
+        /// It lacks tablespaces of the source: placement is left out.
+        no_tablespaces: bool,
+        /// Of the source's host: with two or fewer, cutting tables only costs.
+        cpus: u32,
+    },
+    /// To be kept, for a server of the same version or a newer one. Cut at the same pages every time, so
+    /// that what did not change is the same bytes again.
+    Keeping,
+}
+
 /// What the sending works with.
 pub struct Sender<'a> {
-    pub spec: &'a SendImage,
+    pub request: &'a Request,
     pub located: &'a Located,
     pub containers: &'a ContainerEngine,
     pub peer: Arc<dyn ImagePeer>,
     pub meter: Arc<Meter>,
-    /// Processors of this host.
-    pub cpus: u32,
     /// `application_name` of every session, so that they can be found.
     pub application: String,
 }
@@ -54,7 +81,7 @@ impl Sender<'_> {
     /// # Errors
     /// In words for an operator; retryable when source, peer or network were away.
     pub async fn run(&self) -> Result<SentImage, TaskFailure> {
-        let source = &self.spec.source;
+        let source = &self.request.source;
         self.meter.phase(TaskPhase::Prepare, 0);
         let snapshot = Snapshot::take(
             &self.located.route,
@@ -75,7 +102,7 @@ impl Sender<'_> {
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&self.peer),
             Arc::clone(&self.meter),
-            Throttle::new(self.spec.bandwidth),
+            Throttle::new(self.request.bandwidth),
         ));
         delivery.begin(plan.estimated_bytes).await?;
         let (schema_hash, schema_bytes) = self
@@ -112,13 +139,27 @@ impl Sender<'_> {
         let inventory = inventory::read(snapshot.client())
             .await
             .map_err(|error| failed("reading the catalog of the source", &error))?;
-        let about = Circumstances {
-            source_version_num: snapshot.version_num,
-            target_version_num: self.spec.target_version_num,
-            target_extensions: self.spec.target_extensions.clone(),
-            cpus: self.cpus,
+        let about = match &self.request.purpose {
+            Purpose::Server {
+                version_num,
+                extensions,
+                cpus,
+                ..
+            } => Circumstances {
+                source_version_num: snapshot.version_num,
+                target_version_num: *version_num,
+                target_extensions: extensions.clone(),
+                cutting: Cutting::for_speed(*cpus),
+            },
+            // What the server has of extensions when it is restored is not known: their types travel as text.
+            Purpose::Keeping => Circumstances {
+                source_version_num: snapshot.version_num,
+                target_version_num: snapshot.version_num,
+                target_extensions: Vec::new(),
+                cutting: Cutting::for_keeping(snapshot.version_num),
+            },
         };
-        Ok(plan::make(&inventory, &self.spec.selection, &about))
+        Ok(plan::make(&inventory, &self.request.selection, &about))
     }
 
     async fn send_schema(
@@ -138,12 +179,12 @@ impl Sender<'_> {
         let stream = ImageStream::Schema {
             relations: plan.relations.iter().map(|r| r.plan.clone()).collect(),
             sequences: states.to_vec(),
-            no_tablespaces: self.spec.no_tablespaces,
+            no_tablespaces: self.request.no_tablespaces(),
         };
         let arguments = schema::arguments(&snapshot.name, plan);
         schema::send(
             &toolbox,
-            &self.spec.source.database,
+            &self.request.source.database,
             &arguments,
             stream,
             delivery,
@@ -161,7 +202,7 @@ impl Sender<'_> {
         self.meter.phase(TaskPhase::Data, parts as u64);
         let work = Arc::new(Work::new(relations));
         let mut readers = JoinSet::new();
-        for _ in 0..self.spec.jobs.max(1) {
+        for _ in 0..self.request.jobs.max(1) {
             readers.spawn(part::reader(
                 Arc::clone(snapshot),
                 Arc::clone(&work),
@@ -175,6 +216,15 @@ impl Sender<'_> {
             })??;
         }
         Ok(work.manifest())
+    }
+}
+
+impl Request {
+    fn no_tablespaces(&self) -> bool {
+        match self.purpose {
+            Purpose::Server { no_tablespaces, .. } => no_tablespaces,
+            Purpose::Keeping => false,
+        }
     }
 }
 

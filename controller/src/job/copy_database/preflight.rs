@@ -7,8 +7,8 @@ use holdfast_chassis::units;
 use holdfast_proto::{
     names::DatabaseName,
     task::{
-        DatabaseFacts, DatabaseTarget, DescribeDatabase, FailureKind, TaskFailure, TaskResult,
-        TaskSpec,
+        DatabaseFacts, DatabaseTarget, DescribeDatabase, FailureKind, Selection, TaskFailure,
+        TaskResult, TaskSpec,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use crate::job::{
 
 pub mod compatibility;
 mod room;
-mod source;
+pub mod source;
 mod target;
 
 pub const NAME: &str = "preflight";
@@ -86,8 +86,8 @@ impl Step for Preflight<'_> {
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
         let request = self.0;
         let (source, target) = tokio::join!(
-            describe(ctx, "source", &request.source, request, true),
-            describe(ctx, "target", &request.target, request, false),
+            describe(ctx, "source", &request.source, Some(&request.selection)),
+            describe(ctx, "target", &request.target, None),
         );
         if ctx.cancel.is_cancelled()
             && let Some(cancelled) = cancelled(&source).or_else(|| cancelled(&target))
@@ -122,12 +122,7 @@ impl Step for Preflight<'_> {
     }
 
     fn says(&self, output: &Value) -> String {
-        let Ok(examined) = serde_json::from_value::<Examined>(output.clone()) else {
-            return String::new();
-        };
-        let warnings = count(&examined.lines, PreflightVerdict::Warning);
-        let questions = units::plural(examined.lines.len() as u64, "question");
-        format!("{questions}, {}", units::plural(warnings, "warning"))
+        says(output)
     }
 }
 
@@ -154,11 +149,27 @@ impl PreflightLine {
     }
 }
 
+/// How many questions there were, for the history.
+pub fn says(output: &Value) -> String {
+    let Ok(examined) = serde_json::from_value::<Examined>(output.clone()) else {
+        return String::new();
+    };
+    let warnings = count(&examined.lines, PreflightVerdict::Warning);
+    let questions = units::plural(examined.lines.len() as u64, "question");
+    format!("{questions}, {}", units::plural(warnings, "warning"))
+}
+
 /// Every question that the facts allow to ask. What could not be checked is never passed.
 #[must_use]
 pub fn examine(inputs: &Inputs<'_>) -> Vec<PreflightLine> {
     let mut lines = Vec::new();
-    source::ask(inputs, &mut lines);
+    let request = inputs.request;
+    source::ask(
+        &request.source,
+        inputs.source,
+        &request.selection,
+        &mut lines,
+    );
     target::ask(inputs, &mut lines);
     if let (Ok(source), Ok(target)) = (inputs.source, inputs.target) {
         compatibility::ask(inputs.request, source, target, &mut lines);
@@ -185,12 +196,15 @@ fn reachable(question: &str, side: &DatabaseName, failure: &TaskFailure) -> Pref
     )
 }
 
-async fn describe(
+/// What the database's host says of it; of a source, what is selected of it.
+///
+/// # Errors
+/// The host is away or unknown, or could not describe it in time.
+pub async fn describe(
     ctx: &StepContext,
     part: &str,
     database: &DatabaseName,
-    request: &CopyDatabase,
-    as_source: bool,
+    selection: Option<&Selection>,
 ) -> Result<DatabaseFacts, TaskFailure> {
     match ctx.wait_connected(&database.host, RETURN_WITHIN).await {
         Standing::Connected { .. } => {}
@@ -208,12 +222,8 @@ async fn describe(
             instance: database.instance.clone(),
             database: database.database.clone(),
         },
-        as_source,
-        selection: if as_source {
-            request.selection.clone()
-        } else {
-            holdfast_proto::task::Selection::default()
-        },
+        as_source: selection.is_some(),
+        selection: selection.cloned().unwrap_or_default(),
     });
     let patience: CancellationToken = ctx.cancel.child_token();
     let task = ctx.task_until(part, &database.host, spec, &patience);
@@ -262,7 +272,8 @@ fn cancelled(side: &Result<DatabaseFacts, TaskFailure>) -> Option<&TaskFailure> 
         .filter(|failure| failure.kind == FailureKind::Cancelled)
 }
 
-fn refusal(lines: &[PreflightLine], unreachable: bool) -> Option<TaskFailure> {
+/// The failure that the lines mean, when one of them says no.
+pub fn refusal(lines: &[PreflightLine], unreachable: bool) -> Option<TaskFailure> {
     let failed: Vec<_> = lines
         .iter()
         .filter(|line| line.verdict == PreflightVerdict::Failed)

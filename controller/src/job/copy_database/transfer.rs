@@ -109,6 +109,7 @@ impl Step for Transfer<'_> {
         let path = match done.sent.path {
             DataPath::Direct => "agent to agent",
             DataPath::Relay => "through the controller",
+            DataPath::Repository => "from a repository",
         };
         format!(
             "{}, {}, {}, {path}",

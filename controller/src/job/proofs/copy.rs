@@ -206,7 +206,10 @@ pub fn verbs(
         TaskSpec::DropRoles(drop) => {
             Ok(TaskResult::DroppedRoles(drop_roles(databases, host, drop)))
         }
-        TaskSpec::MeasureVolume(_) | TaskSpec::ProbeInstance(_) => {
+        TaskSpec::MeasureVolume(_)
+        | TaskSpec::ProbeInstance(_)
+        | TaskSpec::BackUpDatabase(_)
+        | TaskSpec::RestoreImage(_) => {
             Err(failure(FailureKind::Invalid, false, "no verb of a copy"))
         }
     }
@@ -286,7 +289,7 @@ fn facts(host: &HostName, exists: bool) -> DatabaseFacts {
     }
 }
 
-fn manifest(content: &str) -> Manifest {
+pub fn manifest(content: &str) -> Manifest {
     let rows = content.len() as u64;
     Manifest {
         format: 1,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     agents::{Agents, Databases, Verbs},
-    copy,
+    back_up_database, copy,
     fuse::Moment,
 };
 use crate::{
@@ -46,6 +46,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
         .into_iter()
         .flat_map(|kind| -> Vec<(Verbs, Sample)> {
             match kind {
+                JobKind::BackUpDatabase => {
+                    let samples = back_up_database::samples().into_iter();
+                    samples
+                        .map(|sample| (back_up_database::verbs as Verbs, sample))
+                        .collect()
+                }
                 JobKind::CopyDatabase => {
                     let samples = copy::samples().into_iter();
                     samples

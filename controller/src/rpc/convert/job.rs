@@ -226,6 +226,7 @@ impl From<CopyProof> for wire::CopyProof {
             path: match path {
                 DataPath::Direct => wire::DataPath::Direct,
                 DataPath::Relay => wire::DataPath::Relay,
+                DataPath::Repository => wire::DataPath::Repository,
             }
             .into(),
             resent_parts,

@@ -25,7 +25,9 @@ impl LinkService {
     ) -> Result<Inbound<T>, Status> {
         let first = relay::first(&mut inbound).await?;
         let job = self.catalog.job_of_grant(grant(&first)?).await;
-        let ends = job.map_err(RpcError::from)?.map(|job| JobSpec::ends(&job));
+        let ends = job
+            .map_err(RpcError::from)?
+            .and_then(|job| JobSpec::ends(&job));
         match judge(ends, host, end) {
             Ok(()) => Ok(stream::once(ready(Ok(first))).chain(inbound).boxed()),
             Err(wrong) => Err(self.registrar.refuse(peer, call, wrong)),

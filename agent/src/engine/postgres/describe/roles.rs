@@ -20,7 +20,7 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Role>, Error> {
 ///
 /// The server keeps that list itself, for every kind of object, so that no role in use is dropped.
 /// Owners by the bootstrap superuser are not in it, nor are grants before they were ever changed.
-pub(super) async fn used(client: &Client, database: &str) -> Result<Vec<Role>, Error> {
+pub async fn used(client: &Client, database: &str) -> Result<Vec<Role>, Error> {
     let sql = format!(
         "WITH RECURSIVE here AS (SELECT oid, datdba FROM pg_catalog.pg_database WHERE datname = $1), \
          used AS ( \

@@ -105,7 +105,7 @@ fn binary_only_where_bytes_mean_the_same() {
             name: "vector".to_owned(),
             versions: vec!["0.8.0".to_owned()],
         }],
-        cpus: 2,
+        cutting: Cutting::for_speed(2),
     };
     for oid in [INT4, INT4_ARRAY, MOOD, EMAIL] {
         assert_eq!(form_of(oid, &about), CopyFormat::Binary, "{oid}");

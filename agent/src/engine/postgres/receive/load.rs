@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{accept::Trouble, pool::Pool};
 use crate::engine::postgres::{
-    copy_sql,
+    copy_sql::{self, BINARY_HEADER, BINARY_TRAILER},
     failure::{failed, failure},
     image::{Body, Interrupted, Piece},
     meter::Meter,
@@ -22,9 +22,6 @@ use crate::engine::postgres::{
 
 /// Small sends: the server looks at a message when it has all of it.
 const SEND_BYTES: usize = 64 << 10;
-
-const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const BINARY_TRAILER: &[u8] = &[0xff, 0xff];
 
 /// A part that the server has, in a transaction that is still open: dropped, nothing of it stays.
 pub(super) struct Loaded {

@@ -1,16 +1,24 @@
 //! Questions about the source alone.
 
 use holdfast_chassis::units;
-use holdfast_proto::task::DatabaseFacts;
+use holdfast_proto::{
+    names::DatabaseName,
+    task::{DatabaseFacts, Selection, TaskFailure},
+};
 
-use super::{Inputs, PreflightLine, reachable, some_of};
+use super::{PreflightLine, reachable, some_of};
 
-pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
+pub fn ask(
+    source: &DatabaseName,
+    facts: Result<&DatabaseFacts, &TaskFailure>,
+    wanted: &Selection,
+    lines: &mut Vec<PreflightLine>,
+) {
     const UP: &str = "source answers";
-    let facts = match inputs.source {
+    let facts = match facts {
         Ok(facts) => facts,
         Err(failure) => {
-            lines.push(reachable(UP, &inputs.request.source, failure));
+            lines.push(reachable(UP, source, failure));
             return;
         }
     };
@@ -19,7 +27,7 @@ pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
     if !facts.exists {
         lines.push(PreflightLine::failed(
             "source exists",
-            format!("{} does not exist", inputs.request.source),
+            format!("{source} does not exist"),
             "`ctl database list` shows the databases",
         ));
         return;
@@ -32,7 +40,7 @@ pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
     lines.push(PreflightLine::passed("source exists", contents));
     lines.push(readable(facts));
     lines.push(recovery(facts));
-    lines.extend(selection(inputs, facts));
+    lines.extend(selection(wanted, facts));
     lines.push(tools(facts));
 }
 
@@ -65,7 +73,7 @@ fn recovery(facts: &DatabaseFacts) -> PreflightLine {
     PreflightLine::passed(QUESTION, "not in recovery")
 }
 
-fn selection(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> Option<PreflightLine> {
+fn selection(wanted: &Selection, facts: &DatabaseFacts) -> Option<PreflightLine> {
     const QUESTION: &str = "every table pattern matches";
     if !facts.unmatched_patterns.is_empty() {
         return Some(PreflightLine::failed(
@@ -74,7 +82,7 @@ fn selection(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> Option<PreflightLine
             "patterns are schema.table or table, * stands for any run of characters",
         ));
     }
-    inputs.request.is_partial().then(|| {
+    (*wanted != Selection::default()).then(|| {
         let selected = format!("{} selected", units::plural(facts.table_count, "table"));
         PreflightLine::passed(QUESTION, selected)
     })
