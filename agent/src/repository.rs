@@ -14,6 +14,7 @@ use holdfast_proto::wire::{OpenRepositoryRequest, RepositoryRef};
 use holdfast_repository::{BlobsError, Repository, RepositoryError, RepositoryKey};
 
 use self::gateway::{CallFailed, Gateway, Line};
+use crate::peer::Peers;
 
 /// Opens repositories. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,6 +48,16 @@ pub enum OpenError {
 }
 
 impl Repositories {
+    /// The same controllers that streams go through.
+    #[must_use]
+    pub fn beside(peers: &Peers) -> Self {
+        Self {
+            identity: peers.identity.clone(),
+            roots: peers.roots.clone(),
+            controllers: peers.controllers.clone(),
+        }
+    }
+
     /// Opens a repository; this host's own is made when there is none. A controller that is away is waited
     /// for, some minutes.
     ///

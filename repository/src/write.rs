@@ -156,8 +156,8 @@ impl Writing {
     /// stored with what was sent. Only then does a snapshot exist.
     ///
     /// All entries must be whole by now: writers that are still open are waited for. A caller that is
-    /// dropped while it waits here may leave a whole snapshot behind that nobody was told of; its
-    /// tags tell whose it is.
+    /// dropped in the very last moment here may leave a whole snapshot behind that nobody was told of;
+    /// its tags tell whose it is.
     ///
     /// # Errors
     /// Why nothing was stored.
@@ -174,10 +174,13 @@ impl Writing {
                 let _ = writer.whole(bytes).await;
             }
         }
-        let Some(thread) = self.thread.take() else {
+        // Dropped while it waits here, it is abandoned, as long as that is possible.
+        let Some(thread) = self.thread.as_mut() else {
             return Err(self.stopped());
         };
-        match thread.await {
+        let done = thread.await;
+        self.thread = None;
+        match done {
             Ok(done) => done,
             Err(_) => Err(self.stopped()),
         }

@@ -5,5 +5,6 @@ mod gateway;
 mod house;
 mod operators;
 mod relay;
+mod repository;
 mod roles;
 mod scale;

@@ -164,3 +164,69 @@ fn internal(
 fn plain(what: &'static str) -> Box<RusticError> {
     RusticError::new(ErrorKind::Backend, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use rustic_core::repofile::{Metadata, NodeType, SnapshotSummary};
+
+    use super::*;
+
+    fn account(entries: &[(&str, u64)]) -> BTreeMap<EntryName, u64> {
+        entries
+            .iter()
+            .map(|(name, bytes)| (name.parse().unwrap(), *bytes))
+            .collect()
+    }
+
+    fn stored(files: u64, bytes: u64) -> SnapshotFile {
+        let mut summary = SnapshotSummary::default();
+        summary.total_files_processed = files;
+        summary.total_bytes_processed = bytes;
+        let mut snapshot = SnapshotFile::default();
+        snapshot.summary = Some(summary);
+        snapshot
+    }
+
+    fn nodes(names: &[&str]) -> Vec<Node> {
+        names
+            .iter()
+            .map(|name| Node::new_node(OsStr::new(name), NodeType::File, Metadata::default()))
+            .collect()
+    }
+
+    /// What the engine does when it has swallowed a read error: one entry less, and success.
+    #[test]
+    fn totals_that_differ_are_told() {
+        let sent = account(&[("a", 5), ("b", 7)]);
+        assert_eq!(totals(&stored(2, 12), &sent), None);
+        for wrong in [
+            stored(1, 5),
+            stored(2, 11),
+            stored(3, 12),
+            SnapshotFile::default(),
+        ] {
+            assert!(matches!(
+                totals(&wrong, &sent),
+                Some(Incomplete::Totals { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn entries_that_are_missing_strange_or_no_files_are_told() {
+        let sent = account(&[("a", 5), ("größe", 7)]);
+        assert_eq!(names(&nodes(&["a", "größe"]), &sent), None);
+        let odd = |found: &[&str]| match names(&nodes(found), &sent) {
+            Some(Incomplete::OtherEntries(odd)) => odd,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(odd(&["a"]), ["größe"]);
+        assert_eq!(odd(&["a", "b"]), ["b", "größe"]);
+        assert_eq!(odd(&["a", "größe", "z"]), ["z"]);
+        let mut folder = nodes(&["a", "größe"]);
+        folder[0].node_type = NodeType::Dir;
+        assert!(names(&folder, &sent).is_some());
+    }
+}
