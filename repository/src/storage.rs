@@ -14,6 +14,9 @@ use object_store::{
 pub use self::place::{Bucket, Place, StorageError};
 use crate::blobs::{Blobs, BlobsError, Kind, Listed, Name};
 
+/// A server that answers so does not change its mind.
+const REFUSALS: [&str; 3] = ["401 Unauthorized", "403 Forbidden", "400 Bad Request"];
+
 /// A folder in an object storage. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Storage {
@@ -230,6 +233,7 @@ fn again(error: &Error) -> bool {
 }
 
 fn retriable(error: &(dyn StdError + 'static)) -> bool {
+    let told = error.to_string();
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
@@ -243,5 +247,6 @@ fn retriable(error: &(dyn StdError + 'static)) -> bool {
         }
         cause = error.source();
     }
-    true
+    // The client's own type has no name; its words do. It has tried again what may help.
+    !REFUSALS.iter().any(|status| told.contains(status))
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ const SECRET: &str = "holdfast-test-secret";
 pub struct S3 {
     server: Child,
     endpoint: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl S3 {
@@ -47,7 +47,7 @@ impl S3 {
         let started = Self {
             server,
             endpoint: format!("http://127.0.0.1:{port}"),
-            _folder: folder,
+            folder,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -74,6 +74,11 @@ impl S3 {
                 .collect(),
             authority: None,
         }
+    }
+
+    /// What lies in the bucket below this name.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join("backups/holdfast").join(name)
     }
 
     /// Debian's, on the repository of web-1.
