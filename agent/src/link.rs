@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-use crate::{observe::reports::Reports, task::runtime::Runtime};
+use crate::{observe::reports::Reports, peer::Refusals, task::runtime::Runtime};
 
 /// DNS name in the controller's certificate, whatever address it has.
 pub const CONTROLLER: &str = "controller.holdfast.internal";
@@ -54,6 +54,7 @@ pub struct Parts {
     pub checks: watch::Sender<Vec<ScheduledCheck>>,
     /// Outcomes of checks; what a lost session did not take waits here.
     pub check_reports: mpsc::Receiver<CheckReport>,
+    pub refusals: Refusals,
 }
 
 /// What a Hello says that does not change while the process lives.
@@ -125,6 +126,7 @@ struct SharedParts {
     registered: watch::Sender<Vec<RegisteredInstance>>,
     checks: watch::Sender<Vec<ScheduledCheck>>,
     check_reports: Mutex<mpsc::Receiver<CheckReport>>,
+    refusals: Refusals,
 }
 
 impl From<Parts> for SharedParts {
@@ -140,6 +142,7 @@ impl From<Parts> for SharedParts {
             registered: parts.registered,
             checks: parts.checks,
             check_reports: Mutex::new(parts.check_reports),
+            refusals: parts.refusals,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod grants;
+mod refusals;
 mod relay;
 mod server;
 mod status;
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-pub use self::grants::Grants;
+pub use self::{grants::Grants, refusals::Refusals};
 use crate::engine::postgres::{image::ImagePeer, receive::Reception};
 
 /// Room for one message: at most 1 MiB of data and its frame, or a plan of many tables.
@@ -34,6 +35,8 @@ pub struct Peers {
     /// `host:port` of the controllers, for the way through them.
     pub controllers: Arc<[String]>,
     pub grants: Grants,
+    /// What the controller's audit log is to hear.
+    pub refusals: Refusals,
 }
 
 /// Streams with the grant are taken as long as it lives.
@@ -100,13 +103,21 @@ impl Peers {
             Revoked::default(),
             clock,
         )?;
-        let incoming = serve_incoming(listener, tls, |refusal| {
+        let refusals = self.refusals.clone();
+        let incoming = serve_incoming(listener, tls, move |refusal| {
+            if refusal.reason.is_worth_an_audit_line() {
+                let actor = refusal.address.ip().to_string();
+                refusals.note(&actor, "a connection", &refusal.to_string());
+            }
             warn!(address = %refusal.address, reason = %refusal.reason, "another agent was refused");
         });
         info!(%address, "listening for other agents");
-        let service = PeerServer::new(server::Streams(self.grants))
-            .max_decoding_message_size(LARGEST_MESSAGE)
-            .max_encoding_message_size(LARGEST_MESSAGE);
+        let service = PeerServer::new(server::Streams {
+            grants: self.grants,
+            refusals: self.refusals,
+        })
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
         let served = holdfast_chassis::tls::server()
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())

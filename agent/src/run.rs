@@ -23,7 +23,7 @@ use crate::{
     identity::{self, Enrolment},
     link::{self, EngineName, Facts},
     observe::{host, instances::Instances, observer, registrations, reports::Reports},
-    peer::{Grants, Peers},
+    peer::{Grants, Peers, Refusals},
     repository::Repositories,
     task::{Environment, perform, runtime::Runtime},
 };
@@ -76,6 +76,7 @@ pub async fn run(
         roots: enrolment.roots.clone(),
         controllers: controllers.clone().into(),
         grants: Grants::default(),
+        refusals: Refusals::default(),
     };
     let containers = ContainerEngine::new(config.sockets.clone());
     let instances = Instances::default();
@@ -140,6 +141,7 @@ pub async fn run(
             registered,
             checks,
             check_reports,
+            refusals: peers.refusals,
         },
         shutdown.clone(),
     ));

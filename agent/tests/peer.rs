@@ -11,7 +11,7 @@ use holdfast_agent::{
         meter::Meter,
         receive::{Receiver, Target},
     },
-    peer::{Grants, Peers},
+    peer::{Grants, Peers, Refusals},
 };
 use holdfast_chassis::{
     clock::SystemClock,
@@ -104,11 +104,13 @@ async fn an_image_is_taken_only_from_its_own_sender() {
             roots: roots.clone(),
             controllers: Vec::new().into(),
             grants: Grants::default(),
+            refusals: Refusals::default(),
         };
         (address, peers)
     };
     let (at_two, two) = listen("web-2");
     let (at_three, three) = listen("web-3");
+    let refusals = two.refusals.clone();
     let stop = CancellationToken::new();
     let receiving = two.receive(&GRANT, 0, receiver.reception());
     for (address, peers) in [(at_two, two), (at_three, three)] {
@@ -124,6 +126,10 @@ async fn an_image_is_taken_only_from_its_own_sender() {
     let (code, said) = refused(host(&authority, "web-3"), &GRANT).await;
     assert_eq!(code, Some(Code::PermissionDenied), "{said}");
     assert!(said.contains("from web-1, not from web-3"), "{said}");
+    let told = refusals.next().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].actor.as_str(), told[0].times), ("host/web-3", 1));
+    assert!(told[0].reason.contains("not from web-3"), "{told:?}");
 
     let (code, said) = refused(host(&authority, "web-1"), &[8; 32]).await;
     assert_eq!(code, Some(Code::NotFound), "{said}");
@@ -140,6 +146,11 @@ async fn an_image_is_taken_only_from_its_own_sender() {
     let (foreign, _) = Authority::make(Utc::now()).unwrap();
     let (code, said) = refused(host(&foreign, "web-1"), &GRANT).await;
     assert_ne!(code, Some(Code::PermissionDenied), "{said}");
+
+    // The rest is told together, and a grant that is not here is no line.
+    let told = refusals.next().await;
+    let actors: Vec<_> = told.iter().map(|refused| refused.actor.as_str()).collect();
+    assert_eq!(actors, ["127.0.0.1", "operator/alice"], "{told:?}");
 
     // The sender looks too: a host that answers in another's place gets no byte.
     let (at_three, sender) = (at_three.to_string(), host(&authority, "web-1"));

@@ -10,6 +10,7 @@ mod enrol;
 mod error;
 mod gate;
 mod invite;
+mod peer_refused;
 mod registrar;
 mod remove;
 mod renew;

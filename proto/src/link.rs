@@ -31,10 +31,7 @@ pub enum AgentMessage {
         check_id: u64,
         outcome: CheckOutcome,
     },
-    InstanceAdded {
-        name: String,
-        error: String,
-    },
+    Refused(PeerRefused),
 }
 
 /// Controller to agent.
@@ -58,6 +55,15 @@ pub enum ControllerMessage {
     HeartbeatAck {
         sequence: u64,
     },
+}
+
+/// Somebody was refused at an agent's own port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRefused {
+    pub actor: String,
+    pub what: String,
+    pub reason: String,
+    pub times: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

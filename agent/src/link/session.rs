@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use holdfast_proto::{
     fleet::{EngineEvent, HostDelta, HostSnapshot},
-    link::{AgentMessage, ControllerMessage},
+    link::{AgentMessage, ControllerMessage, PeerRefused},
     task::{FailureKind, TaskFailure},
     wire::{
         SessionRequest, SessionResponse, StartTask, agent_link_client::AgentLinkClient,
@@ -83,6 +83,7 @@ pub(super) async fn hold(
             }
             Ok(()) = session.snapshots.changed() => session.report().await,
             Some((check_id, outcome)) = checks.recv() => session.send(AgentMessage::Check { check_id, outcome }).await,
+            refused = parts.refusals.next() => session.tell_refused(refused).await,
             _ = beat.tick() => session.beat().await,
             () = sleep_until(silent_at) => Err(SessionError::Silent(session.heartbeat * MISSED)),
         };
@@ -115,6 +116,14 @@ impl Session<'_> {
         self.told = Some(now);
         for message in messages {
             self.send(message).await?;
+        }
+        Ok(())
+    }
+
+    /// What a session that breaks here did not tell is in this agent's own log.
+    async fn tell_refused(&self, refused: Vec<PeerRefused>) -> Result<(), SessionError> {
+        for refused in refused {
+            self.send(AgentMessage::Refused(refused)).await?;
         }
         Ok(())
     }

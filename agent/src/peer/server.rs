@@ -8,11 +8,17 @@ use holdfast_proto::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Grants, status};
+use super::{Grants, Refusals, status};
 use crate::engine::postgres::image::{Body, Interrupted, Piece};
 
+/// What a caller wants of this agent.
+const WHAT: &str = "to bring an image";
+
 #[derive(Debug)]
-pub(super) struct Streams(pub(super) Grants);
+pub(super) struct Streams {
+    pub(super) grants: Grants,
+    pub(super) refusals: Refusals,
+}
 
 #[tonic::async_trait]
 impl Peer for Streams {
@@ -20,13 +26,26 @@ impl Peer for Streams {
         &self,
         request: Request<Streaming<SendRequest>>,
     ) -> Result<Response<SendResponse>, Status> {
-        let sender = PeerInfo::of(&request)?.host()?.to_owned();
+        let peer = PeerInfo::of(&request)?.clone();
+        let sender = match peer.host() {
+            Ok(name) => name.to_owned(),
+            Err(wrong) => {
+                self.refusals.note(&peer.actor(), WHAT, &wrong.to_string());
+                return Err(wrong.into());
+            }
+        };
         let mut inbound = request.into_inner();
         let open = opening(inbound.message().await?)?;
+        // No line for a grant that is not here: the receiver's task may begin a moment after the sender's.
         let reception = self
-            .0
+            .grants
             .find(&open.grant)
             .ok_or_else(|| Status::not_found("no image is expected here under this grant"))?;
+        if let Err(refusal) = reception.check_sender(&sender) {
+            let actor = peer.actor();
+            self.refusals.note(&actor, WHAT, &refusal.to_string());
+            return Err(status::from_refusal(&refusal));
+        }
         let receipt = reception
             .accept(&sender, open, body(inbound))
             .await

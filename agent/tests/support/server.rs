@@ -9,7 +9,7 @@ use holdfast_agent::{
     container::ContainerEngine,
     engine::postgres::route::{Route, Target},
     observe::instances::{ContainerRef, Instances, LocalAddress, Located, Standing},
-    peer::{Grants, Peers},
+    peer::{Grants, Peers, Refusals},
     secret::Secret,
     task::{Context, ProgressSender},
 };
@@ -329,6 +329,7 @@ fn peers() -> Peers {
         roots: Roots::from_pem(authority.certificate_pem()).expect("roots"),
         controllers: Vec::new().into(),
         grants: Grants::default(),
+        refusals: Refusals::default(),
     }
 }
 

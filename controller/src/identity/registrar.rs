@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{
-    IdentityError, NotAdmitted, Standing, authority_files, repeats::Repeats, throttle::Throttle,
+    IdentityError, NotAdmitted, Standing, authority_files, peer_refused::Budgets, repeats::Repeats,
+    throttle::Throttle,
 };
 use crate::{audit::Outcome, catalog::Catalog};
 
@@ -57,6 +58,7 @@ pub(super) struct Inner {
     pub throttle: Mutex<Throttle>,
     revoked: Revoked,
     repeats: Mutex<Repeats>,
+    pub(super) peer_budgets: Mutex<Budgets>,
     standing: watch::Sender<Standing>,
     /// Held from a change of the catalog to the change of `standing` that follows from it: a
     /// refresh that read before must not overwrite it.
@@ -86,6 +88,7 @@ impl Registrar {
             throttle: Mutex::default(),
             revoked: Revoked::default(),
             repeats: Mutex::default(),
+            peer_budgets: Mutex::default(),
             standing: watch::Sender::new(Standing::default()),
             changing: tokio::sync::Mutex::new(()),
         }));
@@ -232,12 +235,22 @@ impl Registrar {
 
     /// Writes a refusal beside the caller's work; the same one at most once a minute.
     pub(super) fn note_refused(&self, action: &'static str, actor: &str, subject: &str, why: &str) {
+        self.note_refusals(action, actor, subject, (why, 1));
+    }
+
+    pub(super) fn note_refusals(
+        &self,
+        action: &'static str,
+        actor: &str,
+        subject: &str,
+        (why, times): (&str, u64),
+    ) {
         let without_port = actor
             .parse::<SocketAddr>()
             .map_or_else(|_| actor.to_owned(), |address| address.ip().to_string());
         let key = format!("{action} {without_port} {subject} {why}");
         let now = self.0.clock.now();
-        let noted = locked(&self.0.repeats).note(&key, now);
+        let noted = locked(&self.0.repeats).note(&key, times, now);
         let Some(unwritten) = noted else {
             tracing::debug!(action, actor, subject, why, "refused again");
             return;

@@ -20,15 +20,16 @@ struct Seen {
 }
 
 impl Repeats {
-    /// Whether to write it now; then how many were left out since the last line.
-    pub fn note(&mut self, key: &str, now: DateTime<Utc>) -> Option<u64> {
+    /// It happened so many times: whether to write it now; then how many were left out since the last line.
+    pub fn note(&mut self, key: &str, times: u64, now: DateTime<Utc>) -> Option<u64> {
+        let more = times.saturating_sub(1);
         if let Some(seen) = self.seen.get_mut(key) {
             if now - seen.written_at < QUIET {
-                seen.unwritten += 1;
+                seen.unwritten = seen.unwritten.saturating_add(times);
                 return None;
             }
             seen.written_at = now;
-            return Some(std::mem::take(&mut seen.unwritten));
+            return Some(std::mem::take(&mut seen.unwritten).saturating_add(more));
         }
         if self.seen.len() >= KEYS {
             // Those that still go on keep their place; if nobody is gone, all are written again.
@@ -42,7 +43,7 @@ impl Repeats {
             unwritten: 0,
         };
         self.seen.insert(key.to_owned(), seen);
-        Some(0)
+        Some(more)
     }
 }
 
@@ -54,11 +55,15 @@ mod tests {
     fn repeats_are_counted_instead_of_written() {
         let mut repeats = Repeats::default();
         let now = Utc::now();
-        assert_eq!(repeats.note("a", now), Some(0));
-        assert_eq!(repeats.note("a", now), None);
-        assert_eq!(repeats.note("b", now), Some(0));
-        assert_eq!(repeats.note("a", now + TimeDelta::seconds(59)), None);
-        assert_eq!(repeats.note("a", now + TimeDelta::seconds(60)), Some(2));
-        assert_eq!(repeats.note("a", now + TimeDelta::seconds(61)), None);
+        assert_eq!(repeats.note("a", 1, now), Some(0));
+        assert_eq!(repeats.note("a", 1, now), None);
+        assert_eq!(repeats.note("b", 1, now), Some(0));
+        assert_eq!(repeats.note("a", 1, now + TimeDelta::seconds(59)), None);
+        assert_eq!(repeats.note("a", 1, now + TimeDelta::seconds(60)), Some(2));
+        assert_eq!(repeats.note("a", 1, now + TimeDelta::seconds(61)), None);
+        assert_eq!(repeats.note("c", 5, now), Some(4));
+        assert_eq!(repeats.note("c", 3, now), None);
+        let later = now + TimeDelta::seconds(60);
+        assert_eq!(repeats.note("c", 2, later), Some(4));
     }
 }

@@ -3,7 +3,8 @@
 use super::{Fault, Field, WireError, messages, read};
 use crate::{
     link::{
-        AgentMessage, ControllerMessage, Hello, RegisteredInstance, StartTask, TaskState, TlsMode,
+        AgentMessage, ControllerMessage, Hello, PeerRefused, RegisteredInstance, StartTask,
+        TaskState, TlsMode,
     },
     task::TaskEvent,
     wire,
@@ -16,6 +17,7 @@ messages! {
         memory_bytes, container_engine, tasks,
     }
     TaskState { task_id, epoch }
+    PeerRefused { actor, what, reason, times }
     RegisteredInstance { name, engine, address, port, user, database, tls_mode }
 }
 
@@ -48,9 +50,7 @@ impl TryFrom<wire::SessionRequest> for AgentMessage {
             Message::Heartbeat(heartbeat) => heartbeat.try_into(),
             Message::Task(event) => event.try_into(),
             Message::Check(report) => report.try_into(),
-            Message::InstanceAdded(wire::InstanceAdded { name, error }) => {
-                Ok(Self::InstanceAdded { name, error })
-            }
+            Message::Refused(refused) => refused.try_into().map(Self::Refused),
         }
     }
 }
@@ -86,9 +86,7 @@ impl From<AgentMessage> for wire::SessionRequest {
                     check_id,
                     outcome: outcome.write(),
                 }),
-                AgentMessage::InstanceAdded { name, error } => {
-                    Message::InstanceAdded(wire::InstanceAdded { name, error })
-                }
+                AgentMessage::Refused(refused) => Message::Refused(refused.into()),
             }),
         }
     }
@@ -300,10 +298,7 @@ mod tests {
                     check_id: Sample::sample(source),
                     outcome: Sample::sample(source),
                 },
-                _ => Self::InstanceAdded {
-                    name: Sample::sample(source),
-                    error: Sample::sample(source),
-                },
+                _ => Self::Refused(Sample::sample(source)),
             }
         }
     }

@@ -2755,7 +2755,7 @@ impl FailureKind {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
-    #[prost(oneof = "session_request::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "session_request::Message", tags = "1, 2, 3, 4, 5, 6, 8")]
     pub message: ::core::option::Option<session_request::Message>,
 }
 /// Nested message and enum types in `SessionRequest`.
@@ -2774,9 +2774,8 @@ pub mod session_request {
         Task(super::TaskEvent),
         #[prost(message, tag = "6")]
         Check(super::CheckReport),
-        /// Answer to AddInstance.
-        #[prost(message, tag = "7")]
-        InstanceAdded(super::InstanceAdded),
+        #[prost(message, tag = "8")]
+        Refused(super::PeerRefused),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2970,12 +2969,20 @@ pub struct RegisteredInstance {
     #[prost(string, tag = "7")]
     pub tls_mode: ::prost::alloc::string::String,
 }
+/// For the audit log: somebody was refused at the port where this agent takes images from others.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct InstanceAdded {
+pub struct PeerRefused {
+    /// Who it was: "host/web-3" as its certificate says, else its address. At most 200 bytes, as the others.
     #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
+    pub actor: ::prost::alloc::string::String,
+    /// What it wanted.
     #[prost(string, tag = "2")]
-    pub error: ::prost::alloc::string::String,
+    pub what: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// So often since it was told last; at least 1.
+    #[prost(uint64, tag = "4")]
+    pub times: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewRequest {

@@ -123,12 +123,7 @@ impl Heard<'_> {
                     tracing::warn!(%host, check_id, "a check report was dropped: the catalog is slow");
                 }
             }
-            AgentMessage::InstanceAdded { name, error } if error.is_empty() => {
-                tracing::debug!(%host, instance = name, "the agent knows the registered instance");
-            }
-            AgentMessage::InstanceAdded { name, error } => {
-                tracing::warn!(%host, instance = name, error, "the agent cannot use a registered instance");
-            }
+            AgentMessage::Refused(refused) => self.service.registrar.peer_refused(host, &refused),
         }
     }
 }

@@ -91,6 +91,51 @@ async fn an_agent_that_claims_another_name_is_refused() {
 }
 
 #[tokio::test]
+async fn what_an_agent_refused_at_its_own_port_is_audited_with_its_name() {
+    let house = House::open().await;
+    let mut agent = house.agent("web-2").await;
+    let refused = |times| {
+        Said::Refused(wire::PeerRefused {
+            actor: "host/web-3".to_owned(),
+            what: "to bring an image".to_owned(),
+            reason: "this image is expected from web-1, not from web-3".to_owned(),
+            times,
+        })
+    };
+    agent.says(refused(5)).await;
+    let line = house.refused("not from web-3").await;
+    assert_eq!(
+        (
+            line.actor.as_str(),
+            line.action.as_str(),
+            line.subject.as_str()
+        ),
+        ("host/web-3", "peer.refused", "host/web-2")
+    );
+    assert!(line.detail.contains("web-2 reports"), "{}", line.detail);
+    assert!(line.detail.contains("and 4 times more"), "{}", line.detail);
+
+    // A flood of different ones is cut off; what it says last is one line.
+    for n in 0..200 {
+        let Said::Refused(mut one) = refused(1) else {
+            unreachable!()
+        };
+        one.actor = format!("10.0.0.{n}");
+        agent.says(Said::Refused(one)).await;
+    }
+    house
+        .refused("more different refusals than are written")
+        .await;
+    agent.says(heartbeat(9)).await;
+    while !matches!(agent.hears().await, Heard::Heartbeat(_)) {}
+    let lines = house.services.catalog.list_audit(1000).await.unwrap();
+    let lines = lines
+        .iter()
+        .filter(|line| line.content.action == "peer.refused");
+    assert!(lines.count() <= 31);
+}
+
+#[tokio::test]
 async fn an_operator_is_no_agent() {
     let house = House::open().await;
     let channel = house.operator_channel("alice", Role::Admin).await;

@@ -88,6 +88,21 @@ impl Reception {
         }
     }
 
+    /// Whether the image may come from this host.
+    ///
+    /// # Errors
+    /// `Refused` when the job names another.
+    pub fn check_sender(&self, host: &str) -> Result<(), Refusal> {
+        if host == self.peer_host {
+            return Ok(());
+        }
+        let expected = &self.peer_host;
+        Err(no(
+            FailureKind::Refused,
+            format!("this image is expected from {expected}, not from {host}"),
+        ))
+    }
+
     /// Takes one stream from the host that its certificate names.
     ///
     /// # Errors
@@ -98,15 +113,7 @@ impl Reception {
         open: OpenStream,
         body: Body,
     ) -> Result<Receipt, Refusal> {
-        if sender_host != self.peer_host {
-            return Err(no(
-                FailureKind::Refused,
-                format!(
-                    "this image is expected from {}, not from {sender_host}",
-                    self.peer_host
-                ),
-            ));
-        }
+        self.check_sender(sender_host)?;
         if let Some(failure) = self.state.failure() {
             return Err(no(
                 failure.kind,
