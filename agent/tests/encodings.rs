@@ -156,3 +156,76 @@ async fn a_database_that_sorts_by_icu_sorts_so_afterwards() {
         pair.assert_same_dump();
     }
 }
+
+/// What the target would answer.
+async fn capabilities(server: &Server) -> DatabaseFacts {
+    let spec = DescribeDatabase {
+        target: database("copy"),
+        as_source: false,
+        selection: Selection::default(),
+    };
+    let state = tempfile::tempdir().expect("a directory");
+    let facts = perform(
+        TaskSpec::DescribeDatabase(spec),
+        &server.context(state.path()),
+    )
+    .await;
+    match facts.expect("described") {
+        TaskResult::DatabaseFacts(facts) => facts,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collations_of_single_columns_are_told_on_both_sides() {
+    for version in [15, 17] {
+        let pair = Pair::start(version, 17);
+        // As if the source had been made with a locale that the target never had.
+        pair.fill(
+            r#"create collation pg_catalog."xx_XX" (provider = libc, locale = 'C.UTF-8');
+            create schema app;
+            create collation app.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+            create domain app.word as text collate "sv-x-icu";
+            create type app.span as range (subtype = text, collation = "de-x-icu");
+            create table app.words (id int, plain text, c text collate "C", odd text collate "xx_XX", loose text collate app.loose);
+            create index by_french on app.words (plain collate "fr-x-icu");"#,
+        );
+        let facts = described(&pair.source).await;
+        let told: Vec<_> = facts
+            .collations
+            .iter()
+            .map(|c| {
+                (
+                    c.name.as_str(),
+                    c.own,
+                    c.provider.as_str(),
+                    c.used_by.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("app.loose", true, "icu", "column app.words.loose"),
+                ("de-x-icu", false, "icu", "type app.span"),
+                ("fr-x-icu", false, "icu", "index app.by_french"),
+                ("sv-x-icu", false, "icu", "domain app.word"),
+                ("xx_XX", false, "libc", "column app.words.odd"),
+            ]
+        );
+        assert_eq!(facts.collations[0].locale, "und-u-ks-level2");
+        let known = capabilities(&pair.target).await.collations;
+        let knows = |name: &str| known.iter().any(|c| c.name == name);
+        for name in ["de-x-icu", "fr-x-icu", "sv-x-icu"] {
+            assert!(knows(name), "{name}");
+        }
+        assert!(!knows("xx_XX"));
+        // One that only this database has is none that a new one would have.
+        let _ = pair.target.psql(
+            "postgres",
+            r#"create collation pg_catalog."xx_XX" (provider = libc, locale = 'C.UTF-8')"#,
+        );
+        let known = capabilities(&pair.target).await.collations;
+        assert!(known.iter().all(|c| c.name != "xx_XX"));
+    }
+}

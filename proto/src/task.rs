@@ -95,6 +95,17 @@ pub struct DatabaseFacts {
     pub properties: DatabaseProperties,
     pub cpus: u32,
     pub unreadable: Vec<String>,
+    #[serde(default)]
+    pub collations: Vec<Collation>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collation {
+    pub name: String,
+    pub own: bool,
+    pub provider: String,
+    pub locale: String,
+    pub used_by: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

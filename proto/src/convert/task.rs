@@ -2,7 +2,7 @@
 
 use super::{choices, enums, messages};
 use crate::task::{
-    BackUpDatabase, BackedUpDatabase, DatabaseFacts, DatabaseGrant, DatabaseProperties,
+    BackUpDatabase, BackedUpDatabase, Collation, DatabaseFacts, DatabaseGrant, DatabaseProperties,
     DatabaseSetting, DatabaseTarget, DescribeDatabase, DropDatabase, DropRoles, DroppedDatabase,
     DroppedRoles, Extension, FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance,
     ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage, RepositoryRef,
@@ -19,8 +19,9 @@ messages! {
         system_identifier, server_version, version_num, in_recovery, is_superuser, exists, owner,
         encoding, collate, ctype, locale_provider, icu_locale, size_bytes, disk_free_bytes,
         extensions, roles, tablespaces, databases, locales, table_count, unmatched_patterns, tools,
-        tools_error, sessions, properties, cpus, unreadable,
+        tools_error, sessions, properties, cpus, unreadable, collations,
     }
+    Collation { name, own, provider, locale, used_by }
     Extension { name, versions }
     Role {
         name, login, inherit, create_role, create_db, superuser, replication, bypass_rls, member_of,

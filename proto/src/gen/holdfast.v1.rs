@@ -2245,6 +2245,26 @@ pub struct DatabaseFacts {
     /// Tables the agent may not read; empty for a superuser.
     #[prost(string, repeated, tag = "27")]
     pub unreadable: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Source: collations that the selected columns, indexes, domains and types use, and those that it made.
+    /// Target: those that a new database has.
+    #[prost(message, repeated, tag = "31")]
+    pub collations: ::prost::alloc::vec::Vec<Collation>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Collation {
+    /// With its schema when the database made it: then it travels, and its locale must be there.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub own: bool,
+    /// "libc", "icu", "builtin".
+    #[prost(string, tag = "3")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub locale: ::prost::alloc::string::String,
+    /// Source: one that uses it, "column public.users.name"; empty when none does.
+    #[prost(string, tag = "5")]
+    pub used_by: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Extension {

@@ -1,5 +1,6 @@
 //! What a server says of itself and of one database, for a preflight to judge.
 
+mod collations;
 mod roles;
 mod server;
 mod source;
@@ -51,6 +52,9 @@ pub async fn read(
             .map_err(explain)?;
     } else {
         server::read_capabilities(&client, &mut facts)
+            .await
+            .map_err(explain)?;
+        facts.collations = collations::of_new_databases(&client, facts.version_num)
             .await
             .map_err(explain)?;
         facts.roles = roles::all(&client).await.map_err(explain)?;

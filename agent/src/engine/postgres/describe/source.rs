@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use holdfast_proto::task::{DatabaseFacts, Extension, Selection};
 use tokio_postgres::{Client, Error};
 
-use super::{roles, server};
+use super::{collations, roles, server};
 use crate::engine::postgres::{
     inventory::{self, Inventory},
     plan::Chosen,
@@ -43,6 +43,8 @@ pub(super) async fn read(
     )
     .await?;
     facts.roles = roles::used(client, database).await?;
+    let version = facts.version_num;
+    facts.collations = collations::used(client, &chosen, version).await?;
     Ok(())
 }
 

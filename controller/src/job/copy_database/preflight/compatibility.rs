@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use holdfast_proto::task::{DatabaseFacts, Extension, Role};
+use holdfast_proto::task::{Collation, DatabaseFacts, Extension, Role};
 
 use super::{CopyDatabase, PreflightLine, some_of};
 
@@ -18,6 +18,7 @@ pub fn ask(
         return;
     }
     lines.push(locale(source, target));
+    lines.extend(collations(source, target));
     lines.extend(extensions(source, target));
     lines.push(roles(source, target));
     lines.extend(privileged_roles(source, target));
@@ -123,6 +124,67 @@ fn has_locale(known: &[String], wanted: &str) -> bool {
     let plain = |name: &str| name.to_ascii_lowercase().replace("utf-8", "utf8");
     let wanted = plain(wanted);
     known.iter().any(|name| plain(name) == wanted)
+}
+
+/// Of single columns, indexes, domains and types. A copy begins as template0, which has the collations of the
+/// day on which its server was made.
+fn collations(source: &DatabaseFacts, target: &DatabaseFacts) -> Option<PreflightLine> {
+    const QUESTION: &str = "target has the collations";
+    if source.collations.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = source.collations.iter().map(|c| c.name.clone()).collect();
+    if target.collations.is_empty() {
+        return Some(PreflightLine::warning(
+            QUESTION,
+            format!(
+                "{}; could not check: the target does not list its collations",
+                some_of(&names)
+            ),
+            "",
+        ));
+    }
+    let missing: Vec<_> = source
+        .collations
+        .iter()
+        .filter_map(|wanted| lacks(target, wanted))
+        .collect();
+    Some(if missing.is_empty() {
+        PreflightLine::passed(QUESTION, some_of(&names))
+    } else {
+        PreflightLine::failed(
+            QUESTION,
+            format!("the target lacks {}", missing.join(", ")),
+            "copy to a server that was made where these locales are installed (a server has the collations of \
+             the day on which it was made), or give those columns another collation at the source",
+        )
+    })
+}
+
+/// What of it is missing, and who uses it.
+fn lacks(target: &DatabaseFacts, wanted: &Collation) -> Option<String> {
+    let has_provider = || {
+        target
+            .collations
+            .iter()
+            .any(|c| c.provider == wanted.provider)
+    };
+    let is_there = match (wanted.own, wanted.provider.as_str()) {
+        (false, _) => target.collations.iter().any(|c| c.name == wanted.name),
+        // It is made by the copy; ICU takes any locale, the operating system only those that it has.
+        (true, "libc") => has_locale(&target.locales, &wanted.locale),
+        (true, _) => has_provider(),
+    };
+    let of_locale = if wanted.own {
+        format!(" (locale {} by {})", wanted.locale, wanted.provider)
+    } else {
+        String::new()
+    };
+    let user = match wanted.used_by.as_str() {
+        "" => String::new(),
+        user => format!(" for {user}"),
+    };
+    (!is_there).then(|| format!("{}{of_locale}{user}", wanted.name))
 }
 
 fn extensions(source: &DatabaseFacts, target: &DatabaseFacts) -> Vec<PreflightLine> {

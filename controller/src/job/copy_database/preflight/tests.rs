@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast_proto::{
     image::ProofLevel,
-    task::{DatabaseFacts, Extension, FailureKind, Role, Selection, TaskFailure},
+    task::{Collation, DatabaseFacts, Extension, FailureKind, Role, Selection, TaskFailure},
 };
 use proptest::prelude::*;
 
@@ -278,6 +278,60 @@ fn room_is_estimated_and_shown() {
         target.disk_free_bytes = Some(512 << 20);
     });
     assert_eq!(schema_only, []);
+}
+
+#[test]
+fn collations_of_columns_are_looked_for_on_the_target() {
+    let collation = |name: &str, own, provider: &str, locale: &str| Collation {
+        name: name.to_owned(),
+        own,
+        provider: provider.to_owned(),
+        locale: locale.to_owned(),
+        used_by: "column app.words.word".to_owned(),
+    };
+    let line = |wanted: Vec<Collation>, known: Vec<Collation>| {
+        let (mut source, mut target) = (source(), target());
+        (source.collations, target.collations) = (wanted, known);
+        let lines = examine(&Inputs {
+            job: 7,
+            request: &request(),
+            source: Ok(&source),
+            target: Ok(&target),
+        });
+        let mut lines = lines.into_iter();
+        lines.find(|line| line.question == "target has the collations")
+    };
+    let german = || collation("de_DE.utf8", false, "libc", "de_DE.utf8");
+    assert_eq!(line(vec![], vec![german()]), None);
+    let said = line(vec![german()], vec![german()]).unwrap();
+    assert_eq!(said.verdict, PreflightVerdict::Passed);
+    let said = line(vec![german()], vec![]).unwrap();
+    assert_eq!(said.verdict, PreflightVerdict::Warning);
+
+    // All at once, with who needs them.
+    let wanted = vec![
+        german(),
+        collation("app.english", true, "libc", "en_US.UTF-8"),
+        collation("app.polish", true, "libc", "pl_PL.UTF-8"),
+        collation("app.loose", true, "icu", "und-u-ks-level2"),
+    ];
+    let known = vec![collation("C.utf8", false, "libc", "C.utf8")];
+    let said = line(wanted.clone(), known).unwrap();
+    assert_eq!(said.verdict, PreflightVerdict::Failed);
+    assert_eq!(
+        said.detail,
+        "the target lacks de_DE.utf8 for column app.words.word, \
+         app.polish (locale pl_PL.UTF-8 by libc) for column app.words.word, \
+         app.loose (locale und-u-ks-level2 by icu) for column app.words.word"
+    );
+    let known = vec![german(), collation("sv-x-icu", false, "icu", "sv")];
+    let said = line(wanted, known).unwrap();
+    assert!(
+        said.detail.starts_with("the target lacks app.polish "),
+        "{}",
+        said.detail
+    );
+    assert!(!said.detail.contains("app.loose"), "{}", said.detail);
 }
 
 #[test]
