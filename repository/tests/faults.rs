@@ -1,4 +1,5 @@
 //! A storage that fails at every call in turn: it is told loudly, a rerun converges, no good backup is harmed.
+#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "support/backups.rs"]
 mod backups;

@@ -1,4 +1,5 @@
 //! What the engine would swallow, provoked: none of it becomes a backup.
+#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "support/backups.rs"]
 mod backups;

@@ -1,4 +1,5 @@
 //! The engine's warnings reach the log, where it says what it left out.
+#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "support/backups.rs"]
 mod backups;

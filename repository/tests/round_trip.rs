@@ -1,4 +1,5 @@
 //! What is written reads back, here and by Debian's restic.
+#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "support/backups.rs"]
 mod backups;

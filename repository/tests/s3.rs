@@ -1,4 +1,5 @@
 //! The same on a real S3 server: conditional writes, a whole backup, Debian's restic.
+#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "support/backups.rs"]
 mod backups;

@@ -184,9 +184,10 @@ mod tests {
         let mut summary = SnapshotSummary::default();
         summary.total_files_processed = files;
         summary.total_bytes_processed = bytes;
-        let mut snapshot = SnapshotFile::default();
-        snapshot.summary = Some(summary);
-        snapshot
+        SnapshotFile {
+            summary: Some(summary),
+            ..SnapshotFile::default()
+        }
     }
 
     fn nodes(names: &[&str]) -> Vec<Node> {
