@@ -1,3 +1,6 @@
-//! Database engines: one room for each.
+//! Database engines: one room for each, and what they share.
 
+pub mod discover;
+pub mod mariadb;
 pub mod postgres;
+pub mod server;

@@ -100,6 +100,18 @@ pub struct Instance {
     pub registered: bool,
 }
 
+impl Engine {
+    /// As people write it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Mariadb => "MariaDB",
+            Self::Mysql => "MySQL",
+        }
+    }
+}
+
 impl Instance {
     /// It answered the last probe.
     #[must_use]
@@ -128,6 +140,33 @@ pub struct InstanceHealth {
     pub disk_free_bytes: u64,
     pub data_directory: String,
     pub databases: Vec<Database>,
+    #[serde(default)]
+    pub mariadb: Option<MariadbHealth>,
+    #[serde(default)]
+    pub untold: Vec<Untold>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MariadbHealth {
+    pub read_only: bool,
+    pub binary_log_on: bool,
+    pub sources: Vec<ReplicationSource>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationSource {
+    pub name: String,
+    pub address: String,
+    pub receiving: bool,
+    pub applying: bool,
+    pub lag_seconds: Option<u64>,
+    pub last_error: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    pub part: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

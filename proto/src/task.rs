@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::CheckOutcome,
+    fleet::Engine,
     image::{DataPath, Hash128, Manifest, ProofLevel, Relation, SequenceState},
 };
 
@@ -95,8 +96,22 @@ pub struct DatabaseFacts {
     pub properties: DatabaseProperties,
     pub cpus: u32,
     pub unreadable: Vec<String>,
+    /// Unset: PostgreSQL, from an agent or a catalog that knew no other.
+    #[serde(default)]
+    pub engine: Option<Engine>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    #[serde(default)]
+    pub obstacles: Vec<String>,
     #[serde(default)]
     pub collations: Vec<Collation>,
+}
+
+impl DatabaseFacts {
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine.unwrap_or(Engine::Postgres)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,6 @@ pub mod archive;
 pub mod copy_sql;
 pub mod databases;
 pub mod describe;
-pub mod discover;
 pub mod empty;
 pub mod failure;
 pub mod health;

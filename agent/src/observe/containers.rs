@@ -7,7 +7,7 @@ use bollard::models::{
 };
 use chrono::{DateTime, Utc};
 use holdfast_proto::fleet::{
-    Container, ContainerHealth, ContainerState, Mount, MountKind, PortBinding,
+    Container, ContainerHealth, ContainerState, Engine, Mount, MountKind, PortBinding,
 };
 
 use crate::secret::Secret;
@@ -25,6 +25,7 @@ pub struct Seen {
     /// Program and arguments.
     pub command: Vec<String>,
     pub environment: PostgresEnvironment,
+    pub mariadb: MariadbEnvironment,
     /// The engine removes it when it ends.
     pub auto_remove: bool,
 }
@@ -39,6 +40,20 @@ pub struct PostgresEnvironment {
     pub password_file: Option<String>,
     pub database: Option<String>,
     /// `PGDATA`, `PG_MAJOR` or `PG_VERSION` is set: the image brings a server.
+    pub is_server_image: bool,
+}
+
+/// The same about a MariaDB or MySQL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MariadbEnvironment {
+    pub root_password: Option<Secret>,
+    /// Path inside the container of a file that holds it.
+    pub root_password_file: Option<String>,
+    /// The one account that the image makes for an application.
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub password_file: Option<String>,
+    /// `MARIADB_VERSION`, `MYSQL_VERSION`, … is set: the image brings a server.
     pub is_server_image: bool,
 }
 
@@ -118,13 +133,49 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
             .into_iter()
             .chain(inspected.args.unwrap_or_default())
             .collect(),
-        environment: environment(&config.env.unwrap_or_default()),
+        environment: environment(config.env.as_deref().unwrap_or_default()),
+        mariadb: mariadb_environment(config.env.as_deref().unwrap_or_default()),
         auto_remove: host.auto_remove.unwrap_or_default(),
         container,
     })
 }
 
 impl Seen {
+    /// The database server that it was made to run, whether or not one runs in it now.
+    #[must_use]
+    pub fn means_to_run(&self) -> Option<Engine> {
+        if self.means_to_run_postgres() {
+            return Some(Engine::Postgres);
+        }
+        self.means_to_run_mariadb()
+    }
+
+    fn means_to_run_mariadb(&self) -> Option<Engine> {
+        let serves = self
+            .container
+            .ports
+            .iter()
+            .any(|p| p.container_port == 3306);
+        let mut words = self.command.iter().map(String::as_str);
+        let program = words.next().unwrap_or_default();
+        let argument = words.next().unwrap_or_default();
+        let server = |word: &str| match word.rsplit('/').next().unwrap_or(word) {
+            "mariadbd" | "mariadbd-safe" => Some(Engine::Mariadb),
+            "mysqld" | "mysqld_safe" => Some(Engine::Mysql),
+            _ => None,
+        };
+        let by_entrypoint = program.ends_with("entrypoint.sh") || program.ends_with("-entrypoint");
+        let found = if by_entrypoint && argument.starts_with('-') {
+            // Options alone: the entrypoint puts its server before them.
+            self.mariadb.is_server_image.then_some(Engine::Mariadb)
+        } else if by_entrypoint {
+            server(argument)
+        } else {
+            server(program)
+        };
+        found.filter(|_| self.mariadb.is_server_image || serves)
+    }
+
     /// Whether it was made to run a PostgreSQL server, whether or not one runs in it now.
     ///
     /// The image alone does not say so: the same image serves for `pg_dump` in a side container.
@@ -260,6 +311,29 @@ fn environment(variables: &[String]) -> PostgresEnvironment {
             }
             "POSTGRES_DB" | "POSTGRESQL_DATABASE" => found.database = value(),
             "PGDATA" | "PG_MAJOR" | "PG_VERSION" => found.is_server_image = true,
+            _ => {}
+        }
+    }
+    found
+}
+
+fn mariadb_environment(variables: &[String]) -> MariadbEnvironment {
+    let mut found = MariadbEnvironment::default();
+    for (name, value) in variables.iter().filter_map(|v| v.split_once('=')) {
+        let Some(name) = name
+            .strip_prefix("MARIADB_")
+            .or_else(|| name.strip_prefix("MYSQL_"))
+        else {
+            continue;
+        };
+        let value = || Some(value.to_owned()).filter(|v| !v.is_empty());
+        match name {
+            "ROOT_PASSWORD" => found.root_password = value().map(Secret::new),
+            "ROOT_PASSWORD_FILE" => found.root_password_file = value(),
+            "USER" => found.user = value(),
+            "PASSWORD" => found.password = value().map(Secret::new),
+            "PASSWORD_FILE" => found.password_file = value(),
+            "VERSION" | "MAJOR" | "SHELL_VERSION" => found.is_server_image = true,
             _ => {}
         }
     }

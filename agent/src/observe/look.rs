@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use holdfast_proto::fleet::Engine;
+
 use super::{
     listing::last_lines,
     watched::{Look, Looked, Subject},
@@ -9,12 +11,15 @@ use super::{
 use crate::{
     container::ContainerEngine,
     credentials::Credentials,
-    engine::postgres::{
-        access::Access,
+    engine::{
         discover::{Found, Standing},
-        health::Memory,
-        probe::{Probed, probe},
-        route::Route,
+        mariadb,
+        postgres::{
+            access::Access,
+            probe::{Probed, probe},
+            route::Route,
+        },
+        server::{Memory, Server},
     },
 };
 
@@ -34,13 +39,16 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
             let route = look.route.as_ref();
             look_at_found(found, &stored, route, &mut look.memory, engine).await
         }
-        Subject::Registered(registered) => {
-            probe(
-                &Access::to_registered(registered, &stored),
-                &mut look.memory,
-            )
-            .await
-        }
+        Subject::Registered(registered) => match registered.engine {
+            Engine::Postgres => {
+                let access = Access::to_registered(registered, &stored);
+                probe(&access, &mut look.memory.postgres).await
+            }
+            Engine::Mariadb | Engine::Mysql => {
+                let access = mariadb::access::to_registered(registered, &stored);
+                mariadb::probe::probe(&access, registered.engine, &mut look.memory.mariadb).await
+            }
+        },
         Subject::Gone { reason, .. } => Probed::Down {
             reason: reason.clone(),
             soon: false,
@@ -66,11 +74,23 @@ async fn look_at_found(
     match &found.standing {
         Standing::Running(server) => {
             let container = found.container.as_ref();
-            let mut access = Access::to_server(&found.name, container, server, stored);
+            let mut access = match server {
+                Server::Postgres(server) => {
+                    Access::to_server(&found.name, container, server, stored)
+                }
+                Server::Mariadb(server) => {
+                    mariadb::access::to_server(&found.name, container, server, stored)
+                }
+            };
             if let Some(route) = route {
                 access.prefer(route);
             }
-            probe(&access, memory).await
+            match server {
+                Server::Postgres(_) => probe(&access, &mut memory.postgres).await,
+                Server::Mariadb(server) => {
+                    mariadb::probe::probe(&access, server.engine, &mut memory.mariadb).await
+                }
+            }
         }
         Standing::Down {
             reason,
@@ -100,7 +120,7 @@ fn telling_line(lines: &[String]) -> Option<String> {
         reversed.find(|line| words.iter().any(|word| line.contains(word)))
     };
     let line = last_with(&["PANIC:", "FATAL:"])
-        .or_else(|| last_with(&["ERROR:", "Error:", "error:"]))
+        .or_else(|| last_with(&["ERROR:", "[ERROR]", "Error:", "error:"]))
         .or(lines.last())?;
     Some(line.chars().take(LINE_SHOWN).collect())
 }

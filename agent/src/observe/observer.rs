@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     container::{ContainerEngine, EngineError},
-    engine::postgres::{discover, processes},
+    engine::{discover, mariadb, postgres::processes, server::Server},
 };
 
 /// Events that come close together are looked at together.
@@ -264,7 +264,11 @@ impl Observer {
                     seen,
                 })
                 .collect();
-            let servers = processes::scan(proc)?;
+            let mut servers: Vec<_> = processes::scan(proc)?
+                .into_iter()
+                .map(Server::Postgres)
+                .collect();
+            servers.extend(mariadb::processes::scan(proc)?.into_iter().map(Server::Mariadb));
             Ok::<_, std::io::Error>(discover::instances(&candidates, &servers, &own, now))
         })
         .await;

@@ -13,11 +13,10 @@ use holdfast_proto::{
 use tokio::sync::oneshot;
 
 use super::instances::{Instances, Standing as Table};
-use crate::engine::postgres::{
+use crate::engine::{
     discover::{Found, Standing},
-    health::Memory,
-    probe::Probed,
-    route::Route,
+    postgres::{probe::Probed, route::Route},
+    server::Memory,
 };
 
 /// First look again at something that is about to come up.
@@ -35,6 +34,7 @@ pub enum Subject {
     Registered(RegisteredInstance),
     /// A server outside containers that has ended.
     Gone {
+        engine: Engine,
         reason: String,
         since: Instant,
     },
@@ -257,6 +257,7 @@ impl Watch {
     fn gone(&self, now: Instant) -> Option<Subject> {
         match &self.subject {
             Subject::Found(found) if found.container.is_none() => Some(Subject::Gone {
+                engine: found.engine,
                 reason: "the server process has ended".to_owned(),
                 since: now,
             }),
@@ -275,7 +276,7 @@ impl Watch {
     ) -> (Instance, Table, Option<Duration>) {
         let mut instance = Instance {
             name: name.to_owned(),
-            engine: Engine::Postgres,
+            engine: self.subject.engine(),
             container: self.subject.container_name(),
             reached_by: String::new(),
             down_reason: String::new(),
@@ -285,6 +286,7 @@ impl Watch {
         match probed {
             Probed::Up { located, health } => {
                 self.failures = 0;
+                instance.engine = located.engine;
                 instance.reached_by.clone_from(&located.route.how);
                 self.route = Some(located.route.clone());
                 instance.health = Some(*health);
@@ -308,6 +310,14 @@ impl Watch {
 }
 
 impl Subject {
+    fn engine(&self) -> Engine {
+        match self {
+            Self::Found(found) => found.engine,
+            Self::Registered(registered) => registered.engine,
+            Self::Gone { engine, .. } => *engine,
+        }
+    }
+
     fn container_name(&self) -> String {
         match self {
             Self::Found(found) => found

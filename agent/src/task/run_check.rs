@@ -9,6 +9,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use futures::TryStreamExt;
 use holdfast_proto::{
     check::CheckOutcome,
+    fleet::Engine,
     task::{FailureKind, RunCheck, TaskFailure},
 };
 use tokio::time::{Instant, timeout};
@@ -19,7 +20,10 @@ use tokio_postgres::{
 };
 
 use super::Context;
-use crate::engine::postgres::{integral::Integral, route::Route};
+use crate::engine::{
+    mariadb,
+    postgres::{integral::Integral, route::Route},
+};
 
 /// The server stops its statements by itself, a moment before the agent tells it to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -59,7 +63,11 @@ enum CheckError {
 /// When the instance cannot be worked with, or the task is cancelled.
 pub async fn run(spec: RunCheck, context: &Context) -> Result<CheckOutcome, TaskFailure> {
     let instance = &spec.target.instance;
-    let route = context.instances.locate(instance)?.route;
+    let located = context.instances.locate(instance)?;
+    if located.engine != Engine::Postgres {
+        return mariadb::check::run(spec, &located, context).await;
+    }
+    let route = located.route;
     let database = &spec.target.database;
     let client = route
         .connect(database)

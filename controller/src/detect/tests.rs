@@ -41,6 +41,8 @@ fn health() -> InstanceHealth {
         disk_free_bytes: 900 << 20,
         data_directory: "/var/lib/postgresql/data".to_owned(),
         databases: vec![],
+        mariadb: None,
+        untold: vec![],
     }
 }
 

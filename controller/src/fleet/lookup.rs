@@ -184,6 +184,8 @@ mod tests {
             disk_free_bytes: 0,
             data_directory: String::new(),
             databases: vec![database("shop"), database("postgres")],
+            mariadb: None,
+            untold: Vec::new(),
         };
         for (name, health) in [("shop-db", Some(health)), ("crm-db", None)] {
             let instance = Instance {

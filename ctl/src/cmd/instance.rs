@@ -58,13 +58,16 @@ pub struct Add {
     /// Address as seen from that host.
     #[arg(long)]
     address: String,
-    /// Port of the server.
-    #[arg(long, default_value_t = 5432)]
-    port: u16,
-    /// Role to connect as.
-    #[arg(long, default_value = "postgres")]
-    user: String,
-    /// Database to connect to.
+    /// What kind of server it is.
+    #[arg(long, value_enum, default_value_t = EngineArg::Postgres)]
+    engine: EngineArg,
+    /// Port of the server; 5432, or 3306 of MariaDB and MySQL.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Role or account to connect as; postgres, or root of MariaDB and MySQL.
+    #[arg(long)]
+    user: Option<String>,
+    /// Database of PostgreSQL to connect to.
     #[arg(long, default_value = "postgres")]
     database: String,
     /// TLS between the agent and the server.
@@ -77,6 +80,31 @@ enum TlsArg {
     Disable,
     Prefer,
     Require,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineArg {
+    Postgres,
+    Mariadb,
+    Mysql,
+}
+
+impl EngineArg {
+    fn engine(self) -> Engine {
+        match self {
+            Self::Postgres => Engine::Postgres,
+            Self::Mariadb => Engine::Mariadb,
+            Self::Mysql => Engine::Mysql,
+        }
+    }
+
+    /// Port and account when none is given.
+    fn usual(self) -> (u16, &'static str) {
+        match self {
+            Self::Postgres => (5432, "postgres"),
+            Self::Mariadb | Self::Mysql => (3306, "root"),
+        }
+    }
 }
 
 impl TlsArg {
@@ -140,12 +168,13 @@ async fn show(session: &Session, name: &InstanceName) -> Result<(), Failure> {
 async fn register(session: &Session, add: Add) -> Result<(), Failure> {
     let mut client = session.connect().await?;
     let name = add.name.clone();
+    let (port, user) = add.engine.usual();
     let new = NewInstance {
         name: add.name,
-        engine: Engine::Postgres,
+        engine: add.engine.engine(),
         address: add.address,
-        port: add.port,
-        user: add.user,
+        port: add.port.unwrap_or(port),
+        user: add.user.unwrap_or_else(|| user.to_owned()),
         database: add.database,
         tls_mode: add.tls.word().to_owned(),
     };

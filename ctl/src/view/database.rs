@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::instance::Instance;
 use crate::output::{
     Page, View,
-    grid::{Grid, plain, toned},
+    grid::{Grid, or_dash, plain, toned},
     paint::Tone,
     units,
 };
@@ -87,7 +87,7 @@ impl View for DatabaseList {
             grid.row(vec![
                 toned(Tone::Strong, database.full_name()),
                 plain(units::size(facts.size_bytes)),
-                plain(&facts.owner),
+                or_dash(&facts.owner),
                 plain(&facts.encoding),
                 plain(&facts.collation),
             ]);
@@ -103,7 +103,7 @@ pub(super) fn facts_table(databases: &[DatabaseFacts], page: &Page) -> String {
         grid.row(vec![
             toned(Tone::Strong, &facts.name),
             plain(units::size(facts.size_bytes)),
-            plain(&facts.owner),
+            or_dash(&facts.owner),
             plain(&facts.encoding),
             plain(&facts.collation),
         ]);
@@ -124,14 +124,15 @@ mod tests {
         assert_eq!(
             samples::database_list().text(&page()),
             "DATABASE               SIZE  OWNER  ENCODING  COLLATION\n\
-             web-1/shop-db/shop  340 MiB  shop   UTF8      C.UTF-8\n"
+             web-1/shop-db/shop  340 MiB  shop   UTF8      C.UTF-8\n\
+             web-3/blog-db/blog  340 MiB  -      UTF8      C.UTF-8\n"
         );
     }
 
     #[test]
     fn templates_show_on_demand() {
         let instances = samples::instance_list().instances;
-        assert_eq!(DatabaseList::of(&instances, false).databases.len(), 1);
-        assert_eq!(DatabaseList::of(&instances, true).databases.len(), 2);
+        assert_eq!(DatabaseList::of(&instances, false).databases.len(), 2);
+        assert_eq!(DatabaseList::of(&instances, true).databases.len(), 3);
     }
 }

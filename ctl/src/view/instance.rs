@@ -14,7 +14,7 @@ use crate::output::{
 mod detail;
 mod health;
 
-pub use health::{Archiver, Health, LongQuery, Slot};
+pub use health::{Archiver, Health, LongQuery, MariadbFacts, ReplicationSource, Slot, Untold};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Instance {
@@ -82,6 +82,9 @@ impl Instance {
     fn state(&self) -> (String, Tone) {
         match &self.health {
             Some(health) if self.up && health.in_recovery => ("up, standby".to_owned(), Tone::Good),
+            Some(health) if self.up && health.is_read_only() => {
+                ("up, read-only".to_owned(), Tone::Good)
+            }
             Some(_) if self.up => ("up".to_owned(), Tone::Good),
             _ if self.down_reason.is_empty() => ("unknown".to_owned(), Tone::Warn),
             _ => (format!("down: {}", self.down_reason), Tone::Bad),
@@ -135,6 +138,7 @@ pub(crate) fn table(instances: &[Instance], page: &Page) -> String {
     let head = [
         "INSTANCE",
         "STATE",
+        "ENGINE",
         "VERSION",
         "DATABASES",
         "SIZE",
@@ -142,7 +146,7 @@ pub(crate) fn table(instances: &[Instance], page: &Page) -> String {
         "DISK",
         "SEEN",
     ];
-    let mut grid = Grid::new(page, &head, "no instances").right(&[3, 4]);
+    let mut grid = Grid::new(page, &head, "no instances").right(&[4, 5]);
     for instance in instances {
         let (state, tone) = instance.state();
         let of_health =
@@ -151,6 +155,7 @@ pub(crate) fn table(instances: &[Instance], page: &Page) -> String {
         grid.row(vec![
             toned(Tone::Strong, instance.full_name()),
             toned(tone, state),
+            plain(instance.engine.label()),
             or_dash(&of_health(|health| health.short_version().to_owned())),
             or_dash(&of_health(|health| {
                 health.own_databases().count().to_string()
@@ -182,9 +187,10 @@ mod tests {
     fn a_list_tells_who_is_up_and_why_not() {
         assert_eq!(
             samples::instance_list().text(&page()),
-            "INSTANCE       STATE                                  VERSION  DATABASES     SIZE  CONNECTIONS  DISK  SEEN\n\
-             web-1/shop-db  up                                     15.20            1  340 MiB  7/100        91 %  2 s ago\n\
-             web-2/crm-db   down: the server refuses: starting up  -                -        -  -            -     2 s ago\n"
+            "INSTANCE       STATE                                  ENGINE      VERSION  DATABASES     SIZE  CONNECTIONS  DISK  SEEN\n\
+             web-1/shop-db  up                                     PostgreSQL  15.20            1  340 MiB  7/100        91 %  2 s ago\n\
+             web-2/crm-db   down: the server refuses: starting up  PostgreSQL  -                -        -  -            -     2 s ago\n\
+             web-3/blog-db  up, read-only                          MariaDB     11.8.6           1  340 MiB  7/100        91 %  2 s ago\n"
         );
     }
 
@@ -201,6 +207,24 @@ mod tests {
             "\nREPLICATION SLOTS\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_mariadb_shows_its_own_facts_and_none_of_postgresql() {
+        let instances = samples::instance_list().instances;
+        let instance = instances.into_iter().nth(2).unwrap();
+        let text = super::InstanceDetail { instance }.text(&page());
+        for part in [
+            "  engine       MariaDB\n",
+            "  binary log   on\n",
+            "db-2:3306 (backup)  no         yes       -       error connecting",
+            "  not told     running statements: no PROCESS\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+        for absent in ["archiver", "xid", "checksums", "SLOTS"] {
+            assert!(!text.contains(absent), "{absent:?} is in:\n{text}");
         }
     }
 

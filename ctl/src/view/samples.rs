@@ -19,7 +19,8 @@ use super::{
     finding::{Finding, FindingList, Severity},
     host::{Host, HostDetail, HostList, RemovedHost},
     instance::{
-        AddedInstance, Archiver, Health, Instance, InstanceDetail, InstanceList, LongQuery, Slot,
+        AddedInstance, Archiver, Health, Instance, InstanceDetail, InstanceList, LongQuery,
+        MariadbFacts, ReplicationSource, Slot, Untold,
     },
     status::{Counted, Status, Summary},
     volume::{Volume, VolumeList, VolumeSize},
@@ -209,23 +210,23 @@ fn health() -> Health {
             statement: text("select *\n from orders"),
         }],
         longest_query_seconds: 900.0,
-        archiver: Archiver {
+        archiver: Some(Archiver {
             on: true,
             archived: 12,
             failed: 1,
             last_archived_at: Some(at("2026-11-20T11:50:00Z")),
             last_failed_at: Some(at("2026-11-20T11:00:00Z")),
             last_failed_wal: text("0000000100000000000000A1"),
-        },
-        slots: vec![Slot {
+        }),
+        slots: Some(vec![Slot {
             name: text("standby_1"),
             kind: text("physical"),
             active: false,
             lag_bytes: 3 * GIB,
-        }],
-        transaction_id_age: 1_234_567,
-        checksums_on: true,
-        checksum_failures: 0,
+        }]),
+        transaction_id_age: Some(1_234_567),
+        checksums_on: Some(true),
+        checksum_failures: Some(0),
         disk_total_bytes: 100 * GIB,
         disk_free_bytes: 9 * GIB,
         data_directory: text("/var/lib/postgresql/data"),
@@ -233,6 +234,41 @@ fn health() -> Health {
             database("shop", false, 340 * MIB),
             database("template1", true, 0),
         ],
+        mariadb: None,
+        untold: Vec::new(),
+    }
+}
+
+fn mariadb_health() -> Health {
+    let mut health = health();
+    health.databases.truncate(1);
+    health.databases[0].name = text("blog");
+    health.databases[0].owner.clear();
+    Health {
+        version: text("11.8.6-MariaDB-0+deb13u1 from Debian"),
+        version_num: 110_806,
+        archiver: None,
+        slots: None,
+        transaction_id_age: None,
+        checksums_on: None,
+        checksum_failures: None,
+        mariadb: Some(MariadbFacts {
+            read_only: true,
+            binary_log_on: true,
+            sources: vec![ReplicationSource {
+                name: text("backup"),
+                address: text("db-2:3306"),
+                receiving: false,
+                applying: true,
+                lag_seconds: None,
+                last_error: text("error connecting"),
+            }],
+        }),
+        untold: vec![Untold {
+            part: text("running statements"),
+            reason: text("no PROCESS"),
+        }],
+        ..health
     }
 }
 
@@ -260,8 +296,16 @@ pub(crate) fn instance_list() -> InstanceList {
         health: None,
         ..up_instance()
     };
+    let mariadb = Instance {
+        host: text("web-3"),
+        name: text("blog-db"),
+        engine: Engine::Mariadb,
+        container: text("blog-db"),
+        health: Some(mariadb_health()),
+        ..up_instance()
+    };
     InstanceList {
-        instances: vec![up_instance(), down],
+        instances: vec![up_instance(), down, mariadb],
     }
 }
 

@@ -1,10 +1,10 @@
 //! What an agent sees on its host, from and to the wire.
 
-use super::{enums, messages};
+use super::{Fault, Field, enums, messages};
 use crate::fleet::{
     Archiver, Container, ContainerHealth, ContainerState, Database, Engine, EngineEvent, HostDelta,
-    HostSnapshot, Instance, InstanceHealth, LongQuery, Mount, MountKind, PortBinding,
-    ReplicationSlot, Volume,
+    HostSnapshot, Instance, InstanceHealth, LongQuery, MariadbHealth, Mount, MountKind,
+    PortBinding, ReplicationSlot, ReplicationSource, Untold, Volume,
 };
 
 messages! {
@@ -20,8 +20,11 @@ messages! {
         version, version_num, system_identifier, in_recovery, started_at, connections_used,
         connections_max, long_queries, longest_query_seconds, archiver, slots, transaction_id_age,
         checksums_on, checksum_failures, disk_total_bytes, disk_free_bytes, data_directory,
-        databases,
+        databases, mariadb, untold,
     }
+    MariadbHealth { read_only, binary_log_on, sources }
+    ReplicationSource { name, address, receiving, applying, lag_seconds, last_error }
+    Untold { part, reason }
     LongQuery { pid, database, user, seconds, statement }
     Archiver { on, archived, failed, last_archived_at, last_failed_at, last_failed_wal }
     ReplicationSlot { name, kind, active, lag_bytes }
@@ -39,4 +42,18 @@ enums! {
     ContainerHealth { None, Starting, Healthy, Unhealthy }
     MountKind { Volume, Bind, Tmpfs, Other }
     Engine { Postgres, Mariadb, Mysql }
+}
+
+/// An engine that a sender may not name: zero is unset here.
+impl Field<i32> for Option<Engine> {
+    fn read(wire: i32) -> Result<Self, Fault> {
+        if wire == 0 {
+            return Ok(None);
+        }
+        Engine::read(wire).map(Some)
+    }
+
+    fn write(self) -> i32 {
+        self.map_or(0, Engine::write)
+    }
 }

@@ -19,7 +19,7 @@ messages! {
         system_identifier, server_version, version_num, in_recovery, is_superuser, exists, owner,
         encoding, collate, ctype, locale_provider, icu_locale, size_bytes, disk_free_bytes,
         extensions, roles, tablespaces, databases, locales, table_count, unmatched_patterns, tools,
-        tools_error, sessions, properties, cpus, unreadable, collations,
+        tools_error, sessions, properties, cpus, unreadable, engine, warnings, obstacles, collations,
     }
     Collation { name, own, provider, locale, used_by }
     Extension { name, versions }

@@ -430,10 +430,11 @@ pub struct InstanceHealth {
     /// As the server names it: "15.20 (Debian …)".
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
-    /// server_version_num: 150020.
+    /// server_version_num: 150020; of MariaDB and MySQL two digits each: 101119 is 10.11.19.
     #[prost(uint32, tag = "2")]
     pub version_num: u32,
-    /// From pg_control; as text because it does not fit JSON numbers. Empty when not readable.
+    /// What identifies the data directory: from pg_control (as text because it does not fit JSON numbers), from
+    /// MariaDB's aria_log_control, or MySQL's server_uuid. Empty when not readable.
     #[prost(string, tag = "3")]
     pub system_identifier: ::prost::alloc::string::String,
     #[prost(bool, tag = "4")]
@@ -470,6 +471,52 @@ pub struct InstanceHealth {
     pub data_directory: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "18")]
     pub databases: ::prost::alloc::vec::Vec<Database>,
+    /// Set for MariaDB and MySQL. Such servers have no archiver, replication slots, transaction ids or page
+    /// checksums to tell of: those fields above mean nothing then.
+    #[prost(message, optional, tag = "19")]
+    pub mariadb: ::core::option::Option<MariadbHealth>,
+    /// Parts that the server refused to tell: what stands above of them is what was known last, or nothing.
+    #[prost(message, repeated, tag = "20")]
+    pub untold: ::prost::alloc::vec::Vec<Untold>,
+}
+/// What MariaDB and MySQL have beside the rest.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MariadbHealth {
+    #[prost(bool, tag = "1")]
+    pub read_only: bool,
+    #[prost(bool, tag = "2")]
+    pub binary_log_on: bool,
+    /// Sources that this server replicates from.
+    #[prost(message, repeated, tag = "3")]
+    pub sources: ::prost::alloc::vec::Vec<ReplicationSource>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplicationSource {
+    /// Name of the connection; empty for the default one.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "db-1.internal:3306".
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    /// The thread that fetches, and the one that applies.
+    #[prost(bool, tag = "3")]
+    pub receiving: bool,
+    #[prost(bool, tag = "4")]
+    pub applying: bool,
+    /// Unset while the server does not know.
+    #[prost(uint64, optional, tag = "5")]
+    pub lag_seconds: ::core::option::Option<u64>,
+    /// Empty when there is none.
+    #[prost(string, tag = "6")]
+    pub last_error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Untold {
+    /// "replication", "running statements".
+    #[prost(string, tag = "1")]
+    pub part: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LongQuery {
@@ -1468,7 +1515,8 @@ pub struct Relation {
     #[prost(uint64, tag = "8")]
     pub server_rows: u64,
 }
-/// A range of heap pages of one table: \[first_page, end_page); both 0 = the whole table.
+/// A range of heap pages of one table: \[first_page, end_page); both 0 = the whole table. Of a MariaDB or MySQL
+/// table, a range of values of its first primary-key column; the first part has no lower and the last no upper border.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Part {
     #[prost(uint32, tag = "1")]
@@ -1651,7 +1699,8 @@ pub struct BeginImage {
     #[prost(uint64, tag = "1")]
     pub estimated_bytes: u64,
 }
-/// A pg_dump custom-format archive with pre-data and post-data, no rows.
+/// A pg_dump custom-format archive with pre-data and post-data, no rows. Of MariaDB and MySQL: a JSON document of
+/// the statements that make everything.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SchemaStream {
     /// Every relation whose rows will follow.
@@ -2245,6 +2294,15 @@ pub struct DatabaseFacts {
     /// Tables the agent may not read; empty for a superuser.
     #[prost(string, repeated, tag = "27")]
     pub unreadable: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Unspecified: PostgreSQL (agents that knew no other did not say).
+    #[prost(enumeration = "Engine", tag = "28")]
+    pub engine: i32,
+    /// Source: what an image of it would not hold, or not hold as consistently as the rest; one sentence each.
+    #[prost(string, repeated, tag = "29")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What makes an image of it (or into it) impossible; one sentence each.
+    #[prost(string, repeated, tag = "30")]
+    pub obstacles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Source: collations that the selected columns, indexes, domains and types use, and those that it made.
     /// Target: those that a new database has.
     #[prost(message, repeated, tag = "31")]

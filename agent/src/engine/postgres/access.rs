@@ -190,7 +190,7 @@ fn login(name: &str, container: Option<&Seen>, pid: i32, credentials: &Credentia
 }
 
 /// Content of a secret's file inside a container, without its end of line.
-fn first_line(pid: i32, path: &str) -> Option<String> {
+pub(crate) fn first_line(pid: i32, path: &str) -> Option<String> {
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let place = open_inside(&root, std::path::Path::new(path)).ok()?;
     let opened = rustix::fs::open(
@@ -208,7 +208,7 @@ fn first_line(pid: i32, path: &str) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-fn published(seen: &Seen, port: u16) -> Vec<(String, u16)> {
+pub(crate) fn published(seen: &Seen, port: u16) -> Vec<(String, u16)> {
     let everywhere = ["", "0.0.0.0", "::"];
     let mut addresses: Vec<_> = seen
         .container

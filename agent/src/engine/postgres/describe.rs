@@ -5,7 +5,10 @@ mod roles;
 mod server;
 mod source;
 
-use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{DatabaseFacts, DescribeDatabase, TaskFailure},
+};
 use tokio_postgres::Client;
 
 pub use roles::used as roles_used;
@@ -29,6 +32,7 @@ pub async fn read(
     let client = maintenance(located).await?;
     let mut facts = DatabaseFacts {
         cpus: host::cpus(),
+        engine: Some(Engine::Postgres),
         ..DatabaseFacts::default()
     };
     let limit = settings::LOCK_LIMIT;

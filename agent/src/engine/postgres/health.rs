@@ -206,6 +206,8 @@ fn basics_of(row: &Row) -> Result<InstanceHealth, Error> {
         disk_free_bytes: 0,
         data_directory: row.try_get::<_, Option<String>>(9)?.unwrap_or_default(),
         databases: Vec::new(),
+        mariadb: None,
+        untold: Vec::new(),
     })
 }
 

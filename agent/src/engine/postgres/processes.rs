@@ -147,19 +147,19 @@ fn look(pid: i32, directory: &Path) -> Option<Postmaster> {
     })
 }
 
-fn parent(directory: &Path) -> Option<i32> {
+pub(crate) fn parent(directory: &Path) -> Option<i32> {
     let status = fs::read_to_string(directory.join("status")).ok()?;
     field(&status, "PPid:")?.parse().ok()
 }
 
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status
         .lines()
         .find_map(|line| line.strip_prefix(name))
         .map(str::trim)
 }
 
-fn arguments(directory: &Path) -> Vec<String> {
+pub(crate) fn arguments(directory: &Path) -> Vec<String> {
     let raw = fs::read(directory.join("cmdline")).unwrap_or_default();
     raw.split(|b| *b == 0)
         .map(|part| String::from_utf8_lossy(part).into_owned())
@@ -184,7 +184,7 @@ fn listens_nowhere_by_command(arguments: &[String]) -> bool {
     })
 }
 
-fn working_directory(directory: &Path) -> String {
+pub(crate) fn working_directory(directory: &Path) -> String {
     fs::read_link(directory.join("cwd"))
         .unwrap_or_else(|_| PathBuf::new())
         .to_string_lossy()
@@ -205,7 +205,7 @@ fn parse_pid_file(text: &str) -> PidFile {
 }
 
 /// The container id in a control group path of Docker or Podman, with either cgroup driver.
-fn container_of_cgroup(text: &str) -> String {
+pub(crate) fn container_of_cgroup(text: &str) -> String {
     text.split(|c: char| !c.is_ascii_hexdigit())
         .find(|run| run.len() == 64)
         .unwrap_or_default()

@@ -27,7 +27,7 @@ use rustix::{
 pub struct UnixSocket {
     /// `/proc/<pid>/root` of the server, or `/`.
     pub root: PathBuf,
-    /// Directory of the socket as the server sees it.
+    /// Directory of the socket as the server sees it; of MariaDB and MySQL the socket itself.
     pub directory: PathBuf,
     /// User that the server runs as, in our numbering; we connect as this user when we may.
     pub owner: Option<u32>,

@@ -6,7 +6,7 @@ use super::{Archiver, Health, Instance};
 use crate::{
     output::{
         Page,
-        grid::{Grid, plain, toned},
+        grid::{Grid, or_dash, plain, toned},
         paint::Tone,
         units,
     },
@@ -25,6 +25,7 @@ pub(super) fn text(instance: &Instance, page: &Page) -> String {
         "seen",
         &units::ago(page.now, instance.reported_at),
     );
+    line(&mut out, "engine", instance.engine.label());
     line(&mut out, "container", &instance.container);
     line(&mut out, "reached by", &instance.reached_by);
     if instance.registered {
@@ -40,6 +41,7 @@ pub(super) fn text(instance: &Instance, page: &Page) -> String {
         );
         long_queries(&mut out, health, page);
         slots(&mut out, health, page);
+        sources(&mut out, health, page);
     }
     out
 }
@@ -71,21 +73,36 @@ fn facts(out: &mut String, health: &Health, page: &Page) {
     }
     line(out, "data", &health.data_directory);
     line(out, "identifier", &health.system_identifier);
-    line(out, "archiver", &archiver(&health.archiver, page));
-    line(
-        out,
-        "xid age",
-        &units::count(health.transaction_id_age.into()),
-    );
-    let checksums = match (health.checksums_on, health.checksum_failures) {
+    if let Some(of) = &health.archiver {
+        line(out, "archiver", &archiver(of, page));
+    }
+    if let Some(age) = health.transaction_id_age {
+        line(out, "xid age", &units::count(age.into()));
+    }
+    if let Some(on) = health.checksums_on {
+        let failures = health.checksum_failures.unwrap_or_default();
+        line(out, "checksums", &checksums(on, failures, page));
+    }
+    if let Some(mariadb) = &health.mariadb {
+        let on = |is: bool| if is { "on" } else { "off" };
+        line(out, "read-only", on(mariadb.read_only));
+        line(out, "binary log", on(mariadb.binary_log_on));
+    }
+    for untold in &health.untold {
+        let told = format!("{}: {}", untold.part, untold.reason);
+        line(out, "not told", &page.paint.tone(Tone::Warn, &told));
+    }
+}
+
+fn checksums(on: bool, failures: u64, page: &Page) -> String {
+    match (on, failures) {
         (false, _) => "off".to_owned(),
         (true, 0) => "on, no failure".to_owned(),
         (true, failures) => page.paint.tone(
             Tone::Bad,
             &format!("on, {}", units::plural(failures, "failure")),
         ),
-    };
-    line(out, "checksums", &checksums);
+    }
 }
 
 fn archiver(archiver: &Archiver, page: &Page) -> String {
@@ -131,11 +148,12 @@ fn long_queries(out: &mut String, health: &Health, page: &Page) {
 }
 
 fn slots(out: &mut String, health: &Health, page: &Page) {
-    if health.slots.is_empty() {
+    let slots = health.slots.as_deref().unwrap_or_default();
+    if slots.is_empty() {
         return;
     }
     let mut grid = Grid::new(page, &["SLOT", "KIND", "ACTIVE", "KEEPS"], "").right(&[3]);
-    for slot in &health.slots {
+    for slot in slots {
         grid.row(vec![
             plain(&slot.name),
             plain(&slot.kind),
@@ -148,6 +166,39 @@ fn slots(out: &mut String, health: &Health, page: &Page) {
         ]);
     }
     section(out, page, "REPLICATION SLOTS", grid.render());
+}
+
+fn sources(out: &mut String, health: &Health, page: &Page) {
+    let sources = health.mariadb.as_ref().map(|mariadb| mariadb.sources.as_slice());
+    let sources = sources.unwrap_or_default();
+    if sources.is_empty() {
+        return;
+    }
+    let head = ["SOURCE", "RECEIVING", "APPLYING", "BEHIND", "ERROR"];
+    let mut grid = Grid::new(page, &head, "");
+    for source in sources {
+        let runs = |is: bool| {
+            if is {
+                plain("yes")
+            } else {
+                toned(Tone::Warn, "no")
+            }
+        };
+        let name = if source.name.is_empty() {
+            source.address.clone()
+        } else {
+            format!("{} ({})", source.address, source.name)
+        };
+        let behind = source.lag_seconds.map(Duration::from_secs).map(units::span);
+        grid.row(vec![
+            plain(name),
+            runs(source.receiving),
+            runs(source.applying),
+            or_dash(&behind.unwrap_or_default()),
+            or_dash(&source.last_error),
+        ]);
+    }
+    section(out, page, "REPLICATES FROM", grid.render());
 }
 
 fn line(out: &mut String, label: &str, value: &str) {

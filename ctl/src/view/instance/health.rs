@@ -16,15 +16,43 @@ pub struct Health {
     pub connections_max: u32,
     pub long_queries: Vec<LongQuery>,
     pub longest_query_seconds: f64,
-    pub archiver: Archiver,
-    pub slots: Vec<Slot>,
-    pub transaction_id_age: u32,
-    pub checksums_on: bool,
-    pub checksum_failures: u64,
+    /// This and what follows up to the checksums: of PostgreSQL alone.
+    pub archiver: Option<Archiver>,
+    pub slots: Option<Vec<Slot>>,
+    pub transaction_id_age: Option<u32>,
+    pub checksums_on: Option<bool>,
+    pub checksum_failures: Option<u64>,
     pub disk_total_bytes: u64,
     pub disk_free_bytes: u64,
     pub data_directory: String,
     pub databases: Vec<DatabaseFacts>,
+    /// Of MariaDB and MySQL alone.
+    pub mariadb: Option<MariadbFacts>,
+    /// What the server refused to tell.
+    pub untold: Vec<Untold>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MariadbFacts {
+    pub read_only: bool,
+    pub binary_log_on: bool,
+    pub sources: Vec<ReplicationSource>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplicationSource {
+    pub name: String,
+    pub address: String,
+    pub receiving: bool,
+    pub applying: bool,
+    pub lag_seconds: Option<u64>,
+    pub last_error: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Untold {
+    pub part: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,10 +83,20 @@ pub struct Slot {
 }
 
 impl Health {
-    /// "15.20" of "15.20 (Debian 15.20-1)".
+    /// "15.20" of "15.20 (Debian 15.20-1)", "11.8.6" of "11.8.6-MariaDB-0+deb13u1".
     #[must_use]
     pub fn short_version(&self) -> &str {
-        self.version.split_whitespace().next().unwrap_or_default()
+        let end = if self.mariadb.is_some() {
+            self.version.find(['-', ' '])
+        } else {
+            self.version.find(char::is_whitespace)
+        };
+        &self.version[..end.unwrap_or(self.version.len())]
+    }
+
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.mariadb.as_ref().is_some_and(|mariadb| mariadb.read_only)
     }
 
     /// Without templates.
@@ -87,6 +125,7 @@ impl Health {
 
 impl From<fleet::InstanceHealth> for Health {
     fn from(health: fleet::InstanceHealth) -> Self {
+        let is_postgres = health.mariadb.is_none();
         Self {
             version: health.version,
             version_num: health.version_num,
@@ -101,11 +140,11 @@ impl From<fleet::InstanceHealth> for Health {
                 .map(LongQuery::from)
                 .collect(),
             longest_query_seconds: health.longest_query_seconds,
-            archiver: Archiver::from(health.archiver),
-            slots: health.slots.into_iter().map(Slot::from).collect(),
-            transaction_id_age: health.transaction_id_age,
-            checksums_on: health.checksums_on,
-            checksum_failures: health.checksum_failures,
+            archiver: is_postgres.then(|| Archiver::from(health.archiver)),
+            slots: is_postgres.then(|| health.slots.into_iter().map(Slot::from).collect()),
+            transaction_id_age: is_postgres.then_some(health.transaction_id_age),
+            checksums_on: is_postgres.then_some(health.checksums_on),
+            checksum_failures: is_postgres.then_some(health.checksum_failures),
             disk_total_bytes: health.disk_total_bytes,
             disk_free_bytes: health.disk_free_bytes,
             data_directory: health.data_directory,
@@ -114,6 +153,37 @@ impl From<fleet::InstanceHealth> for Health {
                 .into_iter()
                 .map(DatabaseFacts::from)
                 .collect(),
+            mariadb: health.mariadb.map(MariadbFacts::from),
+            untold: health.untold.into_iter().map(Untold::from).collect(),
+        }
+    }
+}
+
+impl From<fleet::MariadbHealth> for MariadbFacts {
+    fn from(health: fleet::MariadbHealth) -> Self {
+        let sources = health.sources.into_iter();
+        Self {
+            read_only: health.read_only,
+            binary_log_on: health.binary_log_on,
+            sources: sources
+                .map(|source| ReplicationSource {
+                    name: source.name,
+                    address: source.address,
+                    receiving: source.receiving,
+                    applying: source.applying,
+                    lag_seconds: source.lag_seconds,
+                    last_error: source.last_error,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl From<fleet::Untold> for Untold {
+    fn from(untold: fleet::Untold) -> Self {
+        Self {
+            part: untold.part,
+            reason: untold.reason,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! Which PostgreSQL instances a host has: a pure match of containers with running servers.
+//! Which database instances a host has: a pure match of containers with running servers.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdfast_proto::fleet::ContainerState;
+use holdfast_proto::fleet::{ContainerState, Engine};
 
-use super::processes::{Mode, Namespaces, Postmaster};
+use super::{
+    postgres::processes::{Mode, Namespaces},
+    server::Server,
+};
 use crate::observe::containers::Seen;
 
 /// How long a fresh container may take until its server process shows up.
@@ -22,6 +25,7 @@ pub struct Candidate {
 #[derive(Debug, Clone)]
 pub struct Found {
     pub name: String,
+    pub engine: Engine,
     pub container: Option<Seen>,
     pub standing: Standing,
 }
@@ -29,7 +33,7 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// A server runs.
-    Running(Postmaster),
+    Running(Server),
     /// It is there but not for us now, or nothing runs.
     Down {
         reason: String,
@@ -48,17 +52,18 @@ pub enum Standing {
 #[must_use]
 pub fn instances(
     containers: &[Candidate],
-    servers: &[Postmaster],
+    servers: &[Server],
     own: &Namespaces,
     now: DateTime<Utc>,
 ) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut homes: BTreeMap<usize, Vec<&Postmaster>> = BTreeMap::new();
+    let mut homes: BTreeMap<usize, Vec<&Server>> = BTreeMap::new();
     for server in servers {
         match containers.iter().position(|c| lives_in(server, c)) {
             Some(home) => homes.entry(home).or_default().push(server),
-            None if server.namespaces.pid == own.pid => found.push(Found {
-                name: format!("local:{}", server.port),
+            None if server.namespaces().pid == own.pid => found.push(Found {
+                name: format!("local:{}", server.port()),
+                engine: server.engine(),
                 container: None,
                 standing: standing(server),
             }),
@@ -68,19 +73,21 @@ pub fn instances(
     for (index, candidate) in containers.iter().enumerate() {
         let seen = &candidate.seen;
         match homes.get(&index).map(Vec::as_slice).unwrap_or_default() {
-            [] if seen.means_to_run_postgres() => found.push(Found {
+            [] => found.extend(seen.means_to_run().map(|engine| Found {
                 name: seen.container.name.clone(),
+                engine,
                 container: Some(seen.clone()),
-                standing: absent(seen, now),
-            }),
-            [] => {}
+                standing: absent(seen, engine, now),
+            })),
             [server] => found.push(Found {
                 name: seen.container.name.clone(),
+                engine: server.engine(),
                 container: Some(seen.clone()),
                 standing: running_in(seen, server),
             }),
             several => found.extend(several.iter().map(|server| Found {
-                name: format!("{}:{}", seen.container.name, server.port),
+                name: format!("{}:{}", seen.container.name, server.port()),
+                engine: server.engine(),
                 container: Some(seen.clone()),
                 standing: running_in(seen, server),
             })),
@@ -91,22 +98,22 @@ pub fn instances(
     found
 }
 
-fn lives_in(server: &Postmaster, candidate: &Candidate) -> bool {
+fn lives_in(server: &Server, candidate: &Candidate) -> bool {
     if let Some(namespaces) = &candidate.namespaces {
-        return server.namespaces.mount == namespaces.mount;
+        return server.namespaces().mount == namespaces.mount;
     }
-    candidate.seen.init_pid.is_some() && server.cgroup_container == candidate.seen.container.id
+    candidate.seen.init_pid.is_some() && server.cgroup_container() == candidate.seen.container.id
 }
 
-fn running_in(seen: &Seen, server: &Postmaster) -> Standing {
+fn running_in(seen: &Seen, server: &Server) -> Standing {
     if seen.container.state == ContainerState::Paused {
         return down("the container is paused");
     }
     standing(server)
 }
 
-fn standing(server: &Postmaster) -> Standing {
-    match server.mode {
+fn standing(server: &Server) -> Standing {
+    match server.mode() {
         Mode::Serving => Standing::Running(server.clone()),
         Mode::Initialising => Standing::Down {
             reason: "starting up: the image's entrypoint sets the data directory up".to_owned(),
@@ -118,7 +125,7 @@ fn standing(server: &Postmaster) -> Standing {
 }
 
 /// Why no server runs in a container that is made for one.
-fn absent(seen: &Seen, now: DateTime<Utc>) -> Standing {
+fn absent(seen: &Seen, engine: Engine, now: DateTime<Utc>) -> Standing {
     let container = &seen.container;
     match container.state {
         ContainerState::Created => down("the container was created and never started"),
@@ -145,7 +152,7 @@ fn absent(seen: &Seen, now: DateTime<Utc>) -> Standing {
                 reason: if young {
                     "starting up: no server process yet".to_owned()
                 } else {
-                    "the container runs, but no PostgreSQL server in it".to_owned()
+                    format!("the container runs, but no {} server in it", engine.label())
                 },
                 ask_logs: !young,
                 soon: young,
@@ -165,6 +172,7 @@ fn down(reason: &str) -> Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::postgres::processes::Postmaster;
 
     fn seen(name: &str, state: &str, exit_code: i64) -> Seen {
         crate::observe::containers::describe(
@@ -188,7 +196,11 @@ mod tests {
         }
     }
 
-    fn server(home: &str, port: u16) -> Postmaster {
+    fn server(home: &str, port: u16) -> Server {
+        Server::Postgres(postmaster(home, port))
+    }
+
+    fn postmaster(home: &str, port: u16) -> Postmaster {
         Postmaster {
             pid: i32::from(port),
             uid: 999,
@@ -215,7 +227,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn look(containers: &[Candidate], servers: &[Postmaster]) -> Vec<(String, Standing)> {
+    fn look(containers: &[Candidate], servers: &[Server]) -> Vec<(String, Standing)> {
         let now = at("2026-11-21T01:00:00Z");
         instances(containers, servers, &namespaces("host"), now)
             .into_iter()
@@ -277,10 +289,10 @@ mod tests {
             found[0].standing,
             Standing::Down { soon: true, .. }
         ));
-        let setting_up = Postmaster {
+        let setting_up = Server::Postgres(Postmaster {
             mode: Mode::Initialising,
-            ..server("db", 5432)
-        };
+            ..postmaster("db", 5432)
+        });
         let found = instances(&containers, &[setting_up], &namespaces("host"), soon);
         assert!(matches!(
             found[0].standing,

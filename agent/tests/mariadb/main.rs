@@ -1,0 +1,12 @@
+//! MariaDB on real servers: found, watched, checked, copied.
+
+#[path = "../support/eventually.rs"]
+mod eventually;
+#[path = "../support/observed.rs"]
+mod observed;
+#[path = "../support/server.rs"]
+mod support;
+
+mod checks;
+mod observation;
+mod server;
