@@ -268,7 +268,11 @@ impl Observer {
                 .into_iter()
                 .map(Server::Postgres)
                 .collect();
-            servers.extend(mariadb::processes::scan(proc)?.into_iter().map(Server::Mariadb));
+            servers.extend(
+                mariadb::processes::scan(proc)?
+                    .into_iter()
+                    .map(Server::Mariadb),
+            );
             Ok::<_, std::io::Error>(discover::instances(&candidates, &servers, &own, now))
         })
         .await;

@@ -36,7 +36,9 @@ async fn a_check_reads_numbers_and_times_and_changes_nothing() {
          begin insert into users (id) values (99); return 1; end //\n",
     );
     let run = async |count: &str, newest: &str| -> CheckOutcome {
-        run_check::run(check(count, newest), &context).await.unwrap()
+        run_check::run(check(count, newest), &context)
+            .await
+            .unwrap()
     };
     for count in [
         "select count(*) from users",
@@ -46,7 +48,11 @@ async fn a_check_reads_numbers_and_times_and_changes_nothing() {
         "select cast(7 as unsigned)",
     ] {
         let outcome = run(count, "").await;
-        assert_eq!((outcome.count, outcome.error.as_str()), (Some(7), ""), "{count}");
+        assert_eq!(
+            (outcome.count, outcome.error.as_str()),
+            (Some(7), ""),
+            "{count}"
+        );
         assert_eq!(outcome.newest, None);
     }
     for (newest, expected) in [
@@ -56,30 +62,75 @@ async fn a_check_reads_numbers_and_times_and_changes_nothing() {
     ] {
         let outcome = run("select 1", newest).await;
         assert_eq!(outcome.error, "", "{newest}");
-        assert_eq!(outcome.newest.unwrap(), expected.parse::<chrono::DateTime<chrono::Utc>>().unwrap(), "{newest}");
+        assert_eq!(
+            outcome.newest.unwrap(),
+            expected.parse::<chrono::DateTime<chrono::Utc>>().unwrap(),
+            "{newest}"
+        );
     }
-    assert_eq!(run("select 1", "select max(never) from users").await.newest, None);
+    assert_eq!(
+        run("select 1", "select max(never) from users").await.newest,
+        None
+    );
     for (count, newest, words) in [
-        ("select * from nowhere", "", "the count failed: Table 'shop.nowhere' doesn't exist"),
-        ("select 1, 2", "", "exactly one row with one value, but it gives 2 columns"),
+        (
+            "select * from nowhere",
+            "",
+            "the count failed: Table 'shop.nowhere' doesn't exist",
+        ),
+        (
+            "select 1, 2",
+            "",
+            "exactly one row with one value, but it gives 2 columns",
+        ),
         ("select id from users", "", "but it gives more"),
-        ("select id from users where id > 99", "", "but it gives no row"),
-        ("select 'seven'", "", "exactly one integer, but it gives text"),
+        (
+            "select id from users where id > 99",
+            "",
+            "but it gives no row",
+        ),
+        (
+            "select 'seven'",
+            "",
+            "exactly one integer, but it gives text",
+        ),
         ("select null + 1", "", "it gives NULL"),
         ("select 1.5", "", "it is not a whole number"),
-        ("select 1", "select 7", "exactly one timestamp or date, but it gives"),
+        (
+            "select 1",
+            "select 7",
+            "exactly one timestamp or date, but it gives",
+        ),
         ("delete from users", "", "but it is no query"),
-        ("select 1; delete from users", "", "the count failed: You have an error in your SQL syntax"),
+        (
+            "select 1; delete from users",
+            "",
+            "the count failed: You have an error in your SQL syntax",
+        ),
         ("commit", "", "but it is no query"),
         ("select 1 into outfile '/tmp/a'", "", "but it is no query"),
         ("select writes()", "", "READ ONLY transaction"),
-        ("select sleep(30)", "", "the count was stopped: the check took longer than 1 s"),
+        (
+            "select sleep(30)",
+            "",
+            "the count was stopped: the check took longer than 1 s",
+        ),
     ] {
         let outcome = run(count, newest).await;
         assert_eq!(outcome.count, None, "{count}");
-        assert!(outcome.error.contains(words), "{count}: {:?}", outcome.error);
+        assert!(
+            outcome.error.contains(words),
+            "{count}: {:?}",
+            outcome.error
+        );
     }
-    assert_eq!(server.sql("shop", "select count(*) from users; select count(*) from my"), "7\n0");
+    assert_eq!(
+        server.sql(
+            "shop",
+            "select count(*) from users; select count(*) from my"
+        ),
+        "7\n0"
+    );
     let elsewhere = RunCheck {
         target: DatabaseTarget {
             instance: "shop-db".to_owned(),
@@ -89,7 +140,10 @@ async fn a_check_reads_numbers_and_times_and_changes_nothing() {
     };
     let failure = run_check::run(elsewhere, &context).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Invalid, "{failure:?}");
-    assert!(failure.message.contains("Unknown database 'nowhere'"), "{failure}");
+    assert!(
+        failure.message.contains("Unknown database 'nowhere'"),
+        "{failure}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,11 +152,19 @@ async fn a_cancelled_check_leaves_no_statement_behind() {
     server.sql("", "create database shop");
     let state = tempfile::tempdir().unwrap();
     let context = server.context(state.path());
-    let mut slow = check("select sleep(600) + count(*) from information_schema.tables", "");
+    let mut slow = check(
+        "select sleep(600) + count(*) from information_schema.tables",
+        "",
+    );
     slow.timeout = Duration::from_secs(500);
     let cancel = context.cancel.clone();
     let running = tokio::spawn(async move { run_check::run(slow, &context).await });
-    let runs = || server.sql("", "select count(*) from information_schema.processlist where info like 'select sleep%'");
+    let runs = || {
+        server.sql(
+            "",
+            "select count(*) from information_schema.processlist where info like 'select sleep%'",
+        )
+    };
     eventually("the check runs", async || runs() == "1").await;
     let begun = Instant::now();
     cancel.cancel();

@@ -21,7 +21,12 @@ async fn a_server_is_found_by_its_process_and_tells_how_it_is() {
     let observed = Observed::start();
     for (version, num) in [("10.11", 101_100), ("11.8", 110_800)] {
         let word = format!("maria-{}", num);
-        let options = ["-e", "MARIADB_ROOT_PASSWORD=it's \\ it", "-e", "MARIADB_DATABASE=shop"];
+        let options = [
+            "-e",
+            "MARIADB_ROOT_PASSWORD=it's \\ it",
+            "-e",
+            "MARIADB_DATABASE=shop",
+        ];
         let started = server(&word, version, &options, &["--max-connections=77"]);
         let show = |s: &_| up(s, &started.0);
         let (instance, _) = observed.until("the server is up", SERVER_START, show).await;
@@ -40,15 +45,27 @@ async fn a_server_is_found_by_its_process_and_tells_how_it_is() {
         let own: Vec<_> = health.databases.iter().filter(|d| !d.is_template).collect();
         assert_eq!(own.len(), 1);
         let server_set = sql(&started, "it's \\ it", "select @@character_set_server");
-        assert_eq!((own[0].name.as_str(), &own[0].encoding), ("shop", &server_set));
+        assert_eq!(
+            (own[0].name.as_str(), &own[0].encoding),
+            ("shop", &server_set)
+        );
         uuid::Uuid::parse_str(&health.system_identifier).unwrap();
 
         // The identity stays, whatever else changes; the rest is new at each look.
-        sql(&started, "it's \\ it", "set global read_only = 1; create table shop.t (a int) select seq a from mysql.seq_1_to_1 union select 2");
+        sql(
+            &started,
+            "it's \\ it",
+            "set global read_only = 1; create table shop.t (a int) select seq a from mysql.seq_1_to_1 union select 2",
+        );
         observed::said(&["restart", "-t", "30", &started.0]);
-        let again = |s: &_| up(s, &started.0).filter(|i| i.health.as_ref().unwrap().started_at > health.started_at);
+        let again = |s: &_| {
+            up(s, &started.0).filter(|i| i.health.as_ref().unwrap().started_at > health.started_at)
+        };
         let (instance, _) = observed.until("it is up again", SERVER_START, again).await;
-        assert_eq!(instance.health.unwrap().system_identifier, health.system_identifier);
+        assert_eq!(
+            instance.health.unwrap().system_identifier,
+            health.system_identifier
+        );
     }
 }
 
@@ -62,13 +79,26 @@ async fn ways_in_other_than_a_password_in_the_environment() {
         &["-e", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1"],
         &["--port=3310", "--socket=/run/mysqld/other.sock"],
     );
-    let (instance, _) = observed.until("no password", SERVER_START, |s| up(s, &empty.0)).await;
+    let (instance, _) = observed
+        .until("no password", SERVER_START, |s| up(s, &empty.0))
+        .await;
     assert_eq!(instance.reached_by, "socket /run/mysqld/other.sock");
 
     // Root of the system is root of the server, as Debian sets it up: the password in the environment is wrong by now.
-    let changed = server("maria-socket", "10.11", &["-e", "MYSQL_ROOT_PASSWORD=first"], &[]);
-    observed.until("by password", SERVER_START, |s| up(s, &changed.0)).await;
-    sql(&changed, "first", "alter user root@localhost identified via unix_socket; drop user root@'%'");
+    let changed = server(
+        "maria-socket",
+        "10.11",
+        &["-e", "MYSQL_ROOT_PASSWORD=first"],
+        &[],
+    );
+    observed
+        .until("by password", SERVER_START, |s| up(s, &changed.0))
+        .await;
+    sql(
+        &changed,
+        "first",
+        "alter user root@localhost identified via unix_socket; drop user root@'%'",
+    );
     let answer = observed.look_at(&changed.0).await;
     assert!(answer.up, "{answer:?}");
 
@@ -76,9 +106,16 @@ async fn ways_in_other_than_a_password_in_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("root"), "from a file\n").unwrap();
     let mount = format!("{}:/run/secrets:ro", folder.path().display());
-    let options = ["-v", &mount, "-e", "MARIADB_ROOT_PASSWORD_FILE=/run/secrets/root"];
+    let options = [
+        "-v",
+        &mount,
+        "-e",
+        "MARIADB_ROOT_PASSWORD_FILE=/run/secrets/root",
+    ];
     let filed = server("maria-file", "11.8", &options, &[]);
-    let (instance, _) = observed.until("by a file", SERVER_START, |s| up(s, &filed.0)).await;
+    let (instance, _) = observed
+        .until("by a file", SERVER_START, |s| up(s, &filed.0))
+        .await;
     assert!(instance.reached_by.starts_with("socket "));
 }
 
@@ -88,26 +125,54 @@ async fn what_is_not_told_is_named_and_what_is_down_says_why() {
     let started = server(
         "maria-small",
         "11.8",
-        &["-e", "MARIADB_ROOT_PASSWORD=deep", "-e", "MARIADB_USER=app", "-e", "MARIADB_PASSWORD=x", "-e", "MARIADB_DATABASE=shop"],
+        &[
+            "-e",
+            "MARIADB_ROOT_PASSWORD=deep",
+            "-e",
+            "MARIADB_USER=app",
+            "-e",
+            "MARIADB_PASSWORD=x",
+            "-e",
+            "MARIADB_DATABASE=shop",
+        ],
         &[],
     );
-    observed.until("as root", SERVER_START, |s| up(s, &started.0)).await;
-    let lock_out = "alter user root@localhost identified by 'new'; alter user root@'%' identified by 'new'";
+    observed
+        .until("as root", SERVER_START, |s| up(s, &started.0))
+        .await;
+    let lock_out =
+        "alter user root@localhost identified by 'new'; alter user root@'%' identified by 'new'";
     sql(&started, "deep", lock_out);
     observed.look_at(&started.0).await;
-    let limited = |s: &_| up(s, &started.0).filter(|i| !i.health.as_ref().unwrap().untold.is_empty());
+    let limited =
+        |s: &_| up(s, &started.0).filter(|i| !i.health.as_ref().unwrap().untold.is_empty());
     let (instance, _) = observed.until("as the application", EVENT, limited).await;
-    let untold: Vec<_> = instance.health.unwrap().untold.into_iter().map(|u| u.part).collect();
+    let untold: Vec<_> = instance
+        .health
+        .unwrap()
+        .untold
+        .into_iter()
+        .map(|u| u.part)
+        .collect();
     assert_eq!(untold, ["databases", "running statements", "replication"]);
 
     sql(&started, "new", "drop user app@'%'");
     observed.look_at(&started.0).await;
     let words = "password authentication failed for user";
-    let (instance, _) = observed.until("nobody is let in", EVENT, |s| down(s, &started.0, words)).await;
-    assert!(instance.down_reason.contains("holdfast-agent credential set"), "{instance:?}");
+    let (instance, _) = observed
+        .until("nobody is let in", EVENT, |s| down(s, &started.0, words))
+        .await;
+    assert!(
+        instance
+            .down_reason
+            .contains("holdfast-agent credential set"),
+        "{instance:?}"
+    );
     assert_eq!(instance.engine, Engine::Mariadb);
 
     observed::said(&["stop", "-t", "30", &started.0]);
     let words = "the container exited with code 0";
-    observed.until("it is stopped", EVENT, |s| down(s, &started.0, words)).await;
+    observed
+        .until("it is stopped", EVENT, |s| down(s, &started.0, words))
+        .await;
 }

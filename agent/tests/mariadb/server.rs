@@ -38,7 +38,14 @@ impl Server {
     #[must_use]
     pub fn start_with(version: &str, options: &[&str]) -> Self {
         let image = format!("holdfast-test/mariadb:{version}");
-        let mut words = vec!["run", "-d", "-e", "MARIADB_ROOT_PASSWORD=secret", &image, "mariadbd"];
+        let mut words = vec![
+            "run",
+            "-d",
+            "-e",
+            "MARIADB_ROOT_PASSWORD=secret",
+            &image,
+            "mariadbd",
+        ];
         words.extend(options);
         let id = said(&words);
         let server = Self {
@@ -78,7 +85,9 @@ impl Server {
                 name: "shop-db".to_owned(),
                 image: format!("holdfast-test/mariadb:{}", self.version),
             }),
-            server_pid: said(&["inspect", "-f", "{{.State.Pid}}", &self.id]).parse().ok(),
+            server_pid: said(&["inspect", "-f", "{{.State.Pid}}", &self.id])
+                .parse()
+                .ok(),
             data_directory: "/var/lib/mysql".to_owned(),
             local: LocalAddress {
                 socket_directory: Some("/run/mysqld/mysqld.sock".to_owned()),
@@ -100,7 +109,9 @@ impl Server {
     /// With what the server said.
     pub fn try_sql(&self, database: &str, statements: &str) -> Result<String, String> {
         let mut client = Command::new("docker")
-            .args(["exec", "-i", &self.id, "mariadb", "-uroot", "-psecret", "-N", "-r"])
+            .args([
+                "exec", "-i", &self.id, "mariadb", "-uroot", "-psecret", "-N", "-r",
+            ])
             .args(["--default-character-set=utf8mb4", database])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,7 +124,9 @@ impl Server {
         let output = client.wait_with_output().expect("the client ends");
         let _ = writer.join();
         if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+            Ok(String::from_utf8_lossy(&output.stdout)
+                .trim_end()
+                .to_owned())
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
@@ -123,13 +136,25 @@ impl Server {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             let ready = Command::new("docker")
-                .args(["exec", &self.id, "mariadb", "-uroot", "-psecret", "-h127.0.0.1", "-e", "SELECT 1"])
+                .args([
+                    "exec",
+                    &self.id,
+                    "mariadb",
+                    "-uroot",
+                    "-psecret",
+                    "-h127.0.0.1",
+                    "-e",
+                    "SELECT 1",
+                ])
                 .output()
                 .expect("docker runs");
             if ready.status.success() {
                 return;
             }
-            assert!(Instant::now() < end, "the server did not come up: {ready:?}");
+            assert!(
+                Instant::now() < end,
+                "the server did not come up: {ready:?}"
+            );
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }
@@ -137,6 +162,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rm", "-fv", &self.id]).output();
+        let _ = Command::new("docker")
+            .args(["rm", "-fv", &self.id])
+            .output();
     }
 }

@@ -101,12 +101,7 @@ pub fn to_registered(registered: &RegisteredInstance, credentials: &Credentials)
 }
 
 /// The stored one alone when there is one: somebody meant it.
-fn logins(
-    name: &str,
-    container: Option<&Seen>,
-    pid: i32,
-    credentials: &Credentials,
-) -> Vec<Login> {
+fn logins(name: &str, container: Option<&Seen>, pid: i32, credentials: &Credentials) -> Vec<Login> {
     let root = |password: Option<Secret>| Login {
         user: "root".to_owned(),
         password,
@@ -182,7 +177,10 @@ mod tests {
         containers::describe(serde_json::from_value(inspected).unwrap(), "").unwrap()
     }
 
-    fn ways(environment: &[String], credentials: &Credentials) -> Vec<(String, String, Option<String>)> {
+    fn ways(
+        environment: &[String],
+        credentials: &Credentials,
+    ) -> Vec<(String, String, Option<String>)> {
         let seen = seen(environment);
         let access = to_server("shop-db", Some(&seen), &server(), credentials);
         let routes = access.routes.into_iter();
@@ -193,15 +191,33 @@ mod tests {
 
     #[test]
     fn every_way_as_every_account_that_is_known_here() {
-        let environment = ["MARIADB_ROOT_PASSWORD=deep", "MARIADB_USER=app", "MARIADB_PASSWORD=plain"];
+        let environment = [
+            "MARIADB_ROOT_PASSWORD=deep",
+            "MARIADB_USER=app",
+            "MARIADB_PASSWORD=plain",
+        ];
         let ways = ways(&environment.map(str::to_owned), &Credentials::default());
         let hows: Vec<_> = ways.iter().map(|(how, ..)| how.as_str()).collect();
         assert_eq!(
             [hows[0], hows[3], hows[6]],
-            ["socket /run/mysqld/mysqld.sock", "tcp 172.17.0.2:3306", "tcp 127.0.0.1:13306"]
+            [
+                "socket /run/mysqld/mysqld.sock",
+                "tcp 172.17.0.2:3306",
+                "tcp 127.0.0.1:13306"
+            ]
         );
-        let who: Vec<_> = ways[..3].iter().map(|(_, user, p)| (user.as_str(), p.as_deref())).collect();
-        assert_eq!(who, [("root", Some("deep")), ("root", None), ("app", Some("plain"))]);
+        let who: Vec<_> = ways[..3]
+            .iter()
+            .map(|(_, user, p)| (user.as_str(), p.as_deref()))
+            .collect();
+        assert_eq!(
+            who,
+            [
+                ("root", Some("deep")),
+                ("root", None),
+                ("app", Some("plain"))
+            ]
+        );
     }
 
     #[test]
@@ -214,9 +230,19 @@ mod tests {
         assert_eq!(known[0].2.as_deref(), Some("filed"));
         let mut credentials = Credentials::default();
         let password = Secret::new("stored".to_owned());
-        credentials.set("shop-db", Credential { user: Some("ann".to_owned()), password });
+        credentials.set(
+            "shop-db",
+            Credential {
+                user: Some("ann".to_owned()),
+                password,
+            },
+        );
         let stored = ways(&environment, &credentials);
         assert_eq!(stored.len(), 3);
-        assert!(stored.iter().all(|(_, user, p)| user == "ann" && p.as_deref() == Some("stored")));
+        assert!(
+            stored
+                .iter()
+                .all(|(_, user, p)| user == "ann" && p.as_deref() == Some("stored"))
+        );
     }
 }

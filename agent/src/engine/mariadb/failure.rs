@@ -45,7 +45,9 @@ fn classify(code: u16) -> (FailureKind, bool, &'static str) {
             "a table was altered while it was read; try again when no migration runs",
         ),
         // Damaged tables and pages.
-        1034 | 1194 | 1195 | 1712 | 1877 => (FailureKind::DataMismatch, false, "see the server's log"),
+        1034 | 1194 | 1195 | 1712 | 1877 => {
+            (FailureKind::DataMismatch, false, "see the server's log")
+        }
         _ => (FailureKind::Invalid, false, ""),
     }
 }

@@ -24,9 +24,9 @@ const LONG_QUERY_SECONDS: f64 = 300.0;
 const SHARE: u32 = 50;
 const AT_LEAST: Duration = Duration::from_secs(25);
 
-const BASICS: &str = "SELECT @@max_connections, @@read_only, @@log_bin, @@datadir, UNIX_TIMESTAMP()";
-const STATUS: &str =
-    "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Uptime')";
+const BASICS: &str =
+    "SELECT @@max_connections, @@read_only, @@log_bin, @@datadir, UNIX_TIMESTAMP()";
+const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Uptime')";
 const DATABASES: &str = "\
     SELECT schema_name, default_character_set_name, default_collation_name \
     FROM information_schema.schemata ORDER BY schema_name";
@@ -116,7 +116,9 @@ async fn basics(session: &mut Session) -> Result<InstanceHealth, Error> {
     let (connections_max, read_only, log_bin, datadir, now) = row.unwrap_or_default();
     let status: Vec<(String, u64)> = session.conn.query(STATUS).await?;
     let status = |name: &str| {
-        let found = status.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = status
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| *value)
     };
     let uptime = status("Uptime").and_then(|seconds| i64::try_from(seconds).ok());
@@ -176,7 +178,10 @@ async fn databases(
         let reason = "the agent's account has no SELECT on *.*: databases and tables without a right for it are not shown";
         untold.push(part("databases", reason));
     }
-    let news = health.databases.iter().any(|d| memory.size(&d.name).is_none());
+    let news = health
+        .databases
+        .iter()
+        .any(|d| memory.size(&d.name).is_none());
     let begun = Instant::now();
     if news || memory.sizes_due.is_none_or(|due| begun >= due) {
         let read = session.conn.query(SIZES).await;

@@ -9,11 +9,7 @@ use super::{
     health::{self, Memory},
     session::{ConnectError, Session},
 };
-use crate::engine::postgres::{
-    access::Access,
-    probe::Probed,
-    route::Route,
-};
+use crate::engine::postgres::{access::Access, probe::Probed, route::Route};
 
 /// Of a whole look; a server that hangs costs no more.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -75,7 +71,9 @@ fn unreached(access: &Access, engine: Engine, error: &ConnectError) -> Probed {
     let advice = error.advice(&access.name);
     let soon = matches!(
         error,
-        ConnectError::NotReady { .. } | ConnectError::NoSocket { .. } | ConnectError::Refused { .. }
+        ConnectError::NotReady { .. }
+            | ConnectError::NoSocket { .. }
+            | ConnectError::Refused { .. }
     ) && access.server_pid.is_some();
     let reason = if soon && matches!(error, ConnectError::NoSocket { .. }) {
         format!("{} is starting up: {error}", engine.label())

@@ -70,7 +70,10 @@ pub fn scan(proc: &Path) -> io::Result<Vec<Mariadbd>> {
         let Ok(comm) = fs::read_to_string(directory.join("comm")) else {
             continue;
         };
-        let Some(at) = PROGRAMS.iter().position(|program| *program == comm.trim_end()) else {
+        let Some(at) = PROGRAMS
+            .iter()
+            .position(|program| *program == comm.trim_end())
+        else {
             continue;
         };
         let engine = [Engine::Mariadb, Engine::Mysql][at];
@@ -137,7 +140,8 @@ fn sets_up(arguments: &[String], is_init: bool) -> bool {
             argument.starts_with("--") && names.contains(&name.as_str())
         })
     };
-    has(&["bootstrap", "initialize", "initialize-insecure"]) || !is_init && has(&["skip-networking"])
+    has(&["bootstrap", "initialize", "initialize-insecure"])
+        || !is_init && has(&["skip-networking"])
 }
 
 /// The value of `--name=value`; underscores and dashes are the same to these servers.
@@ -172,7 +176,9 @@ fn inodes(directory: &Path) -> Option<BTreeSet<u64>> {
             continue;
         };
         let text = link.to_string_lossy();
-        let inode = text.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']'));
+        let inode = text
+            .strip_prefix("socket:[")
+            .and_then(|t| t.strip_suffix(']'));
         inodes.extend(inode.and_then(|inode| inode.parse::<u64>().ok()));
     }
     Some(inodes)
@@ -180,7 +186,8 @@ fn inodes(directory: &Path) -> Option<BTreeSet<u64>> {
 
 /// In the process's own network namespace.
 fn listening(directory: &Path, inodes: &BTreeSet<u64>) -> Listening {
-    let table = |name: &str| fs::read_to_string(directory.join("net").join(name)).unwrap_or_default();
+    let table =
+        |name: &str| fs::read_to_string(directory.join("net").join(name)).unwrap_or_default();
     let mut ports: Vec<u16> = ["tcp", "tcp6"]
         .iter()
         .flat_map(|name| tcp(&table(name), inodes))
@@ -254,30 +261,51 @@ mod tests {
         assert_eq!(port(&[3306, 4567, 33060], None), 3306);
         assert_eq!(port(&[3307, 4567], None), 3307);
         assert_eq!(port(&[3306, 3308], Some(3308)), 3308);
-        assert_eq!(port(&[3307], Some(3308)), 3307, "an option that something else overrode");
+        assert_eq!(
+            port(&[3307], Some(3308)),
+            3307,
+            "an option that something else overrode"
+        );
         assert_eq!(port(&[], None), DEFAULT_PORT);
     }
 
     #[test]
     fn the_socket_for_clients_is_told_from_the_x_protocols() {
         let both = ["/run/mysqld/mysqlx.sock", "/run/mysqld/mysqld.sock"].map(str::to_owned);
-        assert_eq!(socket(&both, None).as_deref(), Some("/run/mysqld/mysqld.sock"));
+        assert_eq!(
+            socket(&both, None).as_deref(),
+            Some("/run/mysqld/mysqld.sock")
+        );
         assert_eq!(socket(&[], None), None);
-        assert_eq!(socket(&[], Some("/tmp/a.sock".into())).as_deref(), Some("/tmp/a.sock"));
+        assert_eq!(
+            socket(&[], Some("/tmp/a.sock".into())).as_deref(),
+            Some("/tmp/a.sock")
+        );
     }
 
     #[test]
     fn a_set_up_is_told_from_a_server_that_serves() {
         for (line, is_init, is) in [
             ("mariadbd", true, false),
-            ("mariadbd --skip-networking --socket=/run/mysqld/mysqld.sock", false, true),
+            (
+                "mariadbd --skip-networking --socket=/run/mysqld/mysqld.sock",
+                false,
+                true,
+            ),
             ("mariadbd --skip_networking", false, true),
             ("mariadbd --skip-networking", true, false),
-            ("/usr/sbin/mariadbd --bootstrap --datadir=/var/lib/mysql", false, true),
+            (
+                "/usr/sbin/mariadbd --bootstrap --datadir=/var/lib/mysql",
+                false,
+                true,
+            ),
             ("mysqld --initialize-insecure", true, true),
         ] {
             assert_eq!(sets_up(&words(line), is_init), is, "{line}");
         }
-        assert_eq!(option(&words("mariadbd --port=3307"), "port").as_deref(), Some("3307"));
+        assert_eq!(
+            option(&words("mariadbd --port=3307"), "port").as_deref(),
+            Some("3307")
+        );
     }
 }

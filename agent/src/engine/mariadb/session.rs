@@ -7,7 +7,9 @@ use holdfast_proto::{
     link::TlsMode,
     task::{FailureKind, TaskFailure},
 };
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts, prelude::Queryable};
+use mysql_async::{
+    Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts, prelude::Queryable,
+};
 
 use crate::engine::postgres::{
     route::{Route, Target},
@@ -24,8 +26,7 @@ const SESSION_DEFAULTS: &str = "\
     SET NAMES utf8mb4; SET SESSION time_zone = '+00:00', autocommit = 1, wait_timeout = 86400, \
     net_read_timeout = 3600, net_write_timeout = 3600, lock_wait_timeout = 60";
 /// The limit of a statement has another name in each of the two.
-const NO_LIMIT_MARIADB: &str =
-    "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0";
+const NO_LIMIT_MARIADB: &str = "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0";
 const NO_LIMIT_MYSQL: &str = "SET SESSION max_execution_time = 0";
 
 /// An open session.
@@ -164,7 +165,11 @@ async fn connect(route: &Route, tls: bool) -> Result<Conn, ConnectError> {
             let name = socket.directory.file_name().unwrap_or_default();
             let directory = socket.directory.parent().unwrap_or(Path::new("/"));
             let held = open_inside(&socket.root, directory).map_err(missing)?;
-            let path = format!("/proc/self/fd/{}/{}", held.as_raw_fd(), name.to_string_lossy());
+            let path = format!(
+                "/proc/self/fd/{}/{}",
+                held.as_raw_fd(),
+                name.to_string_lossy()
+            );
             if !Path::new(&path).exists() {
                 return Err(missing(io::ErrorKind::NotFound.into()));
             }
@@ -183,7 +188,9 @@ async fn connect(route: &Route, tls: bool) -> Result<Conn, ConnectError> {
                 options = options.ssl_opts(Some(any));
             }
             let options: Opts = options.into();
-            Conn::new(options).await.map_err(|error| reason(route, error))
+            Conn::new(options)
+                .await
+                .map_err(|error| reason(route, error))
         }
     }
 }
@@ -289,13 +296,21 @@ mod tests {
     #[test]
     fn what_a_version_says() {
         for (text, engine, number) in [
-            ("11.8.6-MariaDB-0+deb13u1 from Debian", Engine::Mariadb, 110_806),
+            (
+                "11.8.6-MariaDB-0+deb13u1 from Debian",
+                Engine::Mariadb,
+                110_806,
+            ),
             ("10.11.19-MariaDB", Engine::Mariadb, 101_119),
             ("5.5.5-10.4.7-MariaDB", Engine::Mariadb, 100_407),
             ("8.4.3", Engine::Mysql, 80_403),
             ("8.0.36-0ubuntu0", Engine::Mysql, 80_036),
         ] {
-            assert_eq!((engine_of(text), version_num(text)), (engine, number), "{text}");
+            assert_eq!(
+                (engine_of(text), version_num(text)),
+                (engine, number),
+                "{text}"
+            );
         }
     }
 }

@@ -169,7 +169,10 @@ fn slots(out: &mut String, health: &Health, page: &Page) {
 }
 
 fn sources(out: &mut String, health: &Health, page: &Page) {
-    let sources = health.mariadb.as_ref().map(|mariadb| mariadb.sources.as_slice());
+    let sources = health
+        .mariadb
+        .as_ref()
+        .map(|mariadb| mariadb.sources.as_slice());
     let sources = sources.unwrap_or_default();
     if sources.is_empty() {
         return;

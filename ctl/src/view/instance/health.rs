@@ -96,7 +96,9 @@ impl Health {
 
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        self.mariadb.as_ref().is_some_and(|mariadb| mariadb.read_only)
+        self.mariadb
+            .as_ref()
+            .is_some_and(|mariadb| mariadb.read_only)
     }
 
     /// Without templates.

@@ -20,13 +20,21 @@ pub(super) async fn read(
     data_directory: &str,
 ) -> Result<String, Error> {
     if !session.is_mariadb() {
-        return match session.conn.query_first::<String, _>("SELECT @@server_uuid").await {
+        return match session
+            .conn
+            .query_first::<String, _>("SELECT @@server_uuid")
+            .await
+        {
             Ok(uuid) => Ok(uuid.unwrap_or_default()),
             Err(Error::Server(_)) => Ok(String::new()),
             Err(error) => Err(error),
         };
     }
-    let directory = match session.conn.query_first::<String, _>("SELECT @@aria_log_dir_path").await {
+    let directory = match session
+        .conn
+        .query_first::<String, _>("SELECT @@aria_log_dir_path")
+        .await
+    {
         Ok(directory) => directory.unwrap_or_default(),
         Err(Error::Server(_)) => String::new(),
         Err(error) => return Err(error),
@@ -42,7 +50,10 @@ pub(super) async fn read(
 
 fn control_file(root: &Path, directory: &str) -> Option<String> {
     let held = open_inside(root, Path::new(directory)).ok()?;
-    let path = format!("/proc/self/fd/{}/aria_log_control", std::os::fd::AsRawFd::as_raw_fd(&held));
+    let path = format!(
+        "/proc/self/fd/{}/aria_log_control",
+        std::os::fd::AsRawFd::as_raw_fd(&held)
+    );
     let mut head = [0u8; 20];
     File::open(path).ok()?.read_exact(&mut head).ok()?;
     uuid(&head)
@@ -62,7 +73,10 @@ mod tests {
     fn the_uuid_stands_behind_the_magic() {
         let head = hex::decode("fefe0c01353eacc1e57711f181240242ac110002").unwrap();
         let head: [u8; 20] = head.try_into().unwrap();
-        assert_eq!(uuid(&head).as_deref(), Some("353eacc1-e577-11f1-8124-0242ac110002"));
+        assert_eq!(
+            uuid(&head).as_deref(),
+            Some("353eacc1-e577-11f1-8124-0242ac110002")
+        );
         assert_eq!(uuid(&[0; 20]), None);
         let mut empty = [0; 20];
         empty[..4].copy_from_slice(&MAGIC);

@@ -16,7 +16,11 @@ const NOT_UNDERSTOOD: u16 = 1064;
 /// # Errors
 /// What the server says, also when our account may not ask.
 pub(super) async fn sources(session: &mut Session) -> Result<Vec<ReplicationSource>, Error> {
-    let statements: &[&str] = if session.is_mariadb() { &MARIADB } else { &MYSQL };
+    let statements: &[&str] = if session.is_mariadb() {
+        &MARIADB
+    } else {
+        &MYSQL
+    };
     let mut last = Vec::new();
     for (at, statement) in statements.iter().enumerate() {
         match session.conn.query::<Row, _>(*statement).await {
@@ -24,7 +28,8 @@ pub(super) async fn sources(session: &mut Session) -> Result<Vec<ReplicationSour
                 last = rows;
                 break;
             }
-            Err(Error::Server(answer)) if answer.code == NOT_UNDERSTOOD && at + 1 < statements.len() => {}
+            Err(Error::Server(answer))
+                if answer.code == NOT_UNDERSTOOD && at + 1 < statements.len() => {}
             Err(error) => return Err(error),
         }
     }
@@ -57,5 +62,7 @@ fn named(row: &Row, names: &[&str]) -> Option<Value> {
     let at = columns
         .iter()
         .position(|column| names.iter().any(|name| column.name_str() == *name))?;
-    row.as_ref(at).cloned().filter(|value| *value != Value::NULL)
+    row.as_ref(at)
+        .cloned()
+        .filter(|value| *value != Value::NULL)
 }
