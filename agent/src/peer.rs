@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 pub use self::{grants::Grants, refusals::Refusals};
-use crate::engine::postgres::{image::ImagePeer, receive::Reception};
+use crate::engine::postgres::image::{ImagePeer, ImageSink};
 
 /// Room for one message: at most 1 MiB of data and its frame, or a plan of many tables.
 const LARGEST_MESSAGE: usize = 64 << 20;
@@ -63,7 +63,7 @@ impl Peers {
     ///
     /// `calls` waits at the controller at once: one for each stream that a sender may have open.
     #[must_use]
-    pub fn receive(&self, grant: &[u8], calls: u32, reception: Arc<Reception>) -> Receiving {
+    pub fn receive(&self, grant: &[u8], calls: u32, reception: Arc<dyn ImageSink>) -> Receiving {
         let stop = CancellationToken::new();
         for _ in 0..calls {
             let call =

@@ -2,10 +2,21 @@
 
 pub mod access;
 pub mod check;
+pub mod databases;
+pub mod describe;
+pub mod document;
 pub mod failure;
+pub mod grants;
 pub mod health;
+pub mod inventory;
+pub mod plan;
 pub mod privileges;
 pub mod probe;
 pub mod processes;
+pub mod publication;
 pub mod quote;
+pub mod receive;
+pub mod rows;
+pub mod send;
 pub mod session;
+pub mod snapshot;

@@ -9,14 +9,14 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::postgres::receive::Reception;
+use crate::engine::postgres::image::ImageSink;
 
 /// SHA-256 of a secret.
 type Key = [u8; 32];
 
 /// The table; clones share it.
 #[derive(Clone, Default)]
-pub struct Grants(Arc<Mutex<HashMap<Key, Arc<Reception>>>>);
+pub struct Grants(Arc<Mutex<HashMap<Key, Arc<dyn ImageSink>>>>);
 
 /// Takes the grant back when dropped.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl fmt::Debug for Grants {
 }
 
 impl Grants {
-    pub(super) fn grant(&self, secret: &[u8], reception: Arc<Reception>) -> Granted {
+    pub(super) fn grant(&self, secret: &[u8], reception: Arc<dyn ImageSink>) -> Granted {
         let key = key(secret);
         self.table().insert(key, reception);
         Granted {
@@ -41,11 +41,11 @@ impl Grants {
         }
     }
 
-    pub(super) fn find(&self, secret: &[u8]) -> Option<Arc<Reception>> {
+    pub(super) fn find(&self, secret: &[u8]) -> Option<Arc<dyn ImageSink>> {
         self.table().get(&key(secret)).cloned()
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Reception>>> {
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<dyn ImageSink>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,14 +14,14 @@ use tonic::{Status, transport::Channel};
 use tracing::debug;
 
 use super::{Peers, server, status};
-use crate::{engine::postgres::receive::Reception, link};
+use crate::{engine::postgres::image::ImageSink, link};
 
 /// How long the controller may take to end a call that has been answered.
 const ANSWERED: Duration = Duration::from_secs(10);
 const AGAIN: Policy = Policy::forever(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Waits for streams at the controller, one after the other, for ever.
-pub(super) async fn wait_for_streams(peers: Peers, grant: Vec<u8>, reception: Arc<Reception>) {
+pub(super) async fn wait_for_streams(peers: Peers, grant: Vec<u8>, reception: Arc<dyn ImageSink>) {
     let mut waits = AGAIN.backoff();
     let mut channel = None;
     loop {
@@ -60,7 +60,7 @@ async fn channel_to_controller(
 async fn one_stream(
     channel: Channel,
     grant: &[u8],
-    reception: &Arc<Reception>,
+    reception: &Arc<dyn ImageSink>,
 ) -> Result<(), Status> {
     let (outbox, outbound) = mpsc::channel(2);
     let wait = Message::Wait(RelayWait {
@@ -92,7 +92,7 @@ async fn one_stream(
     };
     let body = server::body(ReceiverStream::new(body));
     let accepted = tokio::select! {
-        accepted = reception.accept(&sender, open, body) => accepted,
+        accepted = Arc::clone(reception).take(&sender, open, body) => accepted,
         () = hand_on => return Err(Status::internal("the call ended by itself")),
     };
     let answer = match accepted {

@@ -47,7 +47,7 @@ impl Peer for Streams {
             return Err(status::from_refusal(&refusal));
         }
         let receipt = reception
-            .accept(&sender, open, body(inbound))
+            .take(&sender, open, body(inbound))
             .await
             .map_err(|refusal| status::from_refusal(&refusal))?;
         Ok(Response::new(receipt.into()))

@@ -1,9 +1,15 @@
 //! Everything that a preflight needs to know of one side of a copy. Changes nothing.
 
-use holdfast_proto::task::{DatabaseFacts, DescribeDatabase, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{DatabaseFacts, DescribeDatabase, TaskFailure},
+};
 
 use super::Context;
-use crate::engine::postgres::{describe, sessions, tools::Toolbox};
+use crate::engine::{
+    mariadb,
+    postgres::{describe, sessions, tools::Toolbox},
+};
 
 /// # Errors
 /// When the server is not reached. What is merely missing is a fact, not a failure.
@@ -19,6 +25,9 @@ async fn describe(
     context: &Context,
 ) -> Result<DatabaseFacts, TaskFailure> {
     let located = context.instances.locate(&spec.target.instance)?;
+    if located.engine != Engine::Postgres {
+        return mariadb::describe::read(&located, spec).await;
+    }
     let mut facts = describe::read(&located, spec).await?;
     let toolbox = Toolbox {
         located: &located,

@@ -1,8 +1,12 @@
 //! Drops a database that a job of ours made, and no other.
 
-use holdfast_proto::task::{DropDatabase, DroppedDatabase, FailureKind, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{DropDatabase, DroppedDatabase, FailureKind, TaskFailure},
+};
 
 use super::Context;
+use crate::engine::mariadb;
 use crate::engine::postgres::databases::{drop_copy, find, is_marked, maintenance};
 
 /// # Errors
@@ -16,6 +20,11 @@ pub async fn run(spec: DropDatabase, context: &Context) -> Result<DroppedDatabas
             advice: String::new(),
             retryable: false,
         });
+    }
+    let located = context.instances.locate(&spec.target.instance)?;
+    if located.engine != Engine::Postgres {
+        let existed = mariadb::databases::drop_copy(&located, name).await?;
+        return Ok(DroppedDatabase { existed });
     }
     let (located, client) = maintenance(context, &spec.target.instance).await?;
     let existed = find(&client, name).await?.is_some();

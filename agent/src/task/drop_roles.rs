@@ -1,6 +1,9 @@
 //! Drops roles that a job created and that nobody uses, and no other.
 
-use holdfast_proto::task::{DropRoles, DroppedRoles, RoleLeft, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{DropRoles, DroppedRoles, RoleLeft, TaskFailure},
+};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::Context;
@@ -25,6 +28,13 @@ enum Found {
 /// # Errors
 /// What the server said. A role that something depends on is no error: it stays, and is told.
 pub async fn run(spec: DropRoles, context: &Context) -> Result<DroppedRoles, TaskFailure> {
+    let located = context.instances.locate(&spec.instance)?;
+    if located.engine != Engine::Postgres {
+        return Ok(DroppedRoles {
+            left: spec.roles.into_iter().map(unused).collect(),
+            ..DroppedRoles::default()
+        });
+    }
     let (_, client) = maintenance(context, &spec.instance).await?;
     let other = staging_of_others(&client, spec.job).await?;
     let mut dropped = DroppedRoles::default();
@@ -52,6 +62,14 @@ pub async fn run(spec: DropRoles, context: &Context) -> Result<DroppedRoles, Tas
         }
     }
     Ok(dropped)
+}
+
+/// Accounts of MariaDB and MySQL carry no mark: whose they are by now is not known.
+fn unused(role: String) -> RoleLeft {
+    RoleLeft {
+        role,
+        reason: "accounts carry no mark of the job that made them; nobody can log in as it until it gets a password".to_owned(),
+    }
 }
 
 async fn find(client: &Client, role: &str, job: u64) -> Result<Found, TaskFailure> {

@@ -4,10 +4,14 @@
 //! noted on disk first, so that a repetition after a crash knows what had happened, and the way back knows
 //! what to give back.
 
-use holdfast_proto::task::{FailureKind, PublishDatabase, PublishedDatabase, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{FailureKind, PublishDatabase, PublishedDatabase, TaskFailure},
+};
 use tokio_postgres::Client;
 
 use super::Context;
+use crate::engine::mariadb;
 use crate::engine::postgres::{
     databases::{Entry, allow_connections, end_sessions, execute, find, maintenance},
     marked_roles::{MarkedRole, marked_by, unmark_statement},
@@ -22,6 +26,10 @@ pub async fn run(
     spec: PublishDatabase,
     context: &Context,
 ) -> Result<PublishedDatabase, TaskFailure> {
+    let located = context.instances.locate(&spec.instance)?;
+    if located.engine != Engine::Postgres {
+        return Box::pin(mariadb::publication::publish(spec, &located, context)).await;
+    }
     let (_, client) = maintenance(context, &spec.instance).await?;
     let notes = Notes::of(context);
     let standing = find(&client, &spec.name).await?;

@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 
-use holdfast_proto::task::{ReceiveImage, ReceivedImage, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{ReceiveImage, ReceivedImage, TaskFailure},
+};
 
 use super::Context;
-use crate::engine::postgres::{
-    empty,
-    meter::Meter,
-    receive::{Receiver, Target},
-    sessions,
+use crate::{
+    engine::{
+        mariadb,
+        postgres::{
+            empty,
+            meter::Meter,
+            receive::{Receiver, Target},
+            sessions,
+        },
+    },
+    observe::{host, instances::Located},
 };
 
 /// Begins with an empty staging database, whatever was in it.
@@ -19,6 +28,9 @@ use crate::engine::postgres::{
 pub async fn run(spec: ReceiveImage, context: &Context) -> Result<ReceivedImage, TaskFailure> {
     let peers = &context.peers;
     let located = context.instances.locate(&spec.staging.instance)?;
+    if located.engine != Engine::Postgres {
+        return into_mariadb(spec, located, context).await;
+    }
     empty::staging(&located, &spec.staging.database).await?;
     let application = sessions::name("receive");
     let meter = Arc::new(Meter::default());
@@ -44,5 +56,32 @@ pub async fn run(spec: ReceiveImage, context: &Context) -> Result<ReceivedImage,
         drop(receiver);
         sessions::end(&located, &application).await;
     }
+    outcome
+}
+
+async fn into_mariadb(
+    spec: ReceiveImage,
+    located: Located,
+    context: &Context,
+) -> Result<ReceivedImage, TaskFailure> {
+    mariadb::databases::empty(&located, &spec.staging.database).await?;
+    let meter = Arc::new(Meter::default());
+    let target = mariadb::receive::Target {
+        located,
+        database: spec.staging.database.clone(),
+        permits: host::cpus() as usize,
+        meter: Arc::clone(&meter),
+    };
+    let receiver = mariadb::receive::Receiver::new(spec.clone(), target);
+    let receiving = context
+        .peers
+        .receive(&spec.grant, spec.jobs + 2, receiver.reception());
+    let outcome = tokio::select! {
+        outcome = Box::pin(receiver.run()) => outcome,
+        () = context.cancel.cancelled() => Err(sessions::cancelled("receiving the image")),
+        never = meter.report(&context.progress) => match never {},
+    };
+    drop(receiving);
+    context.progress.report(meter.progress());
     outcome
 }

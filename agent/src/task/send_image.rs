@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use holdfast_proto::task::{SendImage, SentImage, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{SendImage, SentImage, TaskFailure},
+};
 
 use uuid::Uuid;
 
 use super::Context;
 use crate::{
-    engine::postgres::{
-        meter::Meter,
-        send::{Purpose, Request, Sender},
-        sessions,
+    engine::{
+        mariadb,
+        postgres::{
+            meter::Meter,
+            send::{Purpose, Request, Sender},
+            sessions,
+        },
     },
     observe::host,
 };
@@ -24,6 +30,23 @@ pub async fn run(spec: SendImage, context: &Context) -> Result<SentImage, TaskFa
     let located = context.instances.locate(&spec.source.instance)?;
     let application = sessions::name("send");
     let meter = Arc::new(Meter::default());
+    if located.engine != Engine::Postgres {
+        let sender = mariadb::send::Sender {
+            spec: &spec,
+            located: &located,
+            peer: context.peers.sender(&spec, Uuid::now_v7().to_string()),
+            meter: Arc::clone(&meter),
+            cpus: host::cpus(),
+        };
+        // Its sessions end with it, and what they read.
+        let outcome = tokio::select! {
+            outcome = Box::pin(sender.run()) => outcome,
+            () = context.cancel.cancelled() => Err(sessions::cancelled("sending the image")),
+            never = meter.report(&context.progress) => match never {},
+        };
+        context.progress.report(meter.progress());
+        return outcome;
+    }
     let request = Request {
         source: spec.source.clone(),
         selection: spec.selection.clone(),

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_proto::task::{FailureKind, Role, StageDatabase, StagedDatabase, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{FailureKind, Role, StageDatabase, StagedDatabase, TaskFailure},
+};
 use tokio_postgres::Client;
 
 use super::Context;
+use crate::engine::mariadb;
 use crate::engine::postgres::{
     databases::{drop_copy, execute, find, is_marked, maintenance},
     failure::failed,
@@ -26,6 +30,11 @@ pub async fn run(spec: StageDatabase, context: &Context) -> Result<StagedDatabas
             advice: String::new(),
             retryable: false,
         });
+    }
+    let located = context.instances.locate(&spec.staging.instance)?;
+    if located.engine != Engine::Postgres {
+        let created_roles = mariadb::databases::stage(&located, &spec).await?;
+        return Ok(StagedDatabase { created_roles });
     }
     let (located, client) = maintenance(context, &spec.staging.instance).await?;
     let created_roles = create_roles(&client, &spec).await?;

@@ -1,9 +1,13 @@
 //! The way back of a publication: the published database is set aside, the former one stands in its place again.
 
-use holdfast_proto::task::{FailureKind, TaskFailure, UnpublishDatabase, UnpublishedDatabase};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{FailureKind, TaskFailure, UnpublishDatabase, UnpublishedDatabase},
+};
 use tokio_postgres::Client;
 
 use super::Context;
+use crate::engine::mariadb;
 use crate::engine::postgres::{
     databases::{Entry, allow_connections, end_sessions, execute, find, maintenance},
     marked_roles::{mark_statement, ordinary},
@@ -21,6 +25,10 @@ pub async fn run(
     spec: UnpublishDatabase,
     context: &Context,
 ) -> Result<UnpublishedDatabase, TaskFailure> {
+    let located = context.instances.locate(&spec.instance)?;
+    if located.engine != Engine::Postgres {
+        return Box::pin(mariadb::publication::unpublish(spec, &located, context)).await;
+    }
     let (_, client) = maintenance(context, &spec.instance).await?;
     let notes = Notes::of(context);
     let note = notes.read(&spec.staging)?;

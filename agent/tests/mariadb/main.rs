@@ -8,5 +8,6 @@ mod observed;
 mod support;
 
 mod checks;
+mod images;
 mod observation;
 mod server;

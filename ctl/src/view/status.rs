@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(
             lines.next(),
             Some(
-                "3 hosts, 2 silent · 3 instances, 1 down · 2 databases · 2 findings (1 critical) · 1 job running"
+                "3 hosts, 2 silent · 3 instances, 1 down · 1 database · 2 findings (1 critical) · 1 job running"
             )
         );
         let heads: Vec<&str> = text

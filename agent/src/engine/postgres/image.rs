@@ -1,15 +1,17 @@
 //! The seam between an image and what carries it: one named stream at a time, to a peer.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 use holdfast_proto::{
-    image::{CloseStream, DataPath, ImageStream, Receipt},
+    image::{CloseStream, DataPath, ImageStream, OpenStream, Receipt},
     task::{FailureKind, TaskFailure},
 };
 use tokio::sync::mpsc;
+
+use super::receive::Refusal;
 
 /// Pieces that wait between the reader and the network, about 1 MiB each.
 pub const PIECES_WAITING: usize = 2;
@@ -57,6 +59,21 @@ pub trait ImagePeer: Send + Sync {
 
     /// How the last stream went.
     fn path(&self) -> Option<DataPath>;
+}
+
+/// What the streams of one image arrive at, whichever engine they go into.
+#[async_trait]
+pub trait ImageSink: Send + Sync {
+    /// Takes one stream from the host that its certificate names.
+    ///
+    /// # Errors
+    /// [`Refusal`]: not from this sender, not in this order, broken off, or not storable.
+    async fn take(
+        self: Arc<Self>,
+        sender_host: &str,
+        open: OpenStream,
+        body: Body,
+    ) -> Result<Receipt, Refusal>;
 }
 
 impl SendError {

@@ -2,7 +2,7 @@
 
 mod form;
 mod parts;
-mod select;
+pub(crate) mod select;
 
 use std::collections::{BTreeMap, BTreeSet};
 

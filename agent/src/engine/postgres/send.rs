@@ -3,11 +3,11 @@
 //! The snapshot lives as long as the sending, so a stream that gets lost on the way is read
 //! and sent again, and what arrives is the same. The source is only read.
 
-mod deliver;
+pub(crate) mod deliver;
 mod part;
 mod schema;
 mod sequences;
-mod throttle;
+pub(crate) mod throttle;
 
 use std::{
     collections::VecDeque,
@@ -291,7 +291,7 @@ impl Work {
 }
 
 /// Whether the receiver's account of a stream is ours.
-fn agrees(receipt: &Receipt, rows: u64, bytes: u64, hash: Hash128) -> bool {
+pub(crate) fn agrees(receipt: &Receipt, rows: u64, bytes: u64, hash: Hash128) -> bool {
     receipt.rows == rows && receipt.bytes == bytes && receipt.bytes_hash == hash
 }
 

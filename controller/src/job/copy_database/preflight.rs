@@ -187,6 +187,19 @@ pub fn lines(position: &Position) -> Vec<PreflightLine> {
         .unwrap_or_default()
 }
 
+/// What the agent itself found about a database of MariaDB or MySQL.
+fn told(question: &str, facts: &DatabaseFacts) -> Vec<PreflightLine> {
+    let obstacles = facts.obstacles.iter();
+    let obstacles = obstacles.map(|told| PreflightLine::failed(question, told.clone(), ""));
+    let warnings = facts.warnings.iter();
+    let warnings = warnings.map(|told| PreflightLine::warning(question, told.clone(), ""));
+    let mut lines: Vec<_> = obstacles.chain(warnings).collect();
+    if lines.is_empty() {
+        lines.push(PreflightLine::passed(question, "nothing stands in the way"));
+    }
+    lines
+}
+
 /// A side that could not be described is a failed line of its own.
 fn reachable(question: &str, side: &DatabaseName, failure: &TaskFailure) -> PreflightLine {
     PreflightLine::failed(

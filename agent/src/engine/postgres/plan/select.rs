@@ -199,7 +199,7 @@ fn matches(pattern: &str, relation: &RelationFacts) -> bool {
     })
 }
 
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };

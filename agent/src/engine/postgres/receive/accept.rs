@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use async_trait::async_trait;
 use holdfast_proto::{
     image::{CloseStream, ImageStream, Manifest, OpenStream, Part, Receipt},
     task::{FailureKind, ReceiveImage, TaskFailure},
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Target, load, pool::Pool, schema, state::State};
 use crate::engine::postgres::{
-    image::{Body, Interrupted},
+    image::{Body, ImageSink, Interrupted},
     sessions,
 };
 
@@ -74,6 +75,18 @@ struct Running {
 
 /// One of the same streams is stored at a time.
 type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+#[async_trait]
+impl ImageSink for Reception {
+    async fn take(
+        self: Arc<Self>,
+        sender_host: &str,
+        open: OpenStream,
+        body: Body,
+    ) -> Result<Receipt, Refusal> {
+        self.accept(sender_host, open, body).await
+    }
+}
 
 impl Reception {
     pub(super) fn new(spec: &ReceiveImage, target: Target, pool: Pool) -> Self {

@@ -31,16 +31,16 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(120);
 const WAITS: Policy = Policy::forever(Duration::from_millis(250), Duration::from_secs(5));
 
 /// What all streams of a sending share.
-pub(super) struct Delivery {
+pub(crate) struct Delivery {
     peer: Arc<dyn ImagePeer>,
-    pub(super) meter: Arc<Meter>,
-    pub(super) throttle: Throttle,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) throttle: Throttle,
     receiver_run: Mutex<String>,
     resent: AtomicU32,
 }
 
 /// What a producer made of a stream, or why it could not.
-pub(super) enum Produced<T> {
+pub(crate) enum Produced<T> {
     Whole(T),
     /// The receiver took no more before the end.
     Stopped,
@@ -48,7 +48,7 @@ pub(super) enum Produced<T> {
 }
 
 impl Delivery {
-    pub(super) fn new(peer: Arc<dyn ImagePeer>, meter: Arc<Meter>, throttle: Throttle) -> Self {
+    pub(crate) fn new(peer: Arc<dyn ImagePeer>, meter: Arc<Meter>, throttle: Throttle) -> Self {
         Self {
             peer,
             meter,
@@ -58,12 +58,12 @@ impl Delivery {
         }
     }
 
-    pub(super) fn resent(&self) -> u32 {
+    pub(crate) fn resent(&self) -> u32 {
         self.resent.load(Relaxed)
     }
 
     /// Opens the image; learns which run of the receiver it goes to.
-    pub(super) async fn begin(&self, estimated_bytes: u64) -> Result<(), TaskFailure> {
+    pub(crate) async fn begin(&self, estimated_bytes: u64) -> Result<(), TaskFailure> {
         let begin = ImageStream::Begin { estimated_bytes };
         let receipt = self.plain(begin, "opening the image").await?;
         *self.run() = receipt.receiver_run;
@@ -71,7 +71,7 @@ impl Delivery {
     }
 
     /// A stream without data.
-    pub(super) async fn plain(
+    pub(crate) async fn plain(
         &self,
         stream: ImageStream,
         doing: &str,
@@ -92,7 +92,7 @@ impl Delivery {
     ///
     /// Gives what each whole production said, and the receipt, which must be that of one of them:
     /// an attempt whose receipt was lost may be the one that is stored.
-    pub(super) async fn stream<T, Producing>(
+    pub(crate) async fn stream<T, Producing>(
         &self,
         stream: &ImageStream,
         doing: &str,

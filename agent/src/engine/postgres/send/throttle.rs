@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
 
 /// A bucket that fills at the given rate and holds a quarter of a second of it.
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     /// Bytes a second; 0 = no limit.
     rate: u64,
     /// When the bytes let through so far are paid for.
@@ -15,7 +15,7 @@ pub(super) struct Throttle {
 const BURST: Duration = Duration::from_millis(250);
 
 impl Throttle {
-    pub(super) fn new(rate: u64) -> Self {
+    pub(crate) fn new(rate: u64) -> Self {
         Self {
             rate,
             paid_until: Mutex::new(Instant::now()),
@@ -23,7 +23,7 @@ impl Throttle {
     }
 
     /// Waits until so many bytes may go.
-    pub(super) async fn pass(&self, bytes: u64) {
+    pub(crate) async fn pass(&self, bytes: u64) {
         if self.rate == 0 {
             return;
         }

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use holdfast_proto::task::{Collation, DatabaseFacts, Extension, Role};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{Collation, DatabaseFacts, Extension, Role},
+};
 
 use super::{CopyDatabase, PreflightLine, some_of};
 
@@ -13,8 +16,17 @@ pub fn ask(
     lines: &mut Vec<PreflightLine>,
 ) {
     lines.push(distinct(request, source, target));
+    if source.engine() != target.engine() {
+        lines.push(between_engines(source, target));
+        return;
+    }
     lines.push(version(source, target));
     if !source.exists {
+        return;
+    }
+    if source.engine() != Engine::Postgres {
+        lines.push(collation(source, target));
+        lines.push(accounts(source, target));
         return;
     }
     lines.push(locale(source, target));
@@ -60,8 +72,68 @@ fn distinct(
     PreflightLine::passed(QUESTION, "system identifiers differ")
 }
 
+fn between_engines(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
+    let (from, to) = (source.engine().label(), target.engine().label());
+    PreflightLine::failed(
+        "same kind of server",
+        format!("the source is {from}, the target is {to}: a database is never copied between engines"),
+        "copy to a server of the same kind",
+    )
+}
+
+/// "10.11" of 101119.
+fn series(version_num: u32) -> String {
+    format!("{}.{}", version_num / 10_000, version_num / 100 % 100)
+}
+
+fn collation(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target knows encoding and collation";
+    let described = format!("{}, {}", source.encoding, source.collate);
+    if target.locales.is_empty() {
+        return PreflightLine::warning(
+            QUESTION,
+            format!("{described}; could not check: the target does not list its collations"),
+            "",
+        );
+    }
+    if target.locales.contains(&source.collate) {
+        return PreflightLine::passed(QUESTION, described);
+    }
+    PreflightLine::failed(
+        QUESTION,
+        format!("the target has no collation {}", source.collate),
+        "copy to a server of a version that has it",
+    )
+}
+
+fn accounts(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
+    const QUESTION: &str = "target has the accounts";
+    let missing = missing_roles(source, target);
+    let missing: Vec<_> = missing.iter().map(|role| role.name.clone()).collect();
+    if missing.is_empty() {
+        return PreflightLine::passed(QUESTION, format!("{} needed", source.roles.len()));
+    }
+    PreflightLine::warning(
+        QUESTION,
+        format!("{} will be created, and cannot log in until it has a password", some_of(&missing)),
+        "set their passwords (ALTER USER … IDENTIFIED BY …)",
+    )
+}
+
 fn version(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
     const QUESTION: &str = "target is not older";
+    if source.engine() != Engine::Postgres {
+        let label = source.engine().label();
+        let (from, to) = (series(source.version_num), series(target.version_num));
+        if target.version_num / 100 < source.version_num / 100 {
+            return PreflightLine::failed(
+                QUESTION,
+                format!("the source is {label} {from}, the target {to}"),
+                "copy to a server of the same or a newer version",
+            );
+        }
+        return PreflightLine::passed(QUESTION, format!("{label} {from} to {to}"));
+    }
     let (from, to) = (source.version_num / 10_000, target.version_num / 10_000);
     if to < from {
         return PreflightLine::failed(

@@ -2,11 +2,12 @@
 
 use holdfast_chassis::units;
 use holdfast_proto::{
+    fleet::Engine,
     names::DatabaseName,
     task::{DatabaseFacts, Selection, TaskFailure},
 };
 
-use super::{PreflightLine, reachable, some_of};
+use super::{PreflightLine, reachable, some_of, told};
 
 pub fn ask(
     source: &DatabaseName,
@@ -22,7 +23,7 @@ pub fn ask(
             return;
         }
     };
-    let up = format!("PostgreSQL {}", facts.server_version);
+    let up = format!("{} {}", facts.engine().label(), facts.server_version);
     lines.push(PreflightLine::passed(UP, up));
     if !facts.exists {
         lines.push(PreflightLine::failed(
@@ -41,7 +42,10 @@ pub fn ask(
     lines.push(readable(facts));
     lines.push(recovery(facts));
     lines.extend(selection(wanted, facts));
-    lines.push(tools(facts));
+    match facts.engine() {
+        Engine::Postgres => lines.push(tools(facts)),
+        Engine::Mariadb | Engine::Mysql => lines.extend(told("source can be copied whole", facts)),
+    }
 }
 
 fn readable(facts: &DatabaseFacts) -> PreflightLine {
@@ -55,8 +59,15 @@ fn readable(facts: &DatabaseFacts) -> PreflightLine {
             "the agent's role may not read {}",
             some_of(&facts.unreadable)
         ),
-        "grant it pg_read_all_data (and BYPASSRLS for tables with row-level security), register \
-         the instance with a superuser, or leave the tables out with --exclude-table",
+        match facts.engine() {
+            Engine::Postgres => {
+                "grant it pg_read_all_data (and BYPASSRLS for tables with row-level security), register \
+                 the instance with a superuser, or leave the tables out with --exclude-table"
+            }
+            Engine::Mariadb | Engine::Mysql => {
+                "grant its account SELECT ON *.*, or leave the tables out with --exclude-table"
+            }
+        },
     )
 }
 

@@ -1,8 +1,8 @@
 //! Questions about the target alone.
 
-use holdfast_proto::task::DatabaseFacts;
+use holdfast_proto::{fleet::Engine, task::DatabaseFacts};
 
-use super::{Inputs, PreflightLine, reachable};
+use super::{Inputs, PreflightLine, reachable, told};
 use crate::job::copy_database::{
     LONGEST_NAME,
     marked::{Mark, marked},
@@ -21,13 +21,16 @@ pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
             return;
         }
     };
-    let up = format!("PostgreSQL {}", facts.server_version);
+    let up = format!("{} {}", facts.engine().label(), facts.server_version);
     lines.push(PreflightLine::passed(UP, up));
     lines.push(primary(facts));
     lines.push(rights(facts));
     lines.push(free(inputs, facts));
     lines.extend(sessions(inputs, facts));
-    lines.push(tools(facts));
+    match facts.engine() {
+        Engine::Postgres => lines.push(tools(facts)),
+        Engine::Mariadb | Engine::Mysql => lines.extend(told("target can take a copy", facts)),
+    }
 }
 
 fn name(database: &str) -> PreflightLine {
@@ -71,6 +74,13 @@ fn rights(facts: &DatabaseFacts) -> PreflightLine {
     const QUESTION: &str = "target lets us write";
     if facts.is_superuser {
         return PreflightLine::passed(QUESTION, "the agent connects as a superuser");
+    }
+    if facts.engine() != Engine::Postgres {
+        return PreflightLine::warning(
+            QUESTION,
+            "the agent's account has not all rights (ALL PRIVILEGES ON *.*): what it may not make or give fails",
+            "let the agent connect as root when the copy is refused",
+        );
     }
     PreflightLine::warning(
         QUESTION,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast_proto::{
+    fleet::Engine,
     image::ProofLevel,
     task::{Collation, DatabaseFacts, Extension, FailureKind, Role, Selection, TaskFailure},
 };
@@ -413,4 +414,44 @@ proptest! {
         prop_assert!(needed(&request(), small) <= needed(&request(), large));
         prop_assert!(needed(&request(), small) >= 512 << 20);
     }
+}
+
+#[test]
+fn mariadbs_are_judged_by_their_own_facts_and_engines_never_mix() {
+    let mariadb = |source: &mut DatabaseFacts, target: &mut DatabaseFacts| {
+        for facts in [source, target] {
+            facts.engine = Some(Engine::Mariadb);
+            facts.version_num = 101_119;
+            facts.collate = "utf8mb4_general_ci".to_owned();
+            facts.locales = vec!["utf8mb4_general_ci".to_owned()];
+            facts.extensions.clear();
+            facts.tablespaces.clear();
+            facts.tools.clear();
+            facts.roles.clear();
+        }
+    };
+    assert_eq!(complaints(|_, source, target| mariadb(source, target)), []);
+    one(Failed, "never copied between engines", |_, source, _| {
+        source.engine = Some(Engine::Mariadb);
+    });
+    one(Failed, "the source is MariaDB 11.8, the target 10.11", |_, source, target| {
+        mariadb(source, target);
+        source.version_num = 110_806;
+    });
+    one(Failed, "no collation utf8mb4_uca1400_ai_ci", |_, source, target| {
+        mariadb(source, target);
+        source.collate = "utf8mb4_uca1400_ai_ci".to_owned();
+    });
+    one(Warning, "'app'@'%' will be created", |_, source, target| {
+        mariadb(source, target);
+        source.roles = vec![role("'app'@'%'")];
+    });
+    one(Failed, "the server is read-only", |_, source, target| {
+        mariadb(source, target);
+        target.obstacles = vec!["the server is read-only".to_owned()];
+    });
+    one(Warning, "no snapshot holds", |_, source, target| {
+        mariadb(source, target);
+        source.warnings = vec!["no snapshot holds these tables still".to_owned()];
+    });
 }
