@@ -172,7 +172,10 @@ impl Bench<'_> {
         let agents = ["web-1", "web-2"].map(|name| self.fleet.member(name).agent.pid());
         let figures = measure(command, &[], &agents);
         if std::env::var_os("HOLDFAST_BENCH_EVENTS").is_some() {
-            eprintln!("{}", self.fleet.ctl.ok(&["job", "show", &self.newest_job()]));
+            eprintln!(
+                "{}",
+                self.fleet.ctl.ok(&["job", "show", &self.newest_job()])
+            );
         }
         figures
     }

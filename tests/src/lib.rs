@@ -5,5 +5,6 @@ pub mod daemon;
 pub mod eventually;
 pub mod fleet;
 pub mod host;
+pub mod mariadb;
 pub mod otlp;
 pub mod postgres;

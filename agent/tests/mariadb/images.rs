@@ -24,8 +24,9 @@ use holdfast_agent::{
 use holdfast_proto::{
     image::{DataPath, ImageStream, OpenStream, ProofLevel, Receipt},
     task::{
-        DatabaseProperties, DatabaseTarget, DescribeDatabase, FailureKind, PublishDatabase, ReceiveImage,
-        ReceivedImage, Selection, SendImage, SentImage, StageDatabase, TaskFailure, UnpublishDatabase,
+        DatabaseProperties, DatabaseTarget, DescribeDatabase, FailureKind, PublishDatabase,
+        ReceiveImage, ReceivedImage, Selection, SendImage, SentImage, StageDatabase, TaskFailure,
+        UnpublishDatabase,
     },
 };
 use tokio::sync::mpsc;
@@ -101,7 +102,12 @@ impl Pair {
     }
 
     /// Describes, stages, sends and receives as the controller's job does.
-    async fn copy(&self, selection: Selection, proof: ProofLevel, flaky: bool) -> Result<(SentImage, ReceivedImage), TaskFailure> {
+    async fn copy(
+        &self,
+        selection: Selection,
+        proof: ProofLevel,
+        flaky: bool,
+    ) -> Result<(SentImage, ReceivedImage), TaskFailure> {
         let (from, to) = (self.source.located(), self.target.located());
         let place = |database: &str| DatabaseTarget {
             instance: "shop-db".to_owned(),
@@ -181,7 +187,8 @@ impl Pair {
             job: 7,
         };
         let context = self.context();
-        let published = Box::pin(publication::publish(spec, &self.target.located(), &context)).await?;
+        let published =
+            Box::pin(publication::publish(spec, &self.target.located(), &context)).await?;
         Ok(published.kept_as)
     }
 
@@ -195,7 +202,13 @@ impl Pair {
             job: 0,
         };
         let context = self.context();
-        Ok(Box::pin(publication::unpublish(spec, &self.target.located(), &context)).await?.restored)
+        Ok(Box::pin(publication::unpublish(
+            spec,
+            &self.target.located(),
+            &context,
+        ))
+        .await?
+        .restored)
     }
 }
 
@@ -203,7 +216,10 @@ fn equal(sent: &SentImage, received: &ReceivedImage) {
     let (left, right) = (&sent.manifest.relations, &received.relations);
     assert_eq!(left.len(), right.len());
     for relation in left {
-        let other = right.iter().find(|other| other.name == relation.name).unwrap();
+        let other = right
+            .iter()
+            .find(|other| other.name == relation.name)
+            .unwrap();
         assert_eq!(
             (relation.rows, relation.fingerprint, relation.server_rows),
             (other.rows, other.fingerprint, other.server_rows),
@@ -218,15 +234,23 @@ fn equal(sent: &SentImage, received: &ReceivedImage) {
 /// Everything that the server's own tool says of a database, without its name and what differs from run to run.
 fn dump(server: &Server, tool: &Server, database: &str) -> Vec<String> {
     let text = tool.dump_of(server, database);
-    let lines = text.lines().filter(|line| !line.starts_with("--") && !line.contains("sandbox mode"));
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with("--") && !line.contains("sandbox mode"));
     lines
-        .map(|line| line.replace(&format!("`{database}`"), "`X`").replace("DISABLE ON SLAVE", "ENABLE").replace("INVISIBLE DEFAULT 7", "DEFAULT 7 INVISIBLE"))
+        .map(|line| {
+            line.replace(&format!("`{database}`"), "`X`")
+                .replace("DISABLE ON SLAVE", "ENABLE")
+                .replace("INVISIBLE DEFAULT 7", "DEFAULT 7 INVISIBLE")
+        })
         .filter(|line| !line.contains("character_set_client") && !line.is_empty())
         // The statement that makes a trigger is put together again: its words are the same, their form is the server's.
-        .map(|line| match line.contains("50003 TRIGGER") || line.contains("50003 trigger") {
-            true => line.to_lowercase().replace(['`'], "").replace("shop.", ""),
-            false => line,
-        })
+        .map(
+            |line| match line.contains("50003 TRIGGER") || line.contains("50003 trigger") {
+                true => line.to_lowercase().replace(['`'], "").replace("shop.", ""),
+                false => line,
+            },
+        )
         .collect()
 }
 
@@ -241,9 +265,21 @@ fn same(left: &[String], right: &[String], about: &str) {
 fn grants(server: &Server, database: &str) -> String {
     let escaped = database.replace('_', "\\\\_");
     let shown = server.sql("", "show grants for app@'%'; show grants for reader@'10.%'");
-    let lines: Vec<_> = shown.lines().filter(|line| !line.contains("ON *.*")).collect();
-    let lines = lines.join("\n").replace(&escaped, "X").replace(&database.replace('_', "\\_"), "X");
-    lines.replace(database, "X")
+    let lines: Vec<_> = shown
+        .lines()
+        .filter(|line| !line.contains("ON *.*"))
+        .collect();
+    let lines = lines
+        .join("\n")
+        .replace(&escaped, "X")
+        .replace(&database.replace('_', "\\_"), "X");
+    let mut lines: Vec<_> = lines
+        .replace(database, "X")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +287,10 @@ async fn every_kind_of_object_arrives_as_it_was() {
     for (from, to) in [("10.11", "11.8"), ("11.8", "11.8"), ("10.11", "10.11")] {
         let pair = Pair::start(from, to);
         pair.source.sql("", EVERY);
-        let (sent, received) = pair.copy(Selection::default(), ProofLevel::Full, true).await.unwrap();
+        let (sent, received) = pair
+            .copy(Selection::default(), ProofLevel::Full, true)
+            .await
+            .unwrap();
         equal(&sent, &received);
         assert!(sent.resent_parts > 0);
         assert!(sent.manifest.relations.len() > 10 && !sent.manifest.lsn.is_empty());
@@ -259,27 +298,54 @@ async fn every_kind_of_object_arrives_as_it_was() {
         let told = received.notices.join("\n");
         assert!(received.notices.is_empty(), "{told}");
         // One tool judges both servers, so that its own version makes no difference.
-        let (left, right) = (dump(&pair.source, &pair.source, "shop"), dump(&pair.target, &pair.source, STAGING));
+        let (left, right) = (
+            dump(&pair.source, &pair.source, "shop"),
+            dump(&pair.target, &pair.source, STAGING),
+        );
         same(&left, &right, &format!("{from} to {to}"));
         if from == to {
             // A newer version knows rights that an older one had within others.
-            assert_eq!(grants(&pair.source, "shop"), grants(&pair.target, STAGING), "{from} to {to}");
+            assert_eq!(
+                grants(&pair.source, "shop"),
+                grants(&pair.target, STAGING),
+                "{from} to {to}"
+            );
         }
         // Nothing stays on the source, and nobody can log in as an account that came along.
-        assert_eq!(pair.source.sql("", "select count(*) from information_schema.innodb_trx"), "0");
-        assert!(pair.target.sql("", "show create user app@'%'").contains("invalid"));
+        assert_eq!(
+            pair.source
+                .sql("", "select count(*) from information_schema.innodb_trx"),
+            "0"
+        );
+        assert!(
+            pair.target
+                .sql("", "show create user app@'%'")
+                .contains("invalid")
+        );
 
         // In its place it is itself again: views read their tables, triggers fire, the event runs.
         assert_eq!(pair.publish("").await.unwrap(), "");
-        let (left, right) = (dump(&pair.source, &pair.source, "shop"), dump(&pair.target, &pair.source, "shop"));
+        let (left, right) = (
+            dump(&pair.source, &pair.source, "shop"),
+            dump(&pair.target, &pair.source, "shop"),
+        );
         same(&left, &right, &format!("{from} to {to}, published"));
         if from == to {
-            assert_eq!(grants(&pair.source, "shop"), grants(&pair.target, "shop"), "{from} to {to}, published");
+            assert_eq!(
+                grants(&pair.source, "shop"),
+                grants(&pair.target, "shop"),
+                "{from} to {to}, published"
+            );
         }
         let events = "select event_name, status from information_schema.events order by 1";
         assert_eq!(pair.target.sql("", events), pair.source.sql("", events));
-        pair.target.sql("shop", "insert into orders (user_id, total) values (1, 5)");
-        assert_eq!(pair.target.sql("shop", "select what from log order by id desc limit 1"), "order of 1");
+        pair.target
+            .sql("shop", "insert into orders (user_id, total) values (1, 5)");
+        assert_eq!(
+            pair.target
+                .sql("shop", "select what from log order by id desc limit 1"),
+            "order of 1"
+        );
         assert_eq!(pair.target.sql("", "show databases like 'shop%'"), "shop");
     }
 }
@@ -298,31 +364,70 @@ async fn a_replaced_database_is_kept_whole_and_comes_back() {
     );
     let former = dump(&pair.target, &pair.target, "shop");
     let rights = pair.target.sql("", "show grants for app@'%'");
-    pair.copy(Selection::default(), ProofLevel::Transit, false).await.unwrap();
+    pair.copy(Selection::default(), ProofLevel::Transit, false)
+        .await
+        .unwrap();
 
     let refused = pair.publish("").await.unwrap_err();
     assert_eq!(refused.kind, FailureKind::Conflict, "{refused:?}");
-    assert_eq!(pair.publish("shop__before_7").await.unwrap(), "shop__before_7");
-    assert_eq!(pair.publish("shop__before_7").await.unwrap(), "shop__before_7", "repeated");
-    same(&dump(&pair.target, &pair.target, "shop__before_7"), &former, "kept");
+    assert_eq!(
+        pair.publish("shop__before_7").await.unwrap(),
+        "shop__before_7"
+    );
+    assert_eq!(
+        pair.publish("shop__before_7").await.unwrap(),
+        "shop__before_7",
+        "repeated"
+    );
+    same(
+        &dump(&pair.target, &pair.target, "shop__before_7"),
+        &former,
+        "kept",
+    );
     let copy = dump(&pair.target, &pair.source, "shop");
     assert_eq!(dump(&pair.source, &pair.source, "shop").len(), copy.len());
     let by = pair.target.sql("", "show grants for app@'%'");
     assert!(by.contains("`shop\\_\\_before\\_7`.*"), "{by}");
 
     for _ in 0..2 {
-        let restored = pair.unpublish("shop__before_7", "shop__undone_7").await.unwrap();
-        same(&dump(&pair.target, &pair.target, "shop"), &former, &format!("back {restored}"));
+        let restored = pair
+            .unpublish("shop__before_7", "shop__undone_7")
+            .await
+            .unwrap();
+        same(
+            &dump(&pair.target, &pair.target, "shop"),
+            &former,
+            &format!("back {restored}"),
+        );
     }
     let by = pair.target.sql("", "show grants for app@'%'");
     let by: Vec<_> = by.lines().filter(|line| !line.contains("undone")).collect();
     assert_eq!(by.join("\n"), rights);
-    assert_eq!(pair.target.sql("shop", "select status from information_schema.events where event_schema = 'shop'"), "ENABLED");
-    assert_eq!(dump(&pair.target, &pair.source, "shop__undone_7").len(), copy.len());
-    assert!(databases::drop_copy(&pair.target.located(), "shop__undone_7").await.unwrap());
+    assert_eq!(
+        pair.target.sql(
+            "shop",
+            "select status from information_schema.events where event_schema = 'shop'"
+        ),
+        "ENABLED"
+    );
+    assert_eq!(
+        dump(&pair.target, &pair.source, "shop__undone_7").len(),
+        copy.len()
+    );
+    assert!(
+        databases::drop_copy(&pair.target.located(), "shop__undone_7")
+            .await
+            .unwrap()
+    );
     assert_eq!(pair.target.sql("", "show databases like 'shop%'"), "shop");
-    assert_eq!(pair.target.sql("", "show grants for app@'%'"), rights, "and its rights with it");
-    let unmarked = databases::drop_copy(&pair.target.located(), "shop").await.unwrap_err();
+    assert_eq!(
+        pair.target.sql("", "show grants for app@'%'"),
+        rights,
+        "and its rights with it"
+    );
+    let unmarked = databases::drop_copy(&pair.target.located(), "shop")
+        .await
+        .unwrap_err();
     assert_eq!(unmarked.kind, FailureKind::Refused);
 }
 
@@ -342,19 +447,36 @@ async fn rows_written_meanwhile_are_in_the_image_or_not_but_never_half() {
         while stopped.try_recv().is_err() {
             // Every transaction puts the same number into both tables.
             let sql = "start transaction; insert into a (n) values (7); insert into b (n) values (7); commit";
-            crate::observed::said(&["exec", &id, "mariadb", "-uroot", "-psecret", "shop", "-e", sql]);
+            crate::observed::said(&[
+                "exec", &id, "mariadb", "-uroot", "-psecret", "shop", "-e", sql,
+            ]);
             rounds += 1;
         }
         rounds
     });
-    let (sent, received) = pair.copy(Selection::default(), ProofLevel::Full, false).await.unwrap();
+    let (sent, received) = pair
+        .copy(Selection::default(), ProofLevel::Full, false)
+        .await
+        .unwrap();
     stop.send(()).unwrap();
     assert!(writer.join().unwrap() > 0);
     equal(&sent, &received);
-    let counts = pair.target.sql(STAGING, "select (select count(*) from a) - (select count(*) from b)");
+    let counts = pair.target.sql(
+        STAGING,
+        "select (select count(*) from a) - (select count(*) from b)",
+    );
     assert_eq!(counts, "0");
-    let partial = Selection { tables: vec!["a".to_owned()], ..Selection::default() };
-    let (sent, received) = pair.copy(partial, ProofLevel::Transit, false).await.unwrap();
-    assert_eq!((sent.manifest.relations.len(), received.relations.len()), (1, 1));
+    let partial = Selection {
+        tables: vec!["a".to_owned()],
+        ..Selection::default()
+    };
+    let (sent, received) = pair
+        .copy(partial, ProofLevel::Transit, false)
+        .await
+        .unwrap();
+    assert_eq!(
+        (sent.manifest.relations.len(), received.relations.len()),
+        (1, 1)
+    );
     assert_eq!(pair.target.sql(STAGING, "show tables"), "a");
 }

@@ -135,9 +135,29 @@ impl Server {
     /// What `mariadb-dump` of this server's container says of a database on another.
     #[track_caller]
     pub fn dump_of(&self, server: &Self, database: &str) -> String {
-        let mut words = vec!["exec", &self.id, "mariadb-dump", "-uroot", "-psecret", "-h", &server.address];
-        words.extend(["--skip-ssl", "--routines", "--events", "--triggers", "--hex-blob", "--skip-dump-date"]);
-        words.extend(["--default-character-set=utf8mb4", "--order-by-primary", "--skip-extended-insert", database]);
+        let mut words = vec![
+            "exec",
+            &self.id,
+            "mariadb-dump",
+            "-uroot",
+            "-psecret",
+            "-h",
+            &server.address,
+        ];
+        words.extend([
+            "--skip-ssl",
+            "--routines",
+            "--events",
+            "--triggers",
+            "--hex-blob",
+            "--skip-dump-date",
+        ]);
+        words.extend([
+            "--default-character-set=utf8mb4",
+            "--order-by-primary",
+            "--skip-extended-insert",
+            database,
+        ]);
         said(&words)
     }
 

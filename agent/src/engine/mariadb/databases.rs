@@ -29,15 +29,27 @@ pub async fn maintenance(located: &Located) -> Result<Session, TaskFailure> {
     let mut session = Session::open(&located.route)
         .await
         .map_err(|error| error.into_failure(&located.name))?;
-    let mode = if session.is_mariadb() { "NO_AUTO_CREATE_USER" } else { "" };
-    execute(&mut session, "preparing a session", &format!("SET SESSION sql_mode = '{mode}'")).await?;
+    let mode = if session.is_mariadb() {
+        "NO_AUTO_CREATE_USER"
+    } else {
+        ""
+    };
+    execute(
+        &mut session,
+        "preparing a session",
+        &format!("SET SESSION sql_mode = '{mode}'"),
+    )
+    .await?;
     Ok(session)
 }
 
 /// # Errors
 /// When the server does not answer.
 pub async fn exists(session: &mut Session, name: &str) -> Result<bool, TaskFailure> {
-    let sql = format!("SELECT schema_name FROM information_schema.schemata WHERE schema_name = {}", literal(name));
+    let sql = format!(
+        "SELECT schema_name FROM information_schema.schemata WHERE schema_name = {}",
+        literal(name)
+    );
     let found: Option<String> = session
         .conn
         .query_first(sql)
@@ -78,7 +90,11 @@ pub async fn empty(located: &Located, name: &str) -> Result<(), TaskFailure> {
         .await
         .map_err(|error| failed(format!("looking up database {name:?}"), &error))?;
     let Some((charset, collation)) = about else {
-        return Err(failure(FailureKind::Invalid, format!("the staging database {name:?} is gone"), "copy again"));
+        return Err(failure(
+            FailureKind::Invalid,
+            format!("the staging database {name:?} is gone"),
+            "copy again",
+        ));
     };
     drop_database(&mut session, name).await?;
     create(&mut session, name, &charset, &collation).await
@@ -110,12 +126,20 @@ pub async fn end_sessions(session: &mut Session, names: &[&str]) -> Result<u32, 
     let deadline = tokio::time::Instant::now() + SESSIONS_END;
     let mut told = BTreeSet::new();
     loop {
-        let there: Vec<u64> = session.conn.query(sql.as_str()).await.map_err(|error| failed(&doing, &error))?;
+        let there: Vec<u64> = session
+            .conn
+            .query(sql.as_str())
+            .await
+            .map_err(|error| failed(&doing, &error))?;
         if there.is_empty() {
             return Ok(u32::try_from(told.len()).unwrap_or(u32::MAX));
         }
         for id in &there {
-            match session.conn.query_drop(format!("KILL CONNECTION {id}")).await {
+            match session
+                .conn
+                .query_drop(format!("KILL CONNECTION {id}"))
+                .await
+            {
                 // It may be gone already.
                 Ok(()) | Err(Error::Server(_)) => told.insert(*id),
                 Err(error) => return Err(failed(&doing, &error)),
@@ -124,7 +148,11 @@ pub async fn end_sessions(session: &mut Session, names: &[&str]) -> Result<u32, 
         if tokio::time::Instant::now() > deadline {
             return Err(TaskFailure {
                 kind: FailureKind::Conflict,
-                message: format!("{doing}: {} did not end within {} s", there.len(), SESSIONS_END.as_secs()),
+                message: format!(
+                    "{doing}: {} did not end within {} s",
+                    there.len(),
+                    SESSIONS_END.as_secs()
+                ),
                 advice: "see what they do: SHOW FULL PROCESSLIST".to_owned(),
                 retryable: true,
             });
@@ -135,7 +163,12 @@ pub async fn end_sessions(session: &mut Session, names: &[&str]) -> Result<u32, 
 
 /// # Errors
 /// What the server said.
-pub async fn create(session: &mut Session, name: &str, charset: &str, collation: &str) -> Result<(), TaskFailure> {
+pub async fn create(
+    session: &mut Session,
+    name: &str,
+    charset: &str,
+    collation: &str,
+) -> Result<(), TaskFailure> {
     let mut statement = format!("CREATE DATABASE IF NOT EXISTS {}", ident(name));
     if !charset.is_empty() {
         statement.push_str(&format!(" CHARACTER SET {}", literal(charset)));
@@ -143,7 +176,12 @@ pub async fn create(session: &mut Session, name: &str, charset: &str, collation:
     if !collation.is_empty() {
         statement.push_str(&format!(" COLLATE {}", literal(collation)));
     }
-    execute(session, &format!("creating the database {name:?}"), &statement).await
+    execute(
+        session,
+        &format!("creating the database {name:?}"),
+        &statement,
+    )
+    .await
 }
 
 /// With the rights on it, which a server keeps for the next database of the name.
@@ -152,8 +190,15 @@ pub async fn create(session: &mut Session, name: &str, charset: &str, collation:
 /// What the server said.
 pub async fn drop_database(session: &mut Session, name: &str) -> Result<(), TaskFailure> {
     let doing = format!("dropping database {name:?}");
-    let rights = grants::of(&mut session.conn, name).await.map_err(|error| failed(&doing, &error))?;
-    execute(session, &doing, &format!("DROP DATABASE IF EXISTS {}", ident(name))).await?;
+    let rights = grants::of(&mut session.conn, name)
+        .await
+        .map_err(|error| failed(&doing, &error))?;
+    execute(
+        session,
+        &doing,
+        &format!("DROP DATABASE IF EXISTS {}", ident(name)),
+    )
+    .await?;
     for grant in rights {
         // Gone with its table or routine in some versions, and not in others.
         match session.conn.query_drop(grant.revocation(name)).await {
@@ -168,7 +213,11 @@ pub async fn drop_database(session: &mut Session, name: &str) -> Result<(), Task
 ///
 /// # Errors
 /// Named for what we were doing.
-pub async fn execute(session: &mut Session, doing: &str, statement: &str) -> Result<(), TaskFailure> {
+pub async fn execute(
+    session: &mut Session,
+    doing: &str,
+    statement: &str,
+) -> Result<(), TaskFailure> {
     let done = session.conn.query_drop(statement).await;
     done.map_err(|error| failed(doing, &error))
 }
@@ -187,7 +236,10 @@ fn refuse_unmarked(name: &str) -> Result<(), TaskFailure> {
 }
 
 /// Their passwords stay where they are: a new account has one that nothing matches. Gives the names.
-async fn create_accounts(session: &mut Session, wanted: &[Role]) -> Result<Vec<String>, TaskFailure> {
+async fn create_accounts(
+    session: &mut Session,
+    wanted: &[Role],
+) -> Result<Vec<String>, TaskFailure> {
     let known = grants::accounts(&mut session.conn)
         .await
         .map_err(|error| failed("reading the server's accounts", &error))?;
@@ -198,7 +250,9 @@ async fn create_accounts(session: &mut Session, wanted: &[Role]) -> Result<Vec<S
         let statement = match (role.login, session.is_mariadb()) {
             (false, _) => format!("CREATE ROLE IF NOT EXISTS {name}"),
             (true, true) => {
-                format!("CREATE USER IF NOT EXISTS {name} IDENTIFIED VIA mysql_native_password USING 'invalid'")
+                format!(
+                    "CREATE USER IF NOT EXISTS {name} IDENTIFIED VIA mysql_native_password USING 'invalid'"
+                )
             }
             (true, false) => format!("CREATE USER IF NOT EXISTS {name} ACCOUNT LOCK"),
         };

@@ -25,7 +25,10 @@ const READS: [&str; 1] = ["SELECT"];
 ///
 /// # Errors
 /// When the server is not reached or does not answer.
-pub async fn read(located: &Located, spec: &DescribeDatabase) -> Result<DatabaseFacts, TaskFailure> {
+pub async fn read(
+    located: &Located,
+    spec: &DescribeDatabase,
+) -> Result<DatabaseFacts, TaskFailure> {
     let database = &spec.target.database;
     let doing = format!("describing {}/{database}", spec.target.instance);
     let explain = |error: Error| failed(&doing, &error);
@@ -40,25 +43,42 @@ pub async fn read(located: &Located, spec: &DescribeDatabase) -> Result<Database
         exists: exists(&mut session, database).await?,
         // Everything is read over the agent's own connection.
         tools: "none needed".to_owned(),
-        properties: DatabaseProperties { connection_limit: -1, ..DatabaseProperties::default() },
+        properties: DatabaseProperties {
+            connection_limit: -1,
+            ..DatabaseProperties::default()
+        },
         ..DatabaseFacts::default()
     };
-    server(&mut session, located, &mut facts).await.map_err(explain)?;
+    server(&mut session, located, &mut facts)
+        .await
+        .map_err(explain)?;
     if is_system(database) {
-        facts.obstacles.push(format!("{database} is the server's own"));
+        facts
+            .obstacles
+            .push(format!("{database} is the server's own"));
     }
     if spec.as_source {
         if facts.exists {
-            source(&mut session, spec, &privileges, &mut facts).await.map_err(explain)?;
+            source(&mut session, spec, &privileges, &mut facts)
+                .await
+                .map_err(explain)?;
         }
     } else {
-        target(&mut session, database, &privileges, &mut facts).await.map_err(explain)?;
+        target(&mut session, database, &privileges, &mut facts)
+            .await
+            .map_err(explain)?;
     }
     Ok(facts)
 }
 
-async fn server(session: &mut Session, located: &Located, facts: &mut DatabaseFacts) -> Result<(), Error> {
-    let root = located.server_pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+async fn server(
+    session: &mut Session,
+    located: &Located,
+    facts: &mut DatabaseFacts,
+) -> Result<(), Error> {
+    let root = located
+        .server_pid
+        .map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
     let directory = &located.data_directory;
     facts.system_identifier = health::identifier(session, root.as_deref(), directory).await?;
     facts.disk_free_bytes = root.and_then(|root| {
@@ -70,7 +90,10 @@ async fn server(session: &mut Session, located: &Located, facts: &mut DatabaseFa
         Err(Error::Server(_)) => false,
         Err(error) => return Err(error),
     };
-    let databases: Vec<String> = session.conn.query("SELECT schema_name FROM information_schema.schemata").await?;
+    let databases: Vec<String> = session
+        .conn
+        .query("SELECT schema_name FROM information_schema.schemata")
+        .await?;
     facts.databases = databases;
     Ok(())
 }
@@ -82,7 +105,10 @@ async fn source(
     facts: &mut DatabaseFacts,
 ) -> Result<(), Error> {
     let database = &spec.target.database;
-    session.conn.query_drop(format!("USE {}", ident(database))).await?;
+    session
+        .conn
+        .query_drop(format!("USE {}", ident(database)))
+        .await?;
     let (mut document, limits) = inventory::read(&mut session.conn, database).await?;
     facts.unmatched_patterns = plan::select(&mut document, &spec.selection);
     facts.encoding = document.charset.clone();
@@ -90,7 +116,8 @@ async fn source(
     facts.properties.comment = document.comment.clone();
     facts.table_count = document.tables.len() as u64;
     let with_rows = document.tables.iter();
-    let with_rows = with_rows.filter(|table| plan::with_rows(&document, &spec.selection, &table.name));
+    let with_rows =
+        with_rows.filter(|table| plan::with_rows(&document, &spec.selection, &table.name));
     facts.size_bytes = with_rows.map(|table| table.bytes).sum();
     facts.roles = grants::grantees(&document.grants);
     facts.warnings.extend(limits.warnings);
@@ -134,17 +161,24 @@ async fn target(
     facts.locales = collations;
     match grants::accounts(&mut session.conn).await? {
         Some(accounts) => facts.roles = accounts,
-        None => facts.obstacles.push("the agent's account may not read the server's accounts".to_owned()),
+        None => facts
+            .obstacles
+            .push("the agent's account may not read the server's accounts".to_owned()),
     }
     if !privileges.all() {
         facts.warnings.push(
             "the agent's account has not all rights on the server: what it may not make or give fails".to_owned(),
         );
     }
-    let settings: Option<(i64, i64)> = session.conn.query_first("SELECT @@local_infile, @@read_only").await?;
+    let settings: Option<(i64, i64)> = session
+        .conn
+        .query_first("SELECT @@local_infile, @@read_only")
+        .await?;
     if let Some((local_infile, read_only)) = settings {
         if local_infile == 0 {
-            facts.obstacles.push("the server takes no rows over a connection: set local_infile = ON".to_owned());
+            facts.obstacles.push(
+                "the server takes no rows over a connection: set local_infile = ON".to_owned(),
+            );
         }
         if read_only != 0 {
             facts.obstacles.push("the server is read-only".to_owned());

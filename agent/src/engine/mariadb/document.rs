@@ -129,23 +129,40 @@ impl Grant {
     /// The right on a database of this name.
     #[must_use]
     pub fn statement(&self, database: &str) -> String {
-        let option = if self.grantable { " WITH GRANT OPTION" } else { "" };
-        let Self { grantee, privilege, .. } = self;
-        format!("GRANT {privilege} ON {} TO {grantee}{option}", self.on(database))
+        let option = if self.grantable {
+            " WITH GRANT OPTION"
+        } else {
+            ""
+        };
+        let Self {
+            grantee, privilege, ..
+        } = self;
+        format!(
+            "GRANT {privilege} ON {} TO {grantee}{option}",
+            self.on(database)
+        )
     }
 
     /// Takes the right away, and with it the right to give it on.
     #[must_use]
     pub fn revocation(&self, database: &str) -> String {
-        let Self { grantee, privilege, .. } = self;
+        let Self {
+            grantee, privilege, ..
+        } = self;
         let option = if self.grantable { ", GRANT OPTION" } else { "" };
-        format!("REVOKE {privilege}{option} ON {} FROM {grantee}", self.on(database))
+        format!(
+            "REVOKE {privilege}{option} ON {} FROM {grantee}",
+            self.on(database)
+        )
     }
 
     fn on(&self, database: &str) -> String {
         if self.kind.is_empty() {
             // In the name of a database `_` and `%` are patterns here.
-            let exact = database.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
+            let exact = database
+                .replace('\\', "\\\\")
+                .replace('_', "\\_")
+                .replace('%', "\\%");
             return format!("{}.*", ident(&exact));
         }
         format!("{} {}.{}", self.kind, ident(database), ident(&self.name))
@@ -155,7 +172,11 @@ impl Grant {
 /// Puts the mark in the place of a database's name, where the name is followed by a dot and not quoted as a text.
 #[must_use]
 pub fn own(statement: &str, database: &str) -> String {
-    replace(statement, &format!("{}.", ident(database)), &format!("`{OWN}`."))
+    replace(
+        statement,
+        &format!("{}.", ident(database)),
+        &format!("`{OWN}`."),
+    )
 }
 
 /// Puts a database's name in the place of the mark.
@@ -240,6 +261,9 @@ mod tests {
             grantable: false,
             ..grant
         };
-        assert_eq!(table.revocation("my_shop"), "REVOKE SELECT (`a`) ON TABLE `my_shop`.`t` FROM 'app'@'%'");
+        assert_eq!(
+            table.revocation("my_shop"),
+            "REVOKE SELECT (`a`) ON TABLE `my_shop`.`t` FROM 'app'@'%'"
+        );
     }
 }

@@ -20,7 +20,12 @@ const USAGE: &str = "USAGE";
 pub async fn of(conn: &mut Conn, database: &str) -> Result<Vec<Grant>, Error> {
     let name = literal(database);
     // In a right on a whole database the name is a pattern; one that stands for others too is not this database's.
-    let pattern = literal(&database.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"));
+    let pattern = literal(
+        &database
+            .replace('\\', "\\\\")
+            .replace('_', "\\_")
+            .replace('%', "\\%"),
+    );
     let mut grants = BTreeSet::new();
     let rows: Vec<(String, String, String)> = conn
         .query(format!(
@@ -72,7 +77,11 @@ async fn on_routines(conn: &mut Conn, name: &str) -> Result<Vec<Grant>, Error> {
         .flat_map(|(user, host, routine, kind, privileges)| {
             let who = account(&user, &host);
             let words: Vec<String> = privileges.split(',').map(str::to_ascii_uppercase).collect();
-            let grantable = if words.iter().any(|word| word == "GRANT") { "YES" } else { "NO" };
+            let grantable = if words.iter().any(|word| word == "GRANT") {
+                "YES"
+            } else {
+                "NO"
+            };
             let words = words.into_iter().filter(|word| word != "GRANT");
             words
                 .map(|word| grant(&who, word, &kind, &routine, grantable))
@@ -107,8 +116,9 @@ pub fn account(user: &str, host: &str) -> String {
 /// # Errors
 /// When the session is lost.
 pub async fn accounts(conn: &mut Conn) -> Result<Option<Vec<Role>>, Error> {
-    let rows: Result<Vec<(String, String)>, Error> =
-        conn.query("SELECT user, host FROM mysql.user ORDER BY user, host").await;
+    let rows: Result<Vec<(String, String)>, Error> = conn
+        .query("SELECT user, host FROM mysql.user ORDER BY user, host")
+        .await;
     match rows {
         Ok(rows) => Ok(Some(
             rows.into_iter()

@@ -25,7 +25,8 @@ pub struct Limits {
 pub async fn read(conn: &mut Conn, database: &str) -> Result<(Document, Limits), Error> {
     let mut limits = Limits::default();
     // Statements come in backquotes and complete, whatever the server's own mode is.
-    conn.query_drop("SET SESSION sql_mode = '', sql_quote_show_create = 1").await?;
+    conn.query_drop("SET SESSION sql_mode = '', sql_quote_show_create = 1")
+        .await?;
     let name = literal(database);
     let about: Option<(String, String)> = conn
         .query_first(format!(
@@ -48,7 +49,9 @@ pub async fn read(conn: &mut Conn, database: &str) -> Result<(Document, Limits),
         events: code::events(conn, database).await?,
         grants: grants::of(conn, database).await?,
     };
-    document.tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
+    document
+        .tables
+        .sort_by_key(|table| std::cmp::Reverse(table.bytes));
     names_itself(&document, &mut limits);
     Ok((document, limits))
 }
@@ -76,7 +79,10 @@ fn names_itself(document: &Document, limits: &mut Limits) {
     let names: Vec<&str> = bodies
         .filter(|made| {
             let text = made.create.to_lowercase();
-            text.contains(&quoted) || text.split(|c: char| !is_name(c)).any(|word| word.starts_with(&plain))
+            text.contains(&quoted)
+                || text
+                    .split(|c: char| !is_name(c))
+                    .any(|word| word.starts_with(&plain))
         })
         .map(|made| made.name.as_str())
         .collect();
@@ -103,6 +109,8 @@ pub(super) fn text(row: &Row, at: usize) -> String {
 /// A column by its name, which differs less from version to version than its place.
 pub(super) fn named(row: &Row, name: &str) -> String {
     let columns = row.columns_ref();
-    let at = columns.iter().position(|column| column.name_str().eq_ignore_ascii_case(name));
+    let at = columns
+        .iter()
+        .position(|column| column.name_str().eq_ignore_ascii_case(name));
     at.map(|at| text(row, at)).unwrap_or_default()
 }

@@ -31,12 +31,20 @@ pub fn select(document: &mut Document, selection: &Selection) -> Vec<String> {
     let database = document.database.clone();
     let matches = |pattern: &str, name: &str| {
         glob(pattern, name)
-            || pattern.match_indices('.').any(|(at, _)| {
-                glob(&pattern[..at], &database) && glob(&pattern[at + 1..], name)
-            })
+            || pattern
+                .match_indices('.')
+                .any(|(at, _)| glob(&pattern[..at], &database) && glob(&pattern[at + 1..], name))
     };
-    let names: Vec<String> = document.tables.iter().map(|table| table.name.clone()).collect();
-    let patterns = [&selection.tables, &selection.exclude_tables, &selection.exclude_table_data];
+    let names: Vec<String> = document
+        .tables
+        .iter()
+        .map(|table| table.name.clone())
+        .collect();
+    let patterns = [
+        &selection.tables,
+        &selection.exclude_tables,
+        &selection.exclude_table_data,
+    ];
     let unmatched = patterns.into_iter().flatten();
     let unmatched = unmatched
         .filter(|pattern| !names.iter().any(|name| matches(pattern, name)))
@@ -71,7 +79,11 @@ pub fn travelling(id: u32, database: &str, table: &Table, range: Range, cpus: u3
             schema: database.to_owned(),
             name: table.name.clone(),
             kind: RelationKind::Table,
-            columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+            columns: table
+                .columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect(),
             format: CopyFormat::Text,
             parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
             estimated_bytes: table.bytes,
@@ -95,10 +107,16 @@ fn cut(table: &Table, range: Range, cpus: u32) -> Vec<Part> {
     let Some((first, last)) = range.filter(|_| may_be_cut(table, cpus)) else {
         return whole();
     };
-    let (first, last) = (u64::try_from(first).unwrap_or(0), u64::try_from(last).unwrap_or(0));
+    let (first, last) = (
+        u64::try_from(first).unwrap_or(0),
+        u64::try_from(last).unwrap_or(0),
+    );
     let span = last.saturating_sub(first).max(1);
     let wanted = table.bytes.div_ceil(PART_BYTES).max(1);
-    let step = (span / wanted).max(span / MOST_PARTS).max(1).next_power_of_two();
+    let step = (span / wanted)
+        .max(span / MOST_PARTS)
+        .max(1)
+        .next_power_of_two();
     let begin = first / step;
     let end = last / step + 1;
     if end <= begin + 1 {
@@ -165,7 +183,12 @@ mod tests {
     fn a_selection_names_tables_by_patterns() {
         let mut document = Document {
             database: "shop".to_owned(),
-            tables: ["orders", "order_items", "users"].map(|name| Table { name: name.to_owned(), ..Table::default() }).into(),
+            tables: ["orders", "order_items", "users"]
+                .map(|name| Table {
+                    name: name.to_owned(),
+                    ..Table::default()
+                })
+                .into(),
             ..Document::default()
         };
         let selection = Selection {
@@ -176,6 +199,9 @@ mod tests {
         assert_eq!(select(&mut document, &selection), ["nowhere"]);
         let names: Vec<_> = document.tables.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names, ["orders", "order_items"]);
-        assert!(!with_rows(&document, &selection, "orders") && with_rows(&document, &selection, "order_items"));
+        assert!(
+            !with_rows(&document, &selection, "orders")
+                && with_rows(&document, &selection, "order_items")
+        );
     }
 }

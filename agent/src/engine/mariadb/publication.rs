@@ -7,7 +7,8 @@
 use std::{fs, io, path::PathBuf};
 
 use holdfast_proto::task::{
-    FailureKind, PublishDatabase, PublishedDatabase, TaskFailure, UnpublishDatabase, UnpublishedDatabase,
+    FailureKind, PublishDatabase, PublishedDatabase, TaskFailure, UnpublishDatabase,
+    UnpublishedDatabase,
 };
 use mysql_async::prelude::Queryable;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,11 @@ use super::{
     quote::{ident, literal, qualified},
     session::Session,
 };
-use crate::{engine::postgres::{databases::internal, failure::failure}, observe::instances::Located, task::Context};
+use crate::{
+    engine::postgres::{databases::internal, failure::failure},
+    observe::instances::Located,
+    task::Context,
+};
 
 /// What a publication moves. Written before its first deed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,13 +70,18 @@ pub async fn publish(
     let known = notes.read(&spec.staging)?;
     if !exists(&mut session, &spec.staging).await? {
         return match known {
-            Some(note) if notes.holder(&spec.instance, &spec.name) == spec.staging => Ok(PublishedDatabase {
-                kept_as: note.kept_as,
-                ended_sessions: 0,
-            }),
+            Some(note) if notes.holder(&spec.instance, &spec.name) == spec.staging => {
+                Ok(PublishedDatabase {
+                    kept_as: note.kept_as,
+                    ended_sessions: 0,
+                })
+            }
             _ => Err(failure(
                 FailureKind::Invalid,
-                format!("the staging database {:?} is gone from {}", spec.staging, spec.instance),
+                format!(
+                    "the staging database {:?} is gone from {}",
+                    spec.staging, spec.instance
+                ),
                 "copy again",
             )),
         };
@@ -92,14 +102,27 @@ pub async fn publish(
     let mut moves = Vec::new();
     if let Some(former) = &note.former {
         let (from, to) = (note.name.as_str(), note.kept_as.as_str());
-        moves.push(Move { document: former, from, to, awake: false });
+        moves.push(Move {
+            document: former,
+            from,
+            to,
+            awake: false,
+        });
     }
     let (from, to) = (note.staging.as_str(), note.name.as_str());
-    moves.push(Move { document: &note.staged, from, to, awake: true });
+    moves.push(Move {
+        document: &note.staged,
+        from,
+        to,
+        awake: true,
+    });
     carry(&mut session, &moves).await?;
     notes.hold(&spec.instance, &spec.name, &spec.staging)?;
     drop_empty(&mut session, &spec.staging).await?;
-    Ok(PublishedDatabase { kept_as: note.kept_as, ended_sessions })
+    Ok(PublishedDatabase {
+        kept_as: note.kept_as,
+        ended_sessions,
+    })
 }
 
 /// Can be repeated: what has been taken back already stays so.
@@ -113,25 +136,42 @@ pub async fn unpublish(
 ) -> Result<UnpublishedDatabase, TaskFailure> {
     let mut session = maintenance(located).await?;
     let notes = Notes::of(context);
-    let untouched = UnpublishedDatabase { restored: false, ended_sessions: 0 };
+    let untouched = UnpublishedDatabase {
+        restored: false,
+        ended_sessions: 0,
+    };
     let Some(mut note) = notes.read(&spec.staging)? else {
         // Never begun, or taken back before.
         let standing = exists(&mut session, &spec.name).await?;
-        let back = exists(&mut session, &spec.staging).await? || exists(&mut session, &spec.set_aside_as).await?;
-        return if back || !standing { Ok(untouched) } else { Err(unknown(&spec)) };
+        let back = exists(&mut session, &spec.staging).await?
+            || exists(&mut session, &spec.set_aside_as).await?;
+        return if back || !standing {
+            Ok(untouched)
+        } else {
+            Err(unknown(&spec))
+        };
     };
     let holder = notes.holder(&spec.instance, &spec.name);
     if holder != spec.staging && holder != note.holder_before {
         return Err(failure(
             FailureKind::Conflict,
-            format!("the database {:?} on {} is not the one that this job put there", spec.name, spec.instance),
+            format!(
+                "the database {:?} on {} is not the one that this job put there",
+                spec.name, spec.instance
+            ),
             "nothing was changed; when a later copy replaced it, undo that one first (`ctl job list`)",
         ));
     }
-    if note.former.is_some() && holder == spec.staging && !exists(&mut session, &note.kept_as).await? {
+    if note.former.is_some()
+        && holder == spec.staging
+        && !exists(&mut session, &note.kept_as).await?
+    {
         return Err(failure(
             FailureKind::Invalid,
-            format!("the former database {:?} is gone from {}", note.kept_as, spec.instance),
+            format!(
+                "the former database {:?} is gone from {}",
+                note.kept_as, spec.instance
+            ),
             "nothing was changed; the copy still stands in its place",
         ));
     }
@@ -146,16 +186,29 @@ pub async fn unpublish(
         notes.write(&note)?;
     }
     let staged = note.undone.as_ref().unwrap_or(&note.staged);
-    let mut moves = vec![Move { document: staged, from: &note.name, to: &spec.set_aside_as, awake: false }];
+    let mut moves = vec![Move {
+        document: staged,
+        from: &note.name,
+        to: &spec.set_aside_as,
+        awake: false,
+    }];
     if let Some(former) = &note.former {
-        moves.push(Move { document: former, from: &note.kept_as, to: &note.name, awake: true });
+        moves.push(Move {
+            document: former,
+            from: &note.kept_as,
+            to: &note.name,
+            awake: true,
+        });
     }
     carry(&mut session, &moves).await?;
     let emptied = note.former.as_ref().map_or(&note.name, |_| &note.kept_as);
     drop_empty(&mut session, emptied).await?;
     notes.hold(&spec.instance, &spec.name, &note.holder_before)?;
     notes.remove(&spec.staging);
-    Ok(UnpublishedDatabase { restored: note.former.is_some(), ended_sessions })
+    Ok(UnpublishedDatabase {
+        restored: note.former.is_some(),
+        ended_sessions,
+    })
 }
 
 /// Somebody may have put something there since: then it stays.
@@ -166,15 +219,26 @@ async fn drop_empty(session: &mut Session, name: &str) -> Result<(), TaskFailure
     Ok(())
 }
 
-async fn look(session: &mut Session, spec: &PublishDatabase, notes: &Notes) -> Result<Note, TaskFailure> {
-    let conflict = |message: String, advice: &str| Err(failure(FailureKind::Conflict, message, advice));
+async fn look(
+    session: &mut Session,
+    spec: &PublishDatabase,
+    notes: &Notes,
+) -> Result<Note, TaskFailure> {
+    let conflict =
+        |message: String, advice: &str| Err(failure(FailureKind::Conflict, message, advice));
     let former = if exists(session, &spec.name).await? {
         if spec.keep_as.is_empty() {
-            let message = format!("a database {:?} stands on {} already", spec.name, spec.instance);
+            let message = format!(
+                "a database {:?} stands on {} already",
+                spec.name, spec.instance
+            );
             return conflict(message, "copy with --replace, or to another name");
         }
         if exists(session, &spec.keep_as).await? {
-            let message = format!("the name {:?}, to keep the former database under, is taken", spec.keep_as);
+            let message = format!(
+                "the name {:?}, to keep the former database under, is taken",
+                spec.keep_as
+            );
             return conflict(message, "rename or drop that database");
         }
         Some(enter(session, &spec.name).await?)
@@ -185,7 +249,11 @@ async fn look(session: &mut Session, spec: &PublishDatabase, notes: &Notes) -> R
         instance: spec.instance.clone(),
         name: spec.name.clone(),
         staging: spec.staging.clone(),
-        kept_as: if former.is_some() { spec.keep_as.clone() } else { String::new() },
+        kept_as: if former.is_some() {
+            spec.keep_as.clone()
+        } else {
+            String::new()
+        },
         staged: enter(session, &spec.staging).await?,
         former,
         undone: None,
@@ -198,7 +266,11 @@ async fn enter(session: &mut Session, database: &str) -> Result<Document, TaskFa
     execute(session, &doing, &format!("USE {}", ident(database))).await?;
     let read = inventory::read(&mut session.conn, database).await;
     let (document, _) = read.map_err(|error| failed(&doing, &error))?;
-    let mode = if session.is_mariadb() { "NO_AUTO_CREATE_USER" } else { "" };
+    let mode = if session.is_mariadb() {
+        "NO_AUTO_CREATE_USER"
+    } else {
+        ""
+    };
     execute(session, &doing, &format!("SET SESSION sql_mode = '{mode}'")).await?;
     Ok(document)
 }
@@ -206,15 +278,30 @@ async fn enter(session: &mut Session, database: &str) -> Result<Document, TaskFa
 /// The moves, in this order where one's place is the other's goal.
 async fn carry(session: &mut Session, moves: &[Move<'_>]) -> Result<(), TaskFailure> {
     for each in moves {
-        let Document { charset, collation, comment, .. } = each.document;
+        let Document {
+            charset,
+            collation,
+            comment,
+            ..
+        } = each.document;
         create(session, each.to, charset, collation).await?;
-        let mut like = format!("ALTER DATABASE {} CHARACTER SET {} COLLATE {}", ident(each.to), literal(charset), literal(collation));
+        let mut like = format!(
+            "ALTER DATABASE {} CHARACTER SET {} COLLATE {}",
+            ident(each.to),
+            literal(charset),
+            literal(collation)
+        );
         if session.is_mariadb() {
             like.push_str(&format!(" COMMENT {}", literal(comment)));
         }
         execute(session, "setting the database's own properties", &like).await?;
     }
-    execute(session, "preparing a session", "SET SESSION foreign_key_checks = 0").await?;
+    execute(
+        session,
+        "preparing a session",
+        "SET SESSION foreign_key_checks = 0",
+    )
+    .await?;
     for each in moves {
         leave(session, each).await?;
     }
@@ -238,8 +325,18 @@ async fn leave(session: &mut Session, each: &Move<'_>) -> Result<(), TaskFailure
     let document = each.document;
     let drop = |kind: &str, name: &str| format!("DROP {kind} IF EXISTS {}", qualified(from, name));
     let mut statements: Vec<String> = Vec::new();
-    statements.extend(document.events.iter().map(|event| drop("EVENT", &event.made.name)));
-    statements.extend(document.triggers.iter().map(|trigger| drop("TRIGGER", &trigger.made.name)));
+    statements.extend(
+        document
+            .events
+            .iter()
+            .map(|event| drop("EVENT", &event.made.name)),
+    );
+    statements.extend(
+        document
+            .triggers
+            .iter()
+            .map(|trigger| drop("TRIGGER", &trigger.made.name)),
+    );
     statements.extend(document.views.iter().map(|view| drop("VIEW", &view.name)));
     for statement in statements {
         execute(session, &format!("emptying {from:?}"), &statement).await?;
@@ -260,7 +357,11 @@ async fn renames(session: &mut Session, moves: &[Move<'_>]) -> Result<Vec<String
             // With two moves the goal of the second is the place of the first: what stands there is not ours.
             let arrived = moved.contains(name) && !moves.iter().any(|other| other.from == each.to);
             if there.contains(name) && !arrived {
-                renames.push(format!("{} TO {}", qualified(each.from, name), qualified(each.to, name)));
+                renames.push(format!(
+                    "{} TO {}",
+                    qualified(each.from, name),
+                    qualified(each.to, name)
+                ));
             }
         }
     }
@@ -279,12 +380,21 @@ async fn tables(session: &mut Session, database: &str) -> Result<Vec<String>, Ta
 /// Makes in the new place what was taken away in the old one.
 async fn arrive(session: &mut Session, each: &Move<'_>) -> Result<(), TaskFailure> {
     let (document, to) = (each.document, each.to);
-    execute(session, "entering the new place", &format!("USE {}", ident(to))).await?;
+    execute(
+        session,
+        "entering the new place",
+        &format!("USE {}", ident(to)),
+    )
+    .await?;
     defaults(session, each).await?;
     for routine in &document.routines {
         make(session, to, routine, "").await?;
         if exists(session, each.from).await? {
-            let statement = format!("DROP {} IF EXISTS {}", routine.kind, qualified(each.from, &routine.name));
+            let statement = format!(
+                "DROP {} IF EXISTS {}",
+                routine.kind,
+                qualified(each.from, &routine.name)
+            );
             execute(session, "moving a routine", &statement).await?;
         }
     }
@@ -312,7 +422,12 @@ async fn arrive(session: &mut Session, each: &Move<'_>) -> Result<(), TaskFailur
     }
     for grant in &document.grants {
         let given = grant.statement(to);
-        execute(session, &format!("giving {} its rights", grant.grantee), &given).await?;
+        execute(
+            session,
+            &format!("giving {} its rights", grant.grantee),
+            &given,
+        )
+        .await?;
         // What stood on the old name must not hold for the next database of that name.
         match session.conn.query_drop(grant.revocation(each.from)).await {
             Ok(()) | Err(mysql_async::Error::Server(_)) => {}
@@ -332,11 +447,15 @@ async fn defaults(session: &mut Session, each: &Move<'_>) -> Result<(), TaskFail
         literal(&from)
     );
     let read = session.conn.query(sql).await;
-    let columns: Vec<(String, String, String)> = read.map_err(|error| failed("reading the defaults", &error))?;
+    let columns: Vec<(String, String, String)> =
+        read.map_err(|error| failed("reading the defaults", &error))?;
     for (table, column, default) in columns {
         let default = default.replace(&from, &format!("{}.", ident(each.to)));
         let table = qualified(each.to, &table);
-        let statement = format!("ALTER TABLE {table} ALTER COLUMN {} SET DEFAULT ({default})", ident(&column));
+        let statement = format!(
+            "ALTER TABLE {table} ALTER COLUMN {} SET DEFAULT ({default})",
+            ident(&column)
+        );
         execute(session, "renaming a default", &statement).await?;
     }
     Ok(())
@@ -347,14 +466,26 @@ async fn event(session: &mut Session, each: &Move<'_>, event: &Event) -> Result<
     make(session, each.to, &event.resting(each.awake), &zone).await
 }
 
-async fn make(session: &mut Session, database: &str, made: &Made, more: &str) -> Result<(), TaskFailure> {
-    let doing = format!("making {} {} of {database:?}", made.kind.to_lowercase(), made.name);
+async fn make(
+    session: &mut Session,
+    database: &str,
+    made: &Made,
+    more: &str,
+) -> Result<(), TaskFailure> {
+    let doing = format!(
+        "making {} {} of {database:?}",
+        made.kind.to_lowercase(),
+        made.name
+    );
     let collation = if made.collation.is_empty() {
         String::new()
     } else {
         format!(", collation_connection = {}", literal(&made.collation))
     };
-    let settings = format!("SET SESSION sql_mode = {}{collation}{more}", literal(&made.sql_mode));
+    let settings = format!(
+        "SET SESSION sql_mode = {}{collation}{more}",
+        literal(&made.sql_mode)
+    );
     execute(session, &doing, &settings).await?;
     let statement = named(&made.create, database);
     let statement = match statement.strip_prefix("CREATE ") {
@@ -363,7 +494,11 @@ async fn make(session: &mut Session, database: &str, made: &Made, more: &str) ->
         _ => statement,
     };
     let done = execute(session, &doing, &statement).await;
-    let mode = if session.is_mariadb() { "NO_AUTO_CREATE_USER" } else { "" };
+    let mode = if session.is_mariadb() {
+        "NO_AUTO_CREATE_USER"
+    } else {
+        ""
+    };
     let back = format!("SET SESSION sql_mode = '{mode}', time_zone = '+00:00'");
     execute(session, &doing, &back).await?;
     done
@@ -382,23 +517,33 @@ fn unknown(spec: &UnpublishDatabase) -> TaskFailure {
 
 impl Notes {
     fn of(context: &Context) -> Self {
-        Self { dir: context.state_dir.join("publications-mariadb") }
+        Self {
+            dir: context.state_dir.join("publications-mariadb"),
+        }
     }
 
     fn read(&self, staging: &str) -> Result<Option<Note>, TaskFailure> {
         let unreadable = |why: String| {
-            let message = format!("the note on the publication of {staging:?} cannot be read: {why}");
-            failure(FailureKind::Internal, message, "compare the databases by hand; then remove the file")
+            let message =
+                format!("the note on the publication of {staging:?} cannot be read: {why}");
+            failure(
+                FailureKind::Internal,
+                message,
+                "compare the databases by hand; then remove the file",
+            )
         };
         match fs::read(self.path("note", staging)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(error.to_string())),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|error| unreadable(error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
         }
     }
 
     fn write(&self, note: &Note) -> Result<(), TaskFailure> {
-        let bytes = serde_json::to_vec(note).map_err(|error| internal(&format!("writing a note: {error}")))?;
+        let bytes = serde_json::to_vec(note)
+            .map_err(|error| internal(&format!("writing a note: {error}")))?;
         self.store(&self.path("note", &note.staging), &bytes)
     }
 
@@ -412,7 +557,10 @@ impl Notes {
     }
 
     fn hold(&self, instance: &str, name: &str, holder: &str) -> Result<(), TaskFailure> {
-        self.store(&self.path("holder", &format!("{instance}/{name}")), holder.as_bytes())
+        self.store(
+            &self.path("holder", &format!("{instance}/{name}")),
+            holder.as_bytes(),
+        )
     }
 
     fn store(&self, path: &std::path::Path, bytes: &[u8]) -> Result<(), TaskFailure> {

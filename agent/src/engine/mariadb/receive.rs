@@ -10,8 +10,8 @@ mod state;
 use std::{sync::Arc, time::Duration};
 
 use holdfast_proto::{
-    image::{ProofLevel, RelationPlan},
-    task::{ReceiveImage, ReceivedImage, TaskFailure, TaskPhase},
+    image::{ProofLevel, Relation, RelationPlan},
+    task::{FailureKind, ReceiveImage, ReceivedImage, TaskFailure, TaskPhase},
 };
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
@@ -20,13 +20,13 @@ pub use self::accept::Reception;
 use super::{
     document::Table,
     failure::failed,
-    quote::ident,
+    quote::{ident, qualified},
     rows::{self, Gatherer, Tally},
     send::read_sequences,
     session::Session,
 };
 use crate::{
-    engine::postgres::{databases::internal, meter::Meter},
+    engine::postgres::{databases::internal, failure::failure, meter::Meter},
     observe::instances::Located,
 };
 
@@ -62,13 +62,20 @@ impl Target {
         let mut session = Session::open(&self.located.route)
             .await
             .map_err(|error| error.into_failure(&self.located.name))?;
-        let mode = if session.is_mariadb() { WRITER } else { WRITER_MYSQL };
+        let mode = if session.is_mariadb() {
+            WRITER
+        } else {
+            WRITER_MYSQL
+        };
         for statement in [format!("USE {}", ident(&self.database)), mode.to_owned()] {
             let prepared = session.conn.query_drop(statement).await;
             prepared.map_err(|error| failed("entering the staging database", &error))?;
         }
         // From 11.2 on a server may give character sets other default collations than the source did.
-        let _ = session.conn.query_drop("SET SESSION character_set_collations = ''").await;
+        let _ = session
+            .conn
+            .query_drop("SET SESSION character_set_collations = ''")
+            .await;
         Ok(session)
     }
 }
@@ -77,7 +84,11 @@ impl Receiver {
     #[must_use]
     pub fn new(spec: ReceiveImage, target: Target) -> Self {
         let reception = Arc::new(Reception::new(&spec, target.clone()));
-        Self { spec, target, reception }
+        Self {
+            spec,
+            target,
+            reception,
+        }
     }
 
     /// Where streams are to be handed to.
@@ -106,23 +117,55 @@ impl Receiver {
         let parts = contents.relations.iter().map(|r| u64::from(r.parts)).sum();
         meter.phase(TaskPhase::Data, parts);
         let estimated = contents.relations.iter().map(|r| r.estimated_bytes).sum();
-        meter.bytes_total.store(estimated, std::sync::atomic::Ordering::Relaxed);
+        meter
+            .bytes_total
+            .store(estimated, std::sync::atomic::Ordering::Relaxed);
         self.read_back().await?;
         let mut notices = state.notices();
         let built = build::rest(&self.target, &contents, &mut notices).await?;
+        let relations = state.relations(self.spec.proof)?;
+        self.count_again(&relations).await?;
         let mut session = self.target.writer().await?;
         let names = contents.sequences.iter().map(|s| s.name.as_str());
         let schema = &contents.document.database;
         let sequences = read_sequences(&mut session, &self.target.database, schema, names).await?;
         notices.truncate(50);
         Ok(ReceivedImage {
-            relations: state.relations(self.spec.proof)?,
+            relations,
             sequences,
             indexes: built.indexes,
             constraints: built.constraints,
             schema_hash: contents.schema_hash,
             notices,
         })
+    }
+
+    /// Rows that were read back must still be there when everything stands.
+    async fn count_again(&self, relations: &[Relation]) -> Result<(), TaskFailure> {
+        let mut session = self.target.writer().await?;
+        for relation in relations {
+            let sql = format!(
+                "SELECT COUNT(*) FROM {}",
+                qualified(&self.target.database, &relation.name)
+            );
+            let counted = session.conn.query_first::<u64, _>(sql).await;
+            let counted = counted.map_err(|error| {
+                failed(format!("counting the rows of {}", relation.name), &error)
+            })?;
+            if counted != Some(relation.rows) {
+                let (name, rows) = (&relation.name, relation.rows);
+                let message = format!(
+                    "{name} has {} rows when everything stands, {rows} were loaded",
+                    counted.unwrap_or(0)
+                );
+                return Err(failure(
+                    FailureKind::DataMismatch,
+                    message,
+                    "copy again; look at the target server's log",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Reads tables back while others are still loaded; ends when everything is loaded and read.
@@ -163,11 +206,19 @@ impl Drop for Receiver {
 }
 
 /// The rows of a table as they stand on the target, summed as they were at the source.
-async fn read_table(target: Target, plan: RelationPlan, table: Table) -> Result<(u32, Tally), TaskFailure> {
+async fn read_table(
+    target: Target,
+    plan: RelationPlan,
+    table: Table,
+) -> Result<(u32, Tally), TaskFailure> {
     let doing = format!("reading {} back", plan.name);
     let explain = |error| failed(&doing, &error);
     let mut session = target.writer().await?;
-    session.conn.query_drop("SET SESSION character_set_results = NULL").await.map_err(explain)?;
+    session
+        .conn
+        .query_drop("SET SESSION character_set_results = NULL")
+        .await
+        .map_err(explain)?;
     let whole = holdfast_proto::image::Part {
         index: 0,
         first_page: 0,

@@ -97,7 +97,11 @@ fn escape(bytes: &[u8], out: &mut Vec<u8>) {
 pub fn select(database: &str, table: &Table, part: &Part, parts: u32) -> String {
     let values: Vec<String> = table.columns.iter().map(reading).collect();
     // A table may have generated columns only; its rows count all the same.
-    let values = if values.is_empty() { "1".to_owned() } else { values.join(", ") };
+    let values = if values.is_empty() {
+        "1".to_owned()
+    } else {
+        values.join(", ")
+    };
     let mut sql = format!("SELECT {values} FROM {}", qualified(database, &table.name));
     let Some(first) = table.key.first() else {
         return sql;
@@ -175,14 +179,25 @@ mod tests {
         };
         Table {
             name: "t".to_owned(),
-            columns: vec![column("id", Form::Bytes), column("f", Form::Float), column("u", Form::Text)],
+            columns: vec![
+                column("id", Form::Bytes),
+                column("f", Form::Float),
+                column("u", Form::Text),
+            ],
             key: vec!["id".to_owned()],
             ..Table::default()
         }
     }
 
     fn part(index: u32, first_page: u64, end_page: u64) -> Part {
-        Part { index, first_page, end_page, rows: 0, bytes: 0, bytes_hash: Hash128(0) }
+        Part {
+            index,
+            first_page,
+            end_page,
+            rows: 0,
+            bytes: 0,
+            bytes_hash: Hash128(0),
+        }
     }
 
     #[test]
@@ -198,7 +213,10 @@ mod tests {
         assert!(sql(0, 3).ends_with("WHERE `id` < 128 ORDER BY `id`"));
         assert!(sql(1, 3).ends_with("WHERE `id` >= 64 AND `id` < 128 ORDER BY `id`"));
         assert!(sql(2, 3).ends_with("WHERE `id` >= 64 ORDER BY `id`"));
-        assert_eq!(sql(0, 1), "SELECT `id`, CAST(`f` AS DOUBLE), `u` FROM `shop`.`t` ORDER BY `id`");
+        assert_eq!(
+            sql(0, 1),
+            "SELECT `id`, CAST(`f` AS DOUBLE), `u` FROM `shop`.`t` ORDER BY `id`"
+        );
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::{
     plan::{self, Travelling},
     quote::{ident, qualified},
     rows::{self, Gatherer, Tally},
-    session::{self, Session},
+    session::Session,
     snapshot::Snapshot,
 };
 use crate::{
@@ -34,7 +34,6 @@ use crate::{
         failure::failure,
         image::{ImagePeer, Piece},
         meter::Meter,
-        route::Route,
         send::{
             MANIFEST_FORMAT, agrees,
             deliver::{Delivery, Produced},
@@ -86,7 +85,9 @@ impl Sender<'_> {
         let (schema_hash, schema_bytes) = self.send_document(&document, schema, &delivery).await?;
         let identifier = self.identifier(&mut snapshot).await?;
         let server_version = snapshot.control.version.clone();
-        let sent = self.send_rows(snapshot.readers, relations, &delivery).await?;
+        let sent = self
+            .send_rows(snapshot.readers, relations, &delivery)
+            .await?;
         let manifest = Manifest {
             format: MANIFEST_FORMAT,
             taken_at: snapshot.taken_at,
@@ -99,7 +100,9 @@ impl Sender<'_> {
             schema_hash,
             schema_bytes,
         };
-        let finish = ImageStream::Finish { manifest: manifest.clone() };
+        let finish = ImageStream::Finish {
+            manifest: manifest.clone(),
+        };
         delivery.plain(finish, "sending the manifest").await?;
         Ok(SentImage {
             manifest,
@@ -110,17 +113,28 @@ impl Sender<'_> {
         })
     }
 
-    async fn plan(&self, snapshot: &mut Snapshot) -> Result<(Document, Vec<Travelling>), TaskFailure> {
+    async fn plan(
+        &self,
+        snapshot: &mut Snapshot,
+    ) -> Result<(Document, Vec<Travelling>), TaskFailure> {
         let database = &self.spec.source.database;
         let explain = |error: Error| failed("reading the catalog of the source", &error);
         let (mut document, limits) = inventory::read(&mut snapshot.control.conn, database)
             .await
             .map_err(explain)?;
         if let Some(obstacle) = limits.obstacles.first() {
-            return Err(failure(FailureKind::Invalid, format!("{database} cannot be copied: {obstacle}"), ""));
+            return Err(failure(
+                FailureKind::Invalid,
+                format!("{database} cannot be copied: {obstacle}"),
+                "",
+            ));
         }
         plan::select(&mut document, &self.spec.selection);
-        let names: Vec<String> = document.tables.iter().map(|table| table.name.clone()).collect();
+        let names: Vec<String> = document
+            .tables
+            .iter()
+            .map(|table| table.name.clone())
+            .collect();
         snapshot.keep(database, &names).await?;
         let mut relations = Vec::new();
         for table in &document.tables {
@@ -129,9 +143,17 @@ impl Sender<'_> {
             }
             let range = if plan::may_be_cut(table, self.cpus) {
                 let column = ident(&table.key[0]);
-                let sql = format!("SELECT MIN({column}), MAX({column}) FROM {}", qualified(database, &table.name));
+                let sql = format!(
+                    "SELECT MIN({column}), MAX({column}) FROM {}",
+                    qualified(database, &table.name)
+                );
                 // A key that is no whole number is not cut.
-                match snapshot.control.conn.query_first::<(Option<i64>, Option<i64>), _>(sql).await {
+                match snapshot
+                    .control
+                    .conn
+                    .query_first::<(Option<i64>, Option<i64>), _>(sql)
+                    .await
+                {
                     Ok(found) => found.and_then(|(first, last)| first.zip(last)),
                     Err(error @ Error::Io(_)) => return Err(explain(error)),
                     Err(_) => None,
@@ -145,16 +167,32 @@ impl Sender<'_> {
         Ok((document, relations))
     }
 
-    async fn sequences(&self, snapshot: &mut Snapshot, document: &Document) -> Result<Vec<SequenceState>, TaskFailure> {
+    async fn sequences(
+        &self,
+        snapshot: &mut Snapshot,
+        document: &Document,
+    ) -> Result<Vec<SequenceState>, TaskFailure> {
         if self.spec.selection.schema_only {
             return Ok(Vec::new());
         }
-        let names = document.sequences.iter().map(|sequence| sequence.name.as_str());
-        read_sequences(&mut snapshot.control, &document.database, &document.database, names).await
+        let names = document
+            .sequences
+            .iter()
+            .map(|sequence| sequence.name.as_str());
+        read_sequences(
+            &mut snapshot.control,
+            &document.database,
+            &document.database,
+            names,
+        )
+        .await
     }
 
     async fn identifier(&self, snapshot: &mut Snapshot) -> Result<String, TaskFailure> {
-        let root = self.located.server_pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+        let root = self
+            .located
+            .server_pid
+            .map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
         let directory = &self.located.data_directory;
         health::identifier(&mut snapshot.control, root.as_deref(), directory)
             .await
@@ -168,8 +206,13 @@ impl Sender<'_> {
         delivery: &Delivery,
     ) -> Result<(Hash128, u64), TaskFailure> {
         self.meter.phase(TaskPhase::Schema, 0);
-        let bytes = serde_json::to_vec(document)
-            .map_err(|error| failure(FailureKind::Internal, format!("writing the schema down: {error}"), ""))?;
+        let bytes = serde_json::to_vec(document).map_err(|error| {
+            failure(
+                FailureKind::Internal,
+                format!("writing the schema down: {error}"),
+                "",
+            )
+        })?;
         let bytes = bytes::Bytes::from(bytes);
         let close = CloseStream {
             rows: 0,
@@ -192,7 +235,9 @@ impl Sender<'_> {
                 }
             }
         };
-        let (_, receipt) = delivery.stream(&stream, "sending the schema", produce).await?;
+        let (_, receipt) = delivery
+            .stream(&stream, "sending the schema", produce)
+            .await?;
         if !agrees(&receipt, 0, close.bytes, close.bytes_hash) {
             let message = "the schema arrived as something else than was sent";
             return Err(failure(FailureKind::DataMismatch, message, ""));
@@ -213,16 +258,21 @@ impl Sender<'_> {
         for session in sessions {
             let seat = Seat {
                 session,
-                route: self.located.route.clone(),
-                busy: false,
                 counted: (0, 0),
             };
             let database = self.spec.source.database.clone();
-            readers.spawn(read_parts(seat, database, Arc::clone(&work), Arc::clone(delivery)));
+            readers.spawn(read_parts(
+                seat,
+                database,
+                Arc::clone(&work),
+                Arc::clone(delivery),
+            ));
         }
         // The first failure ends them all: dropping the set aborts the others.
         while let Some(ended) = readers.join_next().await {
-            ended.map_err(|error| failure(FailureKind::Internal, format!("a reader died: {error}"), ""))??;
+            ended.map_err(|error| {
+                failure(FailureKind::Internal, format!("a reader died: {error}"), "")
+            })??;
         }
         Ok(work.sent())
     }
@@ -240,7 +290,10 @@ pub async fn read_sequences(
 ) -> Result<Vec<SequenceState>, TaskFailure> {
     let mut states = Vec::new();
     for name in names {
-        let sql = format!("SELECT next_not_cached_value FROM {}", qualified(database, name));
+        let sql = format!(
+            "SELECT next_not_cached_value FROM {}",
+            qualified(database, name)
+        );
         let next: Option<i64> = session
             .conn
             .query_first(sql)
@@ -259,9 +312,6 @@ pub async fn read_sequences(
 /// Where a reader sits.
 struct Seat {
     session: Session,
-    route: Route,
-    /// In the middle of a result that nobody wants any more.
-    busy: bool,
     /// Bytes and rows that the last attempt added to the meter.
     counted: (u64, u64),
 }
@@ -272,13 +322,16 @@ async fn read_parts(
     work: Arc<Work>,
     delivery: Arc<Delivery>,
 ) -> Result<(), TaskFailure> {
-    let seat = AsyncMutex::new(seat);
+    let seat = Arc::new(AsyncMutex::new(seat));
     while let Some((travelling, part)) = work.next() {
         seat.lock().await.counted = (0, 0);
         let name = format!("{}.{}", travelling.plan.schema, travelling.plan.name);
         delivery.meter.current(&name);
         let doing = format!("sending {name} (part {})", part.index);
-        let stream = ImageStream::Data { relation: travelling.plan.id, part };
+        let stream = ImageStream::Data {
+            relation: travelling.plan.id,
+            part,
+        };
         let sql = rows::select(&database, &travelling.table, &part, travelling.plan.parts);
         let produce = |pieces| produce(&seat, &delivery, &name, &sql, pieces);
         let (reads, receipt) = delivery.stream(&stream, &doing, produce).await?;
@@ -292,44 +345,61 @@ async fn read_parts(
             );
             return Err(failure(FailureKind::DataMismatch, message, ""));
         };
-        let part = Part { rows: tally.rows, bytes: tally.bytes, bytes_hash: *bytes_hash, ..part };
+        let part = Part {
+            rows: tally.rows,
+            bytes: tally.bytes,
+            bytes_hash: *bytes_hash,
+            ..part
+        };
         work.done(travelling.plan.id, part, tally.fingerprint);
         delivery.meter.item_done();
     }
     Ok(())
 }
 
+/// The reading is a task of its own and always goes to its end: whoever gives it up in the middle would leave the
+/// answer of one question on the session, for the next question to take as its own.
 async fn produce(
-    seat: &AsyncMutex<Seat>,
-    delivery: &Delivery,
+    seat: &Arc<AsyncMutex<Seat>>,
+    delivery: &Arc<Delivery>,
     name: &str,
     sql: &str,
     pieces: mpsc::Sender<Piece>,
 ) -> Produced<(Tally, Hash128)> {
-    let mut seat = seat.lock().await;
-    let (bytes, rows) = std::mem::take(&mut seat.counted);
-    delivery.meter.unflowed(bytes, rows);
-    if seat.busy {
-        // The snapshot lives on: only the statement ends.
-        let _ = session::stop(&seat.route, seat.session.id()).await;
-        let _ = seat.session.conn.query_drop("DO 0").await;
-    }
-    seat.busy = true;
-    let Seat { session, counted, .. } = &mut *seat;
-    match copy(session, sql, delivery, &pieces, counted).await {
-        Ok(Some((tally, bytes_hash))) => {
-            seat.busy = false;
-            let close = CloseStream { rows: tally.rows, bytes: tally.bytes, bytes_hash };
-            // Read whole also when nobody takes the close: the receipt will tell.
-            let _ = pieces.send(Piece::Close(close)).await;
-            Produced::Whole((tally, bytes_hash))
+    let mut seat = Arc::clone(seat).lock_owned().await;
+    let (delivery, name, sql) = (Arc::clone(delivery), name.to_owned(), sql.to_owned());
+    let reading = tokio::spawn(async move {
+        let (bytes, rows) = std::mem::take(&mut seat.counted);
+        delivery.meter.unflowed(bytes, rows);
+        let Seat { session, counted } = &mut *seat;
+        match copy(session, &sql, &delivery, &pieces, counted).await {
+            Ok(Some((tally, bytes_hash))) => {
+                let close = CloseStream {
+                    rows: tally.rows,
+                    bytes: tally.bytes,
+                    bytes_hash,
+                };
+                // Read whole also when nobody takes the close: the receipt will tell.
+                let _ = pieces.send(Piece::Close(close)).await;
+                Produced::Whole((tally, bytes_hash))
+            }
+            Ok(None) => Produced::Stopped,
+            Err(error) => {
+                Produced::Failed(failed(format!("reading {name} from the source"), &error))
+            }
         }
-        Ok(None) => Produced::Stopped,
-        Err(error) => Produced::Failed(failed(format!("reading {name} from the source"), &error)),
+    });
+    match reading.await {
+        Ok(produced) => produced,
+        Err(error) => Produced::Failed(failure(
+            FailureKind::Internal,
+            format!("a reader died: {error}"),
+            "",
+        )),
     }
 }
 
-/// None when nobody takes the pieces any more: the session is in the middle of a result then.
+/// None when nobody takes the pieces any more; the rest is read all the same.
 async fn copy(
     session: &mut Session,
     sql: &str,
@@ -354,6 +424,7 @@ async fn copy(
             hash.update(&piece);
             delivery.throttle.pass(length).await;
             if pieces.send(Piece::Data(piece)).await.is_err() {
+                result.drop_result().await?;
                 return Ok(None);
             }
             delivery.meter.flowed(length, 0);

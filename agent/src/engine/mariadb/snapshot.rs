@@ -11,7 +11,11 @@ use holdfast_proto::task::TaskFailure;
 use mysql_async::{Error, prelude::Queryable};
 use tracing::{info, warn};
 
-use super::{failure::failed, quote::{ident, qualified}, session::Session};
+use super::{
+    failure::failed,
+    quote::{ident, qualified},
+    session::Session,
+};
 use crate::engine::postgres::route::Route;
 
 /// Seconds that the lock may be waited for, and then held.
@@ -35,10 +39,17 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the server is not reached, or there is no such database.
-    pub async fn take(route: &Route, instance: &str, database: &str, readers: usize) -> Result<Self, TaskFailure> {
+    pub async fn take(
+        route: &Route,
+        instance: &str,
+        database: &str,
+        readers: usize,
+    ) -> Result<Self, TaskFailure> {
         let doing = format!("taking a snapshot of {instance}/{database}");
         let open = || async {
-            let mut session = Session::open(route).await.map_err(|error| error.into_failure(instance))?;
+            let mut session = Session::open(route)
+                .await
+                .map_err(|error| error.into_failure(instance))?;
             let prepare = [
                 format!("USE {}", ident(database)),
                 "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
@@ -55,7 +66,9 @@ impl Snapshot {
         for _ in 0..=readers.max(1) {
             sessions.push(open().await?);
         }
-        let held = hold(&mut lock).await.map_err(|error| failed(&doing, &error))?;
+        let held = hold(&mut lock)
+            .await
+            .map_err(|error| failed(&doing, &error))?;
         let begun = begin(&mut lock, &mut sessions, held).await;
         // The end of this session is the end of its lock, whatever happened.
         drop(lock);
@@ -64,10 +77,18 @@ impl Snapshot {
             sessions.truncate(2);
         }
         let control = sessions.remove(0);
-        let mut snapshot = Self { control, readers: sessions, taken_at, position };
+        let mut snapshot = Self {
+            control,
+            readers: sessions,
+            taken_at,
+            position,
+        };
         for reader in &mut snapshot.readers {
             // Bytes come as they are stored.
-            let prepared = reader.conn.query_drop("SET SESSION character_set_results = NULL").await;
+            let prepared = reader
+                .conn
+                .query_drop("SET SESSION character_set_results = NULL")
+                .await;
             prepared.map_err(|error| failed(&doing, &error))?;
         }
         Ok(snapshot)
@@ -90,7 +111,9 @@ impl Snapshot {
 /// Stops commits. False when the server does not let us, or something does not let go in time.
 async fn hold(lock: &mut Session) -> Result<bool, Error> {
     lock.conn
-        .query_drop(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"))
+        .query_drop(format!(
+            "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+        ))
         .await?;
     let statements: &[&str] = if lock.is_mariadb() {
         &["BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"]
@@ -110,25 +133,45 @@ async fn hold(lock: &mut Session) -> Result<bool, Error> {
     Ok(true)
 }
 
-async fn begin(lock: &mut Session, sessions: &mut Vec<Session>, held: bool) -> Result<(DateTime<Utc>, String), Error> {
+async fn begin(
+    lock: &mut Session,
+    sessions: &mut Vec<Session>,
+    held: bool,
+) -> Result<(DateTime<Utc>, String), Error> {
     let start = async {
         for session in sessions.iter_mut() {
-            session.conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?;
+            session
+                .conn
+                .query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+                .await?;
         }
-        let now: Option<String> = lock.conn.query_first("SELECT CAST(UTC_TIMESTAMP(6) AS CHAR)").await?;
+        let now: Option<String> = lock
+            .conn
+            .query_first("SELECT CAST(UTC_TIMESTAMP(6) AS CHAR)")
+            .await?;
         let at = now.and_then(|text| NaiveDateTime::parse_from_str(&text, "%F %T%.f").ok());
         Ok::<_, Error>((at.unwrap_or_default().and_utc(), position(lock).await?))
     };
     let begun = match tokio::time::timeout(LOCK_HELD_AT_MOST, start).await {
         Ok(begun) => begun?,
         Err(_) => {
-            warn!("the snapshots did not begin in time: commits were held up for {} s", LOCK_HELD_AT_MOST.as_secs());
-            let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "the snapshots did not begin in time");
+            warn!(
+                "the snapshots did not begin in time: commits were held up for {} s",
+                LOCK_HELD_AT_MOST.as_secs()
+            );
+            let late = std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "the snapshots did not begin in time",
+            );
             return Err(Error::from(late));
         }
     };
     if held {
-        let release = if lock.is_mariadb() { "BACKUP STAGE END" } else { "UNLOCK TABLES" };
+        let release = if lock.is_mariadb() {
+            "BACKUP STAGE END"
+        } else {
+            "UNLOCK TABLES"
+        };
         lock.conn.query_drop(release).await?;
     }
     Ok(begun)
@@ -140,7 +183,11 @@ async fn position(lock: &mut Session) -> Result<String, Error> {
     } else {
         "SHOW BINARY LOG STATUS"
     };
-    match lock.conn.query_first::<mysql_async::Row, _>(statement).await {
+    match lock
+        .conn
+        .query_first::<mysql_async::Row, _>(statement)
+        .await
+    {
         Ok(Some(row)) => {
             let text = |at| super::inventory::text(&row, at);
             Ok(format!("{}:{}", text(0), text(1)))

@@ -6,11 +6,11 @@
 use mysql_async::{Conn, Error, Row, prelude::Queryable};
 
 use super::{Limits, named, text};
-use crate::engine::postgres::databases::is_marked;
 use crate::engine::mariadb::{
     document::{Event, Made, STATE, Trigger, own},
     quote::{ident, literal},
 };
+use crate::engine::postgres::databases::is_marked;
 
 pub(super) async fn routines(
     conn: &mut Conn,
@@ -26,7 +26,9 @@ pub(super) async fn routines(
         .await?;
     let mut routines = Vec::with_capacity(rows.len());
     for (kind, name) in rows {
-        let shown: Option<Row> = conn.query_first(format!("SHOW CREATE {kind} {}", ident(&name))).await?;
+        let shown: Option<Row> = conn
+            .query_first(format!("SHOW CREATE {kind} {}", ident(&name)))
+            .await?;
         let Some(row) = shown else { continue };
         let made = Made {
             create: text(&row, 2),
@@ -37,7 +39,9 @@ pub(super) async fn routines(
         };
         if made.create.is_empty() {
             let Made { kind, name, .. } = &made;
-            limits.obstacles.push(format!("the agent's account may not read the body of {kind} {name}"));
+            limits.obstacles.push(format!(
+                "the agent's account may not read the body of {kind} {name}"
+            ));
         }
         routines.push(made);
     }
@@ -54,7 +58,9 @@ pub(super) async fn views(conn: &mut Conn, database: &str) -> Result<Vec<Made>, 
         .await?;
     let mut views = Vec::with_capacity(rows.len());
     for (name, collation) in rows {
-        let row: Option<Row> = conn.query_first(format!("SHOW CREATE VIEW {}", ident(&name))).await?;
+        let row: Option<Row> = conn
+            .query_first(format!("SHOW CREATE VIEW {}", ident(&name)))
+            .await?;
         let create = row.map(|row| text(&row, 1)).unwrap_or_default();
         views.push(Made {
             kind: "VIEW".to_owned(),
@@ -126,7 +132,11 @@ fn event(row: &Row) -> Event {
     let schedule = if at(4).is_empty() {
         let interval = at(5);
         // "1", or "'1:30'" of a field of several parts.
-        let interval = if interval.bytes().all(|b| b.is_ascii_digit()) { interval } else { literal(interval.trim_matches('\'')) };
+        let interval = if interval.bytes().all(|b| b.is_ascii_digit()) {
+            interval
+        } else {
+            literal(interval.trim_matches('\''))
+        };
         let mut schedule = format!("EVERY {interval} {}", at(6));
         for (word, moment) in [("STARTS", at(8)), ("ENDS", at(9))] {
             if !moment.is_empty() {

@@ -52,7 +52,9 @@ pub(super) async fn read(
         } else if !TRANSACTIONAL.contains(&engine.as_str()) {
             unsafe_names.push(format!("{table} ({engine})"));
         }
-        let create: Option<Row> = conn.query_first(format!("SHOW CREATE TABLE {}", ident(&table))).await?;
+        let create: Option<Row> = conn
+            .query_first(format!("SHOW CREATE TABLE {}", ident(&table)))
+            .await?;
         let create = create.map(|row| text(&row, 1)).unwrap_or_default();
         tables.push(Table {
             create: own(&create, database),
@@ -91,7 +93,8 @@ async fn columns(conn: &mut Conn, schema: &str) -> Result<BTreeMap<String, Vec<C
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for (table, name, kind, extra) in rows {
         let columns = tables.entry(table).or_default();
-        if extra.to_ascii_uppercase().contains("GENERATED") && !extra.contains("DEFAULT_GENERATED") {
+        if extra.to_ascii_uppercase().contains("GENERATED") && !extra.contains("DEFAULT_GENERATED")
+        {
             continue;
         }
         let kind = kind.to_ascii_lowercase();
@@ -133,10 +136,14 @@ pub(super) async fn sequences(conn: &mut Conn, database: &str) -> Result<Vec<Mad
         .await?;
     let mut sequences = Vec::with_capacity(names.len());
     for name in names {
-        let row: Option<Row> = conn.query_first(format!("SHOW CREATE SEQUENCE {}", ident(&name))).await?;
+        let row: Option<Row> = conn
+            .query_first(format!("SHOW CREATE SEQUENCE {}", ident(&name)))
+            .await?;
         sequences.push(Made {
             kind: "SEQUENCE".to_owned(),
-            create: row.map(|row| named(&row, "Create Table")).unwrap_or_default(),
+            create: row
+                .map(|row| named(&row, "Create Table"))
+                .unwrap_or_default(),
             name,
             ..Made::default()
         });

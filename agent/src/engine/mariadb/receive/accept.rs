@@ -8,7 +8,9 @@ use std::{
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use holdfast_proto::{
-    image::{CloseStream, Hash128, ImageStream, OpenStream, Part, Receipt, RelationPlan, SequenceState},
+    image::{
+        CloseStream, Hash128, ImageStream, OpenStream, Part, Receipt, RelationPlan, SequenceState,
+    },
     task::{FailureKind, ReceiveImage, TaskFailure},
 };
 use tokio_util::sync::CancellationToken;
@@ -77,7 +79,11 @@ impl ImageSink for Reception {
         let _counted = self.state.stream();
         let taken = match open.stream {
             ImageStream::Begin { .. } => Ok(self.receipt(&nothing(), false)),
-            ImageStream::Schema { relations, sequences, .. } => {
+            ImageStream::Schema {
+                relations,
+                sequences,
+                ..
+            } => {
                 let key = (None, 0);
                 let superseded = self.supersede(key);
                 let work = self.take_schema(relations, sequences, body);
@@ -92,7 +98,9 @@ impl ImageSink for Reception {
                 // Whoever waits for this stream may be gone at any moment; what the server stores must be noted
                 // all the same, before the part can come again.
                 let reception = Arc::clone(&self);
-                let storing = tokio::spawn(async move { reception.take_part(relation, part, body, superseded).await });
+                let storing = tokio::spawn(async move {
+                    reception.take_part(relation, part, body, superseded).await
+                });
                 match storing.await {
                     Ok(taken) => taken,
                     Err(_) => Err(Interrupted("the agent is ending".to_owned()).into()),
@@ -139,7 +147,10 @@ impl Reception {
             return Err(no(FailureKind::Refused, message));
         }
         if let Some(failure) = self.state.failure() {
-            return Err(no(failure.kind, format!("the receiving has failed: {failure}")));
+            return Err(no(
+                failure.kind,
+                format!("the receiving has failed: {failure}"),
+            ));
         }
         let known = match open.stream {
             ImageStream::Begin { .. } => self.state.bind(&open.sender_run),
@@ -175,14 +186,26 @@ impl Reception {
         let turn = self.turn(None);
         let _turn = turn.lock().await;
         if let Some((bytes_hash, bytes)) = self.state.schema() {
-            return Ok(self.receipt(&CloseStream { rows: 0, bytes, bytes_hash }, true));
+            return Ok(self.receipt(
+                &CloseStream {
+                    rows: 0,
+                    bytes,
+                    bytes_hash,
+                },
+                true,
+            ));
         }
         let (bytes, close) = gather(body).await?;
         let document: Document = serde_json::from_slice(&bytes)
             .map_err(|error| internal(&format!("the schema cannot be read: {error}")))?;
         if document.format != FORMAT {
-            let message = format!("the schema is of form {}, this agent knows {FORMAT}", document.format);
-            return Err(failure(FailureKind::Invalid, message, "upgrade the target's agent").into());
+            let message = format!(
+                "the schema is of form {}, this agent knows {FORMAT}",
+                document.format
+            );
+            return Err(
+                failure(FailureKind::Invalid, message, "upgrade the target's agent").into(),
+            );
         }
         let contents = Contents {
             document,
@@ -204,11 +227,18 @@ impl Reception {
         superseded: CancellationToken,
     ) -> Result<Receipt, Trouble> {
         let Some((plan, table)) = self.state.relation(relation) else {
-            return Err(internal(&format!("rows came for relation {relation}, which was not announced")).into());
+            return Err(internal(&format!(
+                "rows came for relation {relation}, which was not announced"
+            ))
+            .into());
         };
         if part.index >= plan.parts {
             let (name, parts) = (&plan.name, plan.parts);
-            return Err(internal(&format!("part {} came of {name}, which has {parts}", part.index)).into());
+            return Err(internal(&format!(
+                "part {} came of {name}, which has {parts}",
+                part.index
+            ))
+            .into());
         }
         let turn = self.turn(Some(relation));
         let _turn = turn.lock().await;
@@ -259,11 +289,19 @@ async fn gather(mut body: Body) -> Result<(Vec<u8>, CloseStream), Trouble> {
 }
 
 fn closing(part: &Part) -> CloseStream {
-    CloseStream { rows: part.rows, bytes: part.bytes, bytes_hash: part.bytes_hash }
+    CloseStream {
+        rows: part.rows,
+        bytes: part.bytes,
+        bytes_hash: part.bytes_hash,
+    }
 }
 
 fn nothing() -> CloseStream {
-    CloseStream { rows: 0, bytes: 0, bytes_hash: Hash128::default() }
+    CloseStream {
+        rows: 0,
+        bytes: 0,
+        bytes_hash: Hash128::default(),
+    }
 }
 
 fn no(kind: FailureKind, message: String) -> Refusal {

@@ -26,7 +26,9 @@ pub(super) struct Built {
 /// Empty tables and sequences: with their indexes, which a bulk load fills sorted.
 pub(super) async fn tables(target: &Target, contents: &Contents) -> Result<(), TaskFailure> {
     let document = &contents.document;
-    target.meter.phase(TaskPhase::Schema, document.tables.len() as u64);
+    target
+        .meter
+        .phase(TaskPhase::Schema, document.tables.len() as u64);
     let mut session = target.writer().await?;
     for sequence in &document.sequences {
         let made = session.conn.query_drop(&sequence.create).await;
@@ -34,7 +36,10 @@ pub(super) async fn tables(target: &Target, contents: &Contents) -> Result<(), T
     }
     for table in &document.tables {
         target.meter.current(&table.name);
-        let made = session.conn.query_drop(named(&table.create, &target.database)).await;
+        let made = session
+            .conn
+            .query_drop(named(&table.create, &target.database))
+            .await;
         made.map_err(|error| failed(format!("making the table {}", table.name), &error))?;
         target.meter.item_done();
     }
@@ -56,27 +61,46 @@ pub(super) async fn rest(
         let set = session.conn.query_drop(sql).await;
         set.map_err(|error| failed(format!("setting the sequence {}", state.name), &error))?;
     }
-    target.meter.phase(TaskPhase::Analyze, document.tables.len() as u64);
+    target
+        .meter
+        .phase(TaskPhase::Analyze, document.tables.len() as u64);
     for table in &document.tables {
         target.meter.current(&table.name);
         let name = qualified(&target.database, &table.name);
         if let Some(next) = table.next {
             // Emptying a table before it is loaded began its numbers anew.
-            let set = session.conn.query_drop(format!("ALTER TABLE {name} AUTO_INCREMENT = {next}")).await;
-            set.map_err(|error| failed(format!("setting the next number of {}", table.name), &error))?;
+            let set = session
+                .conn
+                .query_drop(format!("ALTER TABLE {name} AUTO_INCREMENT = {next}"))
+                .await;
+            set.map_err(|error| {
+                failed(format!("setting the next number of {}", table.name), &error)
+            })?;
         }
-        let analyzed = session.conn.query_drop(format!("ANALYZE TABLE {name}")).await;
+        let analyzed = session
+            .conn
+            .query_drop(format!("ANALYZE TABLE {name}"))
+            .await;
         analyzed.map_err(|error| failed(format!("analyzing {}", table.name), &error))?;
         target.meter.item_done();
     }
-    target.meter.phase(TaskPhase::Constraints, document.views.len() as u64);
+    target
+        .meter
+        .phase(TaskPhase::Constraints, document.views.len() as u64);
     code(&mut session, target, contents, notices).await?;
     for grant in &document.grants {
-        match session.conn.query_drop(grant.statement(&target.database)).await {
+        match session
+            .conn
+            .query_drop(grant.statement(&target.database))
+            .await
+        {
             Ok(()) => {}
             Err(Error::Server(answer)) => {
                 let privilege = &grant.privilege;
-                notices.push(format!("{privilege} was not given to {}: {}", grant.grantee, answer.message));
+                notices.push(format!(
+                    "{privilege} was not given to {}: {}",
+                    grant.grantee, answer.message
+                ));
             }
             Err(error) => return Err(failed("giving the rights", &error)),
         }
@@ -139,16 +163,28 @@ pub(super) async fn make(
     } else {
         format!(", collation_connection = {}", literal(&made.collation))
     };
-    let settings = format!("SET SESSION sql_mode = {}{collation}{more}", literal(&made.sql_mode));
+    let settings = format!(
+        "SET SESSION sql_mode = {}{collation}{more}",
+        literal(&made.sql_mode)
+    );
     session.conn.query_drop(settings).await.map_err(explain)?;
-    let created = session.conn.query_drop(named(&made.create, &target.database)).await;
+    let created = session
+        .conn
+        .query_drop(named(&made.create, &target.database))
+        .await;
     let back = "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER', time_zone = '+00:00'";
     session.conn.query_drop(back).await.map_err(explain)?;
     created.map_err(explain)
 }
 
-fn leave_out(made: &Made, failure: TaskFailure, notices: &mut Vec<String>) -> Result<(), TaskFailure> {
-    let missing = MISSING.iter().any(|code| failure.message.ends_with(&format!("(error {code})")));
+fn leave_out(
+    made: &Made,
+    failure: TaskFailure,
+    notices: &mut Vec<String>,
+) -> Result<(), TaskFailure> {
+    let missing = MISSING
+        .iter()
+        .any(|code| failure.message.ends_with(&format!("(error {code})")));
     if !missing {
         return Err(failure);
     }
@@ -168,6 +204,10 @@ async fn count(session: &mut Session, target: &Target) -> Result<Built, TaskFail
         ))
         .await
         .map_err(|error| failed("counting what was made", &error))?;
-    let (indexes, constraints) = counts.ok_or_else(|| failure(FailureKind::Internal, "nothing was counted", ""))?;
-    Ok(Built { indexes, constraints })
+    let (indexes, constraints) =
+        counts.ok_or_else(|| failure(FailureKind::Internal, "nothing was counted", ""))?;
+    Ok(Built {
+        indexes,
+        constraints,
+    })
 }

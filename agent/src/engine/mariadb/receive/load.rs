@@ -42,10 +42,17 @@ pub(super) async fn part(
     let explain = |error: Error| Trouble::Fatal(failed(&doing, &error));
     let mut session = target.writer().await?;
     if plan.parts == 1 {
-        let sql = format!("TRUNCATE TABLE {}", qualified(&target.database, &table.name));
+        let sql = format!(
+            "TRUNCATE TABLE {}",
+            qualified(&target.database, &table.name)
+        );
         session.conn.query_drop(sql).await.map_err(explain)?;
     }
-    session.conn.query_drop("START TRANSACTION").await.map_err(explain)?;
+    session
+        .conn
+        .query_drop("START TRANSACTION")
+        .await
+        .map_err(explain)?;
     let mut counted = 0;
     let sql = rows::load(&target.database, table);
     let loading = load(&mut session, &sql, body, &target.meter, &mut counted);
@@ -70,12 +77,25 @@ pub(super) async fn part(
     let notice = remarks(&mut session, &plan.name).await.map_err(explain)?;
     if server_rows != close.rows {
         let remark = notice.unwrap_or_default();
-        let message = format!("{doing}: {server_rows} rows of {} were stored {remark}", close.rows);
-        return Err(failure(FailureKind::DataMismatch, message, "see what the tables of both servers hold").into());
+        let message = format!(
+            "{doing}: {server_rows} rows of {} were stored {remark}",
+            close.rows
+        );
+        return Err(failure(
+            FailureKind::DataMismatch,
+            message,
+            "see what the tables of both servers hold",
+        )
+        .into());
     }
     commit(&mut session, plan, &doing).await?;
     target.meter.flowed(0, close.rows);
-    let stored = Part { rows: close.rows, bytes: close.bytes, bytes_hash: close.bytes_hash, ..part };
+    let stored = Part {
+        rows: close.rows,
+        bytes: close.bytes,
+        bytes_hash: close.bytes_hash,
+        ..part
+    };
     Ok((stored, notice))
 }
 
@@ -99,7 +119,9 @@ async fn load(
 ) -> Result<(CloseStream, u64), Trouble> {
     let (pieces, rows) = mpsc::channel::<io::Result<Bytes>>(WAITING);
     let rows = ReceiverStream::new(rows);
-    session.conn.set_infile_handler(async move { Ok(rows.boxed()) });
+    session
+        .conn
+        .set_infile_handler(async move { Ok(rows.boxed()) });
     let loading = session.conn.query_drop(sql);
     let (fed, loaded) = tokio::join!(feed(body, pieces, meter, counted), loading);
     let close = match (fed, loaded) {
@@ -161,6 +183,7 @@ async fn remarks(session: &mut Session, table: &str) -> Result<Option<String>, E
     if session.conn.get_warnings() == 0 {
         return Ok(None);
     }
-    let first: Option<(String, u16, String)> = session.conn.query_first("SHOW WARNINGS LIMIT 1").await?;
+    let first: Option<(String, u16, String)> =
+        session.conn.query_first("SHOW WARNINGS LIMIT 1").await?;
     Ok(first.map(|(_, code, message)| format!("loading {table}: {message} ({code})")))
 }

@@ -13,7 +13,10 @@ use holdfast_proto::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::engine::{
-    mariadb::{document::{Document, Table}, rows::Tally},
+    mariadb::{
+        document::{Document, Table},
+        rows::Tally,
+    },
     postgres::{databases::internal, failure::failure},
 };
 
@@ -61,8 +64,14 @@ impl Drop for StreamGuard<'_> {
 
 impl State {
     pub(super) fn new() -> Self {
-        let inner = Inner { last_stream: Some(Instant::now()), ..Inner::default() };
-        Self { inner: Mutex::new(inner), bell: watch::Sender::new(0) }
+        let inner = Inner {
+            last_stream: Some(Instant::now()),
+            ..Inner::default()
+        };
+        Self {
+            inner: Mutex::new(inner),
+            bell: watch::Sender::new(0),
+        }
     }
 
     pub(super) fn stream(&self) -> StreamGuard<'_> {
@@ -76,7 +85,12 @@ impl State {
 
     /// The first sender to begin is the only one served.
     pub(super) fn bind(&self, sender_run: &str) -> bool {
-        self.change(|inner| inner.sender_run.get_or_insert_with(|| sender_run.to_owned()) == sender_run)
+        self.change(|inner| {
+            inner
+                .sender_run
+                .get_or_insert_with(|| sender_run.to_owned())
+                == sender_run
+        })
     }
 
     pub(super) fn is_bound_to(&self, sender_run: &str) -> bool {
@@ -107,8 +121,15 @@ impl State {
     pub(super) fn relation(&self, id: u32) -> Option<(RelationPlan, Table)> {
         let inner = self.lock();
         let contents = inner.contents.as_ref()?;
-        let plan = contents.relations.iter().find(|relation| relation.id == id)?;
-        let table = contents.document.tables.iter().find(|table| table.name == plan.name)?;
+        let plan = contents
+            .relations
+            .iter()
+            .find(|relation| relation.id == id)?;
+        let table = contents
+            .document
+            .tables
+            .iter()
+            .find(|table| table.name == plan.name)?;
         Some((plan.clone(), table.clone()))
     }
 
@@ -118,7 +139,11 @@ impl State {
 
     pub(super) fn store(&self, relation: u32, part: Part, notice: Option<String>) {
         self.change(|inner| {
-            inner.stored.entry(relation).or_default().insert(part.index, part);
+            inner
+                .stored
+                .entry(relation)
+                .or_default()
+                .insert(part.index, part);
             inner.notices.extend(notice);
         });
     }
@@ -135,18 +160,29 @@ impl State {
     pub(super) fn loaded(&self) -> Vec<(RelationPlan, Table)> {
         let whole: Vec<u32> = {
             let inner = self.lock();
-            let relations = inner.contents.iter().flat_map(|contents| &contents.relations);
+            let relations = inner
+                .contents
+                .iter()
+                .flat_map(|contents| &contents.relations);
             relations
-                .filter(|plan| inner.stored.get(&plan.id).map_or(0, BTreeMap::len) >= plan.parts as usize)
+                .filter(|plan| {
+                    inner.stored.get(&plan.id).map_or(0, BTreeMap::len) >= plan.parts as usize
+                })
                 .map(|plan| plan.id)
                 .collect()
         };
-        whole.into_iter().filter_map(|id| self.relation(id)).collect()
+        whole
+            .into_iter()
+            .filter_map(|id| self.relation(id))
+            .collect()
     }
 
     pub(super) fn all_read(&self) -> bool {
         let inner = self.lock();
-        let relations = inner.contents.as_ref().map(|contents| contents.relations.len());
+        let relations = inner
+            .contents
+            .as_ref()
+            .map(|contents| contents.relations.len());
         relations.is_some_and(|relations| inner.read.len() >= relations)
     }
 
@@ -156,12 +192,15 @@ impl State {
         {
             let inner = self.lock();
             let contents = inner.contents.as_ref();
-            let contents = contents.ok_or_else(|| internal("an image was closed before its schema"))?;
+            let contents =
+                contents.ok_or_else(|| internal("an image was closed before its schema"))?;
             for plan in &contents.relations {
                 let stored = inner.stored.get(&plan.id).map_or(0, BTreeMap::len);
                 if stored != plan.parts as usize {
                     let RelationPlan { name, parts, .. } = plan;
-                    return Err(internal(&format!("the image was closed with {stored} of {parts} parts of {name}")));
+                    return Err(internal(&format!(
+                        "the image was closed with {stored} of {parts} parts of {name}"
+                    )));
                 }
             }
         }
@@ -216,7 +255,13 @@ impl State {
         let contents = inner.contents.as_ref();
         let contents = contents.ok_or_else(|| internal("an image ended before its schema"))?;
         let relation = |plan: &RelationPlan| {
-            let parts: Vec<Part> = inner.stored.get(&plan.id).into_iter().flat_map(BTreeMap::values).copied().collect();
+            let parts: Vec<Part> = inner
+                .stored
+                .get(&plan.id)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .copied()
+                .collect();
             let counted = parts.iter().map(|part| part.rows).sum();
             let tally = match proof {
                 ProofLevel::Transit => Tally {

@@ -76,7 +76,9 @@ fn between_engines(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightL
     let (from, to) = (source.engine().label(), target.engine().label());
     PreflightLine::failed(
         "same kind of server",
-        format!("the source is {from}, the target is {to}: a database is never copied between engines"),
+        format!(
+            "the source is {from}, the target is {to}: a database is never copied between engines"
+        ),
         "copy to a server of the same kind",
     )
 }
@@ -115,7 +117,10 @@ fn accounts(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
     }
     PreflightLine::warning(
         QUESTION,
-        format!("{} will be created, and cannot log in until it has a password", some_of(&missing)),
+        format!(
+            "{} will be created, and cannot log in until it has a password",
+            some_of(&missing)
+        ),
         "set their passwords (ALTER USER … IDENTIFIED BY …)",
     )
 }

@@ -434,14 +434,22 @@ fn mariadbs_are_judged_by_their_own_facts_and_engines_never_mix() {
     one(Failed, "never copied between engines", |_, source, _| {
         source.engine = Some(Engine::Mariadb);
     });
-    one(Failed, "the source is MariaDB 11.8, the target 10.11", |_, source, target| {
-        mariadb(source, target);
-        source.version_num = 110_806;
-    });
-    one(Failed, "no collation utf8mb4_uca1400_ai_ci", |_, source, target| {
-        mariadb(source, target);
-        source.collate = "utf8mb4_uca1400_ai_ci".to_owned();
-    });
+    one(
+        Failed,
+        "the source is MariaDB 11.8, the target 10.11",
+        |_, source, target| {
+            mariadb(source, target);
+            source.version_num = 110_806;
+        },
+    );
+    one(
+        Failed,
+        "no collation utf8mb4_uca1400_ai_ci",
+        |_, source, target| {
+            mariadb(source, target);
+            source.collate = "utf8mb4_uca1400_ai_ci".to_owned();
+        },
+    );
     one(Warning, "'app'@'%' will be created", |_, source, target| {
         mariadb(source, target);
         source.roles = vec![role("'app'@'%'")];
