@@ -64,6 +64,12 @@ pub trait ImagePeer: Send + Sync {
 /// What the streams of one image arrive at, whichever engine they go into.
 #[async_trait]
 pub trait ImageSink: Send + Sync {
+    /// Whether the image may come from this host.
+    ///
+    /// # Errors
+    /// `Refused` when the job names another.
+    fn check_sender(&self, host: &str) -> Result<(), Refusal>;
+
     /// Takes one stream from the host that its certificate names.
     ///
     /// # Errors

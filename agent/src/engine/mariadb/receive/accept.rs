@@ -69,6 +69,15 @@ pub struct Reception {
 
 #[async_trait]
 impl ImageSink for Reception {
+    fn check_sender(&self, host: &str) -> Result<(), Refusal> {
+        if host == self.peer_host {
+            return Ok(());
+        }
+        let expected = &self.peer_host;
+        let message = format!("this image is expected from {expected}, not from {host}");
+        Err(no(FailureKind::Refused, message))
+    }
+
     async fn take(
         self: Arc<Self>,
         sender_host: &str,
@@ -141,11 +150,7 @@ impl Reception {
     }
 
     fn check(&self, sender_host: &str, open: &OpenStream) -> Result<(), Refusal> {
-        if sender_host != self.peer_host {
-            let expected = &self.peer_host;
-            let message = format!("this image is expected from {expected}, not from {sender_host}");
-            return Err(no(FailureKind::Refused, message));
-        }
+        self.check_sender(sender_host)?;
         if let Some(failure) = self.state.failure() {
             return Err(no(
                 failure.kind,

@@ -78,6 +78,10 @@ type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 #[async_trait]
 impl ImageSink for Reception {
+    fn check_sender(&self, host: &str) -> Result<(), Refusal> {
+        Self::check_sender(self, host)
+    }
+
     async fn take(
         self: Arc<Self>,
         sender_host: &str,
