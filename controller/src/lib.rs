@@ -16,5 +16,6 @@ pub mod relay;
 pub mod repository;
 pub mod retention;
 pub mod rpc;
+pub mod schedule;
 pub mod serve;
 pub mod state_dir;
