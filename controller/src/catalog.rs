@@ -12,10 +12,15 @@ pub(crate) mod host;
 mod instance_registration;
 mod job;
 mod job_event;
+mod known_database;
+mod leader;
 mod lock;
 mod migrations;
+mod policy_set;
+mod recovery_measurement;
 mod report;
 mod repository;
+mod schedule_run;
 #[cfg(test)]
 pub mod testing;
 pub(crate) mod token;
@@ -35,8 +40,11 @@ pub use self::{
     certificate::{CertificateRow, SubjectRow},
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
+    leader::{Lead, SCHEDULING},
     migrations::{MigrateError, latest_known},
+    policy_set::Applied,
     repository::RepositoryRow,
+    schedule_run::{RunId, ScheduledRun, requested_by},
     token::TokenRow,
 };
 use crate::audit::HeadFile;

@@ -9,7 +9,7 @@ use holdfast_proto::{
     names::HostName,
 };
 
-use crate::{check::CheckState, fleet::HostState, job::JobSummary};
+use crate::{check::CheckState, fleet::HostState, job::JobSummary, standing::DatabaseStanding};
 
 pub mod anonymous_volume;
 pub mod archiver;
@@ -22,8 +22,13 @@ pub mod host_silent;
 pub mod instance_down;
 pub mod job_stuck;
 pub mod long_queries;
+pub mod no_fresh_backup;
+pub mod no_fresh_drill;
+pub mod rpo_broken;
+pub mod schedule_late;
 pub mod slots;
 pub mod transaction_ids;
+pub mod unprotected;
 
 /// Everything that detectors look at, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,6 +37,8 @@ pub struct Facts {
     pub checks: Vec<CheckState>,
     /// Those that have not ended well: running ones and stuck ones.
     pub jobs: Vec<JobSummary>,
+    /// Databases with their policies, backups and schedules.
+    pub protection: Vec<DatabaseStanding>,
 }
 
 /// One host as it was reported last.
@@ -133,10 +140,15 @@ pub enum Detector {
     Check,
     JobStuck,
     AnonymousVolume,
+    Unprotected,
+    NoFreshBackup,
+    NoFreshDrill,
+    RpoBroken,
+    ScheduleLate,
 }
 
 impl Detector {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::HostSilent,
         Self::EngineUnreachable,
         Self::InstanceDown,
@@ -150,6 +162,11 @@ impl Detector {
         Self::Check,
         Self::JobStuck,
         Self::AnonymousVolume,
+        Self::Unprotected,
+        Self::NoFreshBackup,
+        Self::NoFreshDrill,
+        Self::RpoBroken,
+        Self::ScheduleLate,
     ];
 
     /// What this detector sees. `before`: the facts of its last look.
@@ -169,6 +186,11 @@ impl Detector {
             Self::Check => check::look(before, facts, now),
             Self::JobStuck => job_stuck::look(facts),
             Self::AnonymousVolume => anonymous_volume::look(facts),
+            Self::Unprotected => unprotected::look(facts),
+            Self::NoFreshBackup => no_fresh_backup::look(facts, now),
+            Self::NoFreshDrill => no_fresh_drill::look(facts, now),
+            Self::RpoBroken => rpo_broken::look(facts, now),
+            Self::ScheduleLate => schedule_late::look(facts, now),
         }
     }
 }
@@ -221,4 +243,4 @@ fn percent(part: u64, whole: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,3 +3,4 @@
 pub mod enrolled;
 pub mod findings;
 pub mod push;
+pub mod scheduler;

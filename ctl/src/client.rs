@@ -11,6 +11,7 @@ mod call_error;
 mod check;
 mod fleet;
 mod job;
+mod policy;
 mod read;
 mod repository;
 

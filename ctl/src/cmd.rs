@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use crate::{exit::Exit, failure::Failure, session::Session};
 
+pub mod apply;
 pub mod audit;
 pub mod check;
 pub mod completions;
@@ -16,8 +17,11 @@ pub mod host;
 pub mod instance;
 pub mod job;
 pub mod login;
+pub mod objectives;
 pub mod operator;
+pub mod policy;
 pub mod repository;
+pub mod retention;
 pub mod status;
 pub mod version;
 pub mod volume;
@@ -49,6 +53,20 @@ pub enum Command {
     /// Copy from one host to another.
     #[command(subcommand)]
     Copy(copy::Copy),
+    /// Make the policies those of a file.
+    Apply(apply::Apply),
+    /// Show what applying a file would change.
+    Diff(apply::Diff),
+    /// Print the policies as a file that applies without a change.
+    Export(apply::Export),
+    /// What shall hold for which database.
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Which backups stay and which go.
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// Targets for recovery and what was measured.
+    Objectives(objectives::Objectives),
     /// User-count checks.
     #[command(subcommand)]
     Check(check::Check),
@@ -87,6 +105,12 @@ impl Command {
             Self::Instance(_) => "instance",
             Self::Database(_) => "database",
             Self::Copy(_) => "copy",
+            Self::Apply(_) => "apply",
+            Self::Diff(_) => "diff",
+            Self::Export(_) => "export",
+            Self::Policy(_) => "policy",
+            Self::Retention(_) => "retention",
+            Self::Objectives(_) => "objectives",
             Self::Check(_) => "check",
             Self::Job(_) => "job",
             Self::Finding(_) => "finding",
@@ -111,6 +135,12 @@ impl Command {
             Self::Instance(command) => command.run(session).await,
             Self::Database(command) => command.run(session).await,
             Self::Copy(command) => command.run(session).await,
+            Self::Apply(command) => command.run(session).await,
+            Self::Diff(command) => command.run(session).await,
+            Self::Export(command) => command.run(session).await,
+            Self::Policy(command) => command.run(session).await,
+            Self::Retention(command) => command.run(session).await,
+            Self::Objectives(command) => command.run(session).await,
             Self::Check(command) => command.run(session).await,
             Self::Job(command) => command.run(session).await,
             Self::Finding(command) => command.run(session).await,

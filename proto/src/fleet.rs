@@ -22,6 +22,8 @@ pub struct Container {
     pub created_at: Option<Time>,
     pub started_at: Option<Time>,
     pub exit_code: i64,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,17 @@ pub enum Engine {
     Postgres,
     Mariadb,
     Mysql,
+}
+
+impl Engine {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

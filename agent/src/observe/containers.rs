@@ -12,6 +12,9 @@ use holdfast_proto::fleet::{
 
 use crate::secret::Secret;
 
+/// Longer values are configuration of some tool, not what anybody selects by.
+const LONGEST_LABEL: usize = 200;
+
 /// One inspected container.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -120,6 +123,7 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
         created_at: inspected.created.as_deref().and_then(time),
         started_at: state.started_at.as_deref().and_then(time),
         exit_code: state.exit_code.unwrap_or_default(),
+        labels: own_labels(labels),
     };
     Some(Seen {
         image_id,
@@ -235,6 +239,20 @@ fn health(status: Option<HealthStatusEnum>) -> ContainerHealth {
 }
 
 /// Docker's compose and podman-compose label alike, under different roofs.
+/// Labels that people set: what compose, images and engines note for themselves only makes reports larger.
+fn own_labels(labels: HashMap<String, String>) -> BTreeMap<String, String> {
+    const OF_TOOLS: [&str; 4] = [
+        "com.docker.",
+        "io.podman.",
+        "io.buildah.",
+        "org.opencontainers.",
+    ];
+    let is_own = |(name, value): &(String, String)| {
+        value.len() <= LONGEST_LABEL && !OF_TOOLS.iter().any(|roof| name.starts_with(roof))
+    };
+    labels.into_iter().filter(is_own).collect()
+}
+
 fn label(labels: &HashMap<String, String>, what: &str) -> String {
     ["com.docker.compose", "io.podman.compose"]
         .iter()
@@ -385,6 +403,19 @@ mod tests {
                 "{path} {args:?}"
             );
         }
+    }
+
+    #[test]
+    fn labels_are_those_that_people_set() {
+        let seen = inspected(serde_json::json!({
+            "Id": "abc", "Config": {"Labels": {
+                "com.docker.compose.project": "shop", "com.docker.compose.config-hash": "123",
+                "io.podman.compose.version": "1", "tier": "gold", "rule": "x".repeat(500),
+            }},
+        }));
+        assert_eq!(seen.container.project, "shop");
+        let labels: Vec<_> = seen.container.labels.into_iter().collect();
+        assert_eq!(labels, [("tier".to_owned(), "gold".to_owned())]);
     }
 
     #[test]

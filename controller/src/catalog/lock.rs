@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 
+use super::{BackupId, Catalog, CatalogError};
 use crate::job::{
     JobId,
     locks::{LockRow, ResourceWish},
@@ -19,6 +20,26 @@ struct Row {
     exclusive: bool,
     wanted_at: DateTime<Utc>,
     granted: bool,
+}
+
+impl Catalog {
+    /// Which jobs hold or want a backup (resource "backup:42"): retention keeps it for them.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn backup_readers(&self) -> Result<Vec<(BackupId, JobId)>, CatalogError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "select resource, job from resource_lock where resource like 'backup:%'",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("asking which backups are read"))?;
+        let reader = |(resource, job): (String, i64)| {
+            let backup = resource.strip_prefix("backup:")?.parse().ok()?;
+            Some((backup, job.cast_unsigned()))
+        };
+        Ok(rows.into_iter().filter_map(reader).collect())
+    }
 }
 
 /// Until the transaction ends.

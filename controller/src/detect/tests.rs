@@ -1,6 +1,6 @@
 //! Each detector: what it sees, what it does not, and from which limit on.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::{
@@ -67,6 +67,19 @@ fn volume(name: &str, anonymous: bool) -> Volume {
     }
 }
 
+/// An instance that answers, and has no databases.
+pub fn healthy(name: &str) -> Instance {
+    Instance {
+        name: name.to_owned(),
+        engine: Engine::Postgres,
+        container: name.to_owned(),
+        reached_by: "socket".to_owned(),
+        down_reason: String::new(),
+        health: Some(health()),
+        registered: false,
+    }
+}
+
 /// One healthy host with one healthy database on a named volume.
 fn facts() -> Facts {
     let container = Container {
@@ -83,16 +96,9 @@ fn facts() -> Facts {
         created_at: None,
         started_at: None,
         exit_code: 0,
+        labels: BTreeMap::new(),
     };
-    let instance = Instance {
-        name: "shop-db".to_owned(),
-        engine: Engine::Postgres,
-        container: "shop-db".to_owned(),
-        reached_by: "socket".to_owned(),
-        down_reason: String::new(),
-        health: Some(health()),
-        registered: false,
-    };
+    let instance = healthy("shop-db");
     Facts {
         hosts: vec![HostFacts {
             name: "web-1".parse().unwrap(),
@@ -106,6 +112,7 @@ fn facts() -> Facts {
         }],
         checks: vec![],
         jobs: vec![],
+        protection: vec![],
     }
 }
 

@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::{Catalog, CatalogError, JobRow},
     check::{self, Check},
-    detect::{self, Facts, Finding, HostFacts, Seen, Severity, host_silent},
+    detect::{self, Facts, Finding, HostFacts, Seen, Severity, host_silent, schedule_late},
     fleet::Fleet,
     job::JobState,
+    policy::roll_call,
+    standing::{gather, stand},
 };
 
 /// How often everything is looked at when nothing rings.
@@ -76,8 +78,12 @@ pub async fn look_once(
     // First: what a check opens while we look must not look like something that is over.
     let open = catalog.findings(false).await?;
     let stuck = catalog.jobs_in_state(JobState::Stuck).await?;
+    let call = roll_call(&catalog.known_databases().await?, &hosts);
+    catalog.note_databases(&call, now).await?;
+    let protection = stand(&gather(catalog).await?, &hosts, now).databases;
     let facts = Facts {
         hosts,
+        protection,
         checks: catalog.check_states().await?,
         jobs: stuck.into_iter().map(JobRow::view).collect(),
     };
@@ -134,14 +140,15 @@ pub fn plan(open: &[Finding], seen: &[Seen]) -> Plan {
     }
 }
 
-/// A controller that has just started does not know who is silent: what was open stays open, and
-/// nothing is opened.
+/// A controller that has just started does not know who is silent, and has not caught up with what is due: what
+/// was open stays open, and nothing is opened.
 fn keep_silence(open: &[Finding], seen: &mut Vec<Seen>) {
-    let is_open = |key: &str| {
+    let is_open = |kind: &str, key: &str| {
         open.iter()
-            .any(|known| known.kind == host_silent::KIND && known.key == key)
+            .any(|known| known.kind == kind && known.key == key)
     };
-    seen.retain(|seen| seen.kind != host_silent::KIND || is_open(&seen.key));
+    let of_silence = [host_silent::KIND, schedule_late::KIND];
+    seen.retain(|seen| !of_silence.contains(&seen.kind) || is_open(seen.kind, &seen.key));
 }
 
 async fn put(catalog: &Catalog, seen: &Seen, now: DateTime<Utc>) -> Result<(), CatalogError> {

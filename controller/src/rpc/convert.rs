@@ -9,6 +9,7 @@ mod finding;
 pub mod gateway;
 mod host;
 mod job;
+mod policy;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     account::{operator_role, role},
     host::host_row,
+    policy::{objective_row, policy_row, retention_row, work_row},
 };
 use super::status::RpcError;
 

@@ -10,8 +10,11 @@ mod finding;
 mod host;
 mod instance;
 mod job;
+mod objective;
 mod overview;
+mod policy;
 mod repository;
+mod retention;
 mod task;
 mod volume;
 
@@ -274,6 +277,61 @@ impl Operator for OperatorService {
         request: Request<wire::GetCheckHistoryRequest>,
     ) -> Reply<wire::GetCheckHistoryResponse> {
         self.answer(Call::GetCheckHistory, request, check::history)
+            .await
+    }
+
+    async fn compare_policies(
+        &self,
+        request: Request<wire::ComparePoliciesRequest>,
+    ) -> Reply<wire::ComparePoliciesResponse> {
+        self.answer(Call::ComparePolicies, request, policy::compare)
+            .await
+    }
+
+    async fn apply_policies(
+        &self,
+        request: Request<wire::ApplyPoliciesRequest>,
+    ) -> Reply<wire::ApplyPoliciesResponse> {
+        self.answer(Call::ApplyPolicies, request, policy::apply)
+            .await
+    }
+
+    async fn export_policies(
+        &self,
+        request: Request<wire::ExportPoliciesRequest>,
+    ) -> Reply<wire::ExportPoliciesResponse> {
+        self.answer(Call::ExportPolicies, request, policy::export)
+            .await
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<wire::ListPoliciesRequest>,
+    ) -> Reply<wire::ListPoliciesResponse> {
+        self.answer(Call::ListPolicies, request, policy::list).await
+    }
+
+    async fn get_coverage(
+        &self,
+        request: Request<wire::GetCoverageRequest>,
+    ) -> Reply<wire::GetCoverageResponse> {
+        self.answer(Call::GetCoverage, request, policy::coverage)
+            .await
+    }
+
+    async fn preview_retention(
+        &self,
+        request: Request<wire::PreviewRetentionRequest>,
+    ) -> Reply<wire::PreviewRetentionResponse> {
+        self.answer(Call::PreviewRetention, request, retention::preview)
+            .await
+    }
+
+    async fn list_objectives(
+        &self,
+        request: Request<wire::ListObjectivesRequest>,
+    ) -> Reply<wire::ListObjectivesResponse> {
+        self.answer(Call::ListObjectives, request, objective::list)
             .await
     }
 

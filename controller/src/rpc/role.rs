@@ -29,6 +29,13 @@ pub enum Call {
     RemoveCheck,
     ListChecks,
     GetCheckHistory,
+    ComparePolicies,
+    ApplyPolicies,
+    ExportPolicies,
+    ListPolicies,
+    GetCoverage,
+    PreviewRetention,
+    ListObjectives,
     InviteOperator,
     ListOperators,
     RemoveOperator,
@@ -75,6 +82,12 @@ impl Call {
             | Self::WatchJob
             | Self::ListChecks
             | Self::GetCheckHistory
+            | Self::ComparePolicies
+            | Self::ExportPolicies
+            | Self::ListPolicies
+            | Self::GetCoverage
+            | Self::PreviewRetention
+            | Self::ListObjectives
             | Self::ListOperators
             | Self::ListAudit
             | Self::VerifyAudit
@@ -89,8 +102,10 @@ impl Call {
             | Self::UndoJob
             | Self::SetCheck
             | Self::RemoveCheck => Role::Operator,
+            // Policies decide which backups are removed.
             Self::EnrolHost
             | Self::RemoveHost
+            | Self::ApplyPolicies
             | Self::InviteOperator
             | Self::RemoveOperator
             | Self::ExportRepositoryKey => Role::Admin,
@@ -103,7 +118,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 33] = [
+    pub const TABLE: [(Call, Role); 40] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -128,6 +143,13 @@ pub mod tests {
         (Call::RemoveCheck, Role::Operator),
         (Call::ListChecks, Role::Viewer),
         (Call::GetCheckHistory, Role::Viewer),
+        (Call::ComparePolicies, Role::Viewer),
+        (Call::ApplyPolicies, Role::Admin),
+        (Call::ExportPolicies, Role::Viewer),
+        (Call::ListPolicies, Role::Viewer),
+        (Call::GetCoverage, Role::Viewer),
+        (Call::PreviewRetention, Role::Viewer),
+        (Call::ListObjectives, Role::Viewer),
         (Call::InviteOperator, Role::Admin),
         (Call::ListOperators, Role::Viewer),
         (Call::RemoveOperator, Role::Admin),

@@ -37,6 +37,8 @@ pub struct Timing {
     text: String,
     cron: Cron,
     zone: Tz,
+    /// As it was written; none: what the schedule brings along.
+    jitter: Option<Duration>,
     spread: Duration,
 }
 
@@ -73,12 +75,13 @@ impl Timing {
             .parse(pattern)
             .map_err(|error| BadTiming::NoSchedule {
                 text: text.to_owned(),
-                reason: error.to_string(),
+                reason: error.to_string().trim_end_matches('.').to_owned(),
             })?;
         let timing = Self {
             text: text.to_owned(),
             cron,
             zone,
+            jitter,
             spread,
         };
         match timing.next_slot(DateTime::UNIX_EPOCH) {
@@ -103,6 +106,21 @@ impl Timing {
     #[must_use]
     pub fn zone(&self) -> Tz {
         self.zone
+    }
+
+    /// As it was written; none: what the schedule brings along.
+    #[must_use]
+    pub fn own_jitter(&self) -> Option<Duration> {
+        self.jitter
+    }
+
+    /// The same by the clocks of another place.
+    #[must_use]
+    pub fn in_zone(&self, zone: Tz) -> Self {
+        Self {
+            zone,
+            ..self.clone()
+        }
     }
 
     /// The newest moment that is not after `now`, for the one of this name.
@@ -148,7 +166,7 @@ pub(super) fn part_of(span: Duration, name: &str) -> TimeDelta {
 
 impl PartialEq for Timing {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, self.zone, self.spread) == (&other.text, other.zone, other.spread)
+        (&self.text, self.zone, self.jitter) == (&other.text, other.zone, other.jitter)
     }
 }
 

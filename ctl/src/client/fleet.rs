@@ -53,6 +53,8 @@ impl Client {
             volumes,
             databases,
             now,
+            unprotected,
+            unprotected_by_choice,
         } = answer;
         let hosts = each(hosts, Host::try_from)?;
         let instances = each(instances, Instance::try_from)?;
@@ -62,6 +64,8 @@ impl Client {
             containers,
             volumes,
             databases,
+            unprotected,
+            unprotected_by_choice,
         };
         Ok(Status {
             summary: Summary::of(&hosts, &instances, &findings, &jobs, counted),

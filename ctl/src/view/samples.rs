@@ -29,6 +29,7 @@ use crate::output::testing::at;
 
 mod every;
 mod job;
+pub(crate) mod policy;
 
 pub(crate) use every::every;
 use job::job;
@@ -541,6 +542,8 @@ pub(crate) fn status() -> Status {
         containers: 2,
         volumes: 2,
         databases: 1,
+        unprotected: 0,
+        unprotected_by_choice: 0,
     };
     Status {
         summary: Summary::of(&hosts, &instances, &findings, &jobs, counted),

@@ -31,6 +31,10 @@ pub struct Summary {
     pub containers: u64,
     pub volumes: u64,
     pub databases: u64,
+    /// Databases that no policy covers.
+    pub unprotected: u64,
+    /// Databases that a policy leaves unprotected, with a reason.
+    pub unprotected_by_choice: u64,
     pub findings: u64,
     pub findings_critical: u64,
     pub jobs_active: u64,
@@ -43,6 +47,8 @@ pub struct Counted {
     pub containers: u64,
     pub volumes: u64,
     pub databases: u64,
+    pub unprotected: u64,
+    pub unprotected_by_choice: u64,
 }
 
 impl Summary {
@@ -63,6 +69,8 @@ impl Summary {
             containers: counted.containers,
             volumes: counted.volumes,
             databases: counted.databases,
+            unprotected: counted.unprotected,
+            unprotected_by_choice: counted.unprotected_by_choice,
             findings: count(findings, |finding| finding.closed_at.is_none()),
             findings_critical: count(findings, |finding| {
                 finding.closed_at.is_none() && finding.severity == Severity::Critical
@@ -86,8 +94,12 @@ impl Summary {
         let mut parts = vec![
             with(self.hosts, "host", self.hosts_silent, "silent"),
             with(self.instances, "instance", self.instances_down, "down"),
-            units::plural(self.databases, "database"),
+            with(self.databases, "database", self.unprotected, "UNPROTECTED"),
         ];
+        if self.unprotected_by_choice > 0 {
+            let number = units::count(self.unprotected_by_choice);
+            parts.push(format!("{number} unprotected by choice"));
+        }
         parts.push(match (self.findings, self.findings_critical) {
             (0, _) => "no findings".to_owned(),
             (all, 0) => units::plural(all, "finding"),
@@ -102,8 +114,11 @@ impl Summary {
         if self.jobs_stuck > 0 {
             parts.push(format!("{} STUCK", units::plural(self.jobs_stuck, "job")));
         }
-        let bad =
-            self.findings_critical + self.hosts_silent + self.jobs_stuck + self.instances_down;
+        let bad = self.findings_critical
+            + self.hosts_silent
+            + self.jobs_stuck
+            + self.instances_down
+            + self.unprotected;
         let tone = match (bad, self.findings) {
             (1.., _) => Tone::Bad,
             (0, 1..) => Tone::Warn,
@@ -187,6 +202,8 @@ mod tests {
             containers: 0,
             volumes: 0,
             databases: 3,
+            unprotected: 0,
+            unprotected_by_choice: 0,
         };
         let mut host = samples::host_list().hosts[0].clone();
         host.connected = true;
@@ -202,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_protected_stands_on_the_first_line() {
+        let counted = Counted {
+            containers: 0,
+            volumes: 0,
+            databases: 5,
+            unprotected: 2,
+            unprotected_by_choice: 1,
+        };
+        let (tone, text) = Summary::of(&[], &[], &[], &[], counted).verdict();
+        assert_eq!(tone, Tone::Bad);
+        assert_eq!(
+            text,
+            "0 hosts · 0 instances · 5 databases, 2 UNPROTECTED · 1 unprotected by choice · no findings"
+        );
+    }
+
+    #[test]
     fn a_stuck_job_is_shouted() {
         let mut job = samples::job_list().jobs[0].clone();
         job.state = super::JobState::Stuck;
@@ -209,6 +243,8 @@ mod tests {
             containers: 0,
             volumes: 0,
             databases: 0,
+            unprotected: 0,
+            unprotected_by_choice: 0,
         };
         let (tone, text) = Summary::of(&[], &[], &[], &[job], none).verdict();
         assert_eq!(tone, Tone::Bad);

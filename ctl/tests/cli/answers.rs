@@ -43,6 +43,8 @@ pub fn fleet(answers: &mut Answers) {
         containers: 1,
         volumes: 1,
         databases: 1,
+        unprotected: 0,
+        unprotected_by_choice: 0,
         now: Some(ago(0)),
     });
     answers.list_hosts = Some(wire::ListHostsResponse { hosts });

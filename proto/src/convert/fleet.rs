@@ -10,7 +10,7 @@ use crate::fleet::{
 messages! {
     Container {
         id, name, image, image_digest, state, health, project, service, ports, mounts, created_at,
-        started_at, exit_code,
+        started_at, exit_code, labels,
     }
     PortBinding { container_port, protocol, host_ip, host_port }
     Mount { kind, source, destination, read_only }

@@ -348,6 +348,12 @@ pub struct Container {
     /// Exit code of the last run; meaningful only when state is EXITED or DEAD.
     #[prost(int64, tag = "13")]
     pub exit_code: i64,
+    /// Labels that people set; those of compose and of engines are left out. Policies select by them.
+    #[prost(map = "string, string", tag = "14")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortBinding {
@@ -3699,6 +3705,12 @@ pub struct GetStatusResponse {
     pub databases: u64,
     #[prost(message, optional, tag = "8")]
     pub now: ::core::option::Option<::prost_types::Timestamp>,
+    /// Databases that no policy covers.
+    #[prost(uint64, tag = "9")]
+    pub unprotected: u64,
+    /// Databases whose policy says, with a reason, that they are not protected.
+    #[prost(uint64, tag = "10")]
+    pub unprotected_by_choice: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Host {
@@ -4476,6 +4488,271 @@ pub struct ExportRepositoryKeyResponse {
     #[prost(message, repeated, tag = "2")]
     pub repositories: ::prost::alloc::vec::Vec<Repository>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ComparePoliciesRequest {
+    /// The whole fleet.yaml.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ComparePoliciesResponse {
+    /// Every mistake of the file; with any, the rest is empty.
+    #[prost(message, repeated, tag = "1")]
+    pub mistakes: ::prost::alloc::vec::Vec<PolicyMistake>,
+    #[prost(message, repeated, tag = "2")]
+    pub changes: ::prost::alloc::vec::Vec<PolicyChange>,
+    /// Of what is compared with; goes with the request to apply.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// Databases that another policy would cover.
+    #[prost(message, repeated, tag = "4")]
+    pub coverage: ::prost::alloc::vec::Vec<CoverageChange>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyMistake {
+    /// From 1; 0 when it is about the file as a whole.
+    #[prost(uint32, tag = "1")]
+    pub line: u32,
+    #[prost(uint32, tag = "2")]
+    pub column: u32,
+    /// "policies\[2\].retention.daily".
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    /// What would be right; may be empty.
+    #[prost(string, tag = "5")]
+    pub advice: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyChange {
+    #[prost(enumeration = "PolicyChangeKind", tag = "1")]
+    pub kind: i32,
+    /// Of the policy; "default" and "per_host" for those sections.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// "backup: daily -> hourly".
+    #[prost(string, repeated, tag = "3")]
+    pub lines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// It takes protection away: fewer backups are kept, or made, or none.
+    #[prost(bool, tag = "4")]
+    pub weakens: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CoverageChange {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    #[prost(string, tag = "2")]
+    pub from_policy: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub to_policy: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyPoliciesRequest {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// What it was compared with; 0: whatever there is.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ApplyPoliciesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub changes: ::prost::alloc::vec::Vec<PolicyChange>,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportPoliciesRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportPoliciesResponse {
+    /// A fleet.yaml that applies without a change.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPoliciesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPoliciesResponse {
+    /// In the order of the file; the default last.
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<Policy>,
+    /// Databases that none covers.
+    #[prost(message, repeated, tag = "2")]
+    pub unprotected: ::prost::alloc::vec::Vec<DatabaseName>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "host web-\*, project shop"; empty for the default.
+    #[prost(string, tag = "2")]
+    pub selects: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub protects: bool,
+    /// Why not.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub backup: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub time_zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub retention: ::prost::alloc::string::String,
+    /// Empty: no drills.
+    #[prost(string, tag = "8")]
+    pub drill: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "9")]
+    pub targets: ::prost::alloc::vec::Vec<ObjectiveTarget>,
+    #[prost(string, repeated, tag = "10")]
+    pub checks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "11")]
+    pub stops: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "12")]
+    pub starts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Those that it covers now.
+    #[prost(message, repeated, tag = "13")]
+    pub databases: ::prost::alloc::vec::Vec<DatabaseName>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectiveTarget {
+    #[prost(enumeration = "Scenario", tag = "1")]
+    pub scenario: i32,
+    #[prost(message, optional, tag = "2")]
+    pub target: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCoverageRequest {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetCoverageResponse {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    /// Unset: no policy covers it.
+    #[prost(message, optional, tag = "2")]
+    pub policy: ::core::option::Option<Policy>,
+    /// Every policy, whether it selects the database, and why (not).
+    #[prost(message, repeated, tag = "3")]
+    pub matches: ::prost::alloc::vec::Vec<PolicyMatch>,
+    #[prost(message, repeated, tag = "4")]
+    pub work: ::prost::alloc::vec::Vec<ScheduledWork>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyMatch {
+    #[prost(string, tag = "1")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub selects: bool,
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ScheduledWork {
+    /// "backup", "drill".
+    #[prost(string, tag = "1")]
+    pub work: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub schedule: ::prost::alloc::string::String,
+    #[prost(enumeration = "ScheduleState", tag = "3")]
+    pub state: i32,
+    /// When it begins, or since when it is due or runs; unset when never.
+    #[prost(message, optional, tag = "4")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "5")]
+    pub why: ::prost::alloc::string::String,
+    /// Unset before the first.
+    #[prost(message, optional, tag = "6")]
+    pub last_started_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The job of the last run; 0: none.
+    #[prost(uint64, tag = "7")]
+    pub last_job: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PreviewRetentionRequest {
+    /// Unset: all.
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreviewRetentionResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub lines: ::prost::alloc::vec::Vec<RetentionLine>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetentionLine {
+    #[prost(uint64, tag = "1")]
+    pub backup: u64,
+    #[prost(message, optional, tag = "2")]
+    pub database: ::core::option::Option<DatabaseName>,
+    /// "full", "schema-only", "tables", "volume".
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// "stored", "checked", "proven", "damaged".
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub pinned: bool,
+    #[prost(message, optional, tag = "6")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint64, tag = "7")]
+    pub logical_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub stored_bytes: u64,
+    #[prost(bool, tag = "9")]
+    pub keep: bool,
+    #[prost(string, repeated, tag = "10")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "11")]
+    pub marked_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it goes if nothing changes; unset for what is kept and what is not marked yet.
+    #[prost(message, optional, tag = "12")]
+    pub goes_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whose rules these are; empty when no policy covers the database.
+    #[prost(string, tag = "13")]
+    pub policy: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListObjectivesRequest {
+    /// Unset: all.
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListObjectivesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub objectives: ::prost::alloc::vec::Vec<Objective>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Objective {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    #[prost(string, tag = "2")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(enumeration = "Scenario", tag = "3")]
+    pub scenario: i32,
+    /// Unset: none is set.
+    #[prost(message, optional, tag = "4")]
+    pub target: ::core::option::Option<::prost_types::Duration>,
+    /// Unset: never.
+    #[prost(message, optional, tag = "5")]
+    pub measured: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "6")]
+    pub measured_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The last ones, oldest first.
+    #[prost(message, repeated, tag = "7")]
+    pub trend: ::prost::alloc::vec::Vec<::prost_types::Duration>,
+    #[prost(enumeration = "ObjectiveVerdict", tag = "8")]
+    pub verdict: i32,
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    /// The job that measured; 0: none.
+    #[prost(uint64, tag = "10")]
+    pub job: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperatorRole {
@@ -4685,6 +4962,152 @@ impl CheckVerdict {
             "CHECK_VERDICT_OK" => Some(Self::Ok),
             "CHECK_VERDICT_SUSPICIOUS" => Some(Self::Suspicious),
             "CHECK_VERDICT_COULD_NOT_RUN" => Some(Self::CouldNotRun),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PolicyChangeKind {
+    Unspecified = 0,
+    Added = 1,
+    Changed = 2,
+    Removed = 3,
+}
+impl PolicyChangeKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POLICY_CHANGE_KIND_UNSPECIFIED",
+            Self::Added => "POLICY_CHANGE_KIND_ADDED",
+            Self::Changed => "POLICY_CHANGE_KIND_CHANGED",
+            Self::Removed => "POLICY_CHANGE_KIND_REMOVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POLICY_CHANGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "POLICY_CHANGE_KIND_ADDED" => Some(Self::Added),
+            "POLICY_CHANGE_KIND_CHANGED" => Some(Self::Changed),
+            "POLICY_CHANGE_KIND_REMOVED" => Some(Self::Removed),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Scenario {
+    Unspecified = 0,
+    /// Age of the newest good backup.
+    Rpo = 1,
+    Restore = 2,
+    Drill = 3,
+    Rebuild = 4,
+}
+impl Scenario {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SCENARIO_UNSPECIFIED",
+            Self::Rpo => "SCENARIO_RPO",
+            Self::Restore => "SCENARIO_RESTORE",
+            Self::Drill => "SCENARIO_DRILL",
+            Self::Rebuild => "SCENARIO_REBUILD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SCENARIO_UNSPECIFIED" => Some(Self::Unspecified),
+            "SCENARIO_RPO" => Some(Self::Rpo),
+            "SCENARIO_RESTORE" => Some(Self::Restore),
+            "SCENARIO_DRILL" => Some(Self::Drill),
+            "SCENARIO_REBUILD" => Some(Self::Rebuild),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ScheduleState {
+    Unspecified = 0,
+    Next = 1,
+    Due = 2,
+    Running = 3,
+    Held = 4,
+    Never = 5,
+}
+impl ScheduleState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SCHEDULE_STATE_UNSPECIFIED",
+            Self::Next => "SCHEDULE_STATE_NEXT",
+            Self::Due => "SCHEDULE_STATE_DUE",
+            Self::Running => "SCHEDULE_STATE_RUNNING",
+            Self::Held => "SCHEDULE_STATE_HELD",
+            Self::Never => "SCHEDULE_STATE_NEVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SCHEDULE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SCHEDULE_STATE_NEXT" => Some(Self::Next),
+            "SCHEDULE_STATE_DUE" => Some(Self::Due),
+            "SCHEDULE_STATE_RUNNING" => Some(Self::Running),
+            "SCHEDULE_STATE_HELD" => Some(Self::Held),
+            "SCHEDULE_STATE_NEVER" => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ObjectiveVerdict {
+    Unspecified = 0,
+    Holds = 1,
+    Broken = 2,
+    /// Not green.
+    NeverMeasured = 3,
+    NoTarget = 4,
+    /// Measured, but too long ago to count.
+    Stale = 5,
+}
+impl ObjectiveVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OBJECTIVE_VERDICT_UNSPECIFIED",
+            Self::Holds => "OBJECTIVE_VERDICT_HOLDS",
+            Self::Broken => "OBJECTIVE_VERDICT_BROKEN",
+            Self::NeverMeasured => "OBJECTIVE_VERDICT_NEVER_MEASURED",
+            Self::NoTarget => "OBJECTIVE_VERDICT_NO_TARGET",
+            Self::Stale => "OBJECTIVE_VERDICT_STALE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OBJECTIVE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "OBJECTIVE_VERDICT_HOLDS" => Some(Self::Holds),
+            "OBJECTIVE_VERDICT_BROKEN" => Some(Self::Broken),
+            "OBJECTIVE_VERDICT_NEVER_MEASURED" => Some(Self::NeverMeasured),
+            "OBJECTIVE_VERDICT_NO_TARGET" => Some(Self::NoTarget),
+            "OBJECTIVE_VERDICT_STALE" => Some(Self::Stale),
             _ => None,
         }
     }
@@ -5354,6 +5777,179 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "GetCheckHistory"));
             self.inner.unary(req, path, codec).await
         }
+        /// What applying the file would change; changes nothing.
+        pub async fn compare_policies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ComparePoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ComparePoliciesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ComparePolicies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ComparePolicies"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes the policies those of the file, all of them or none.
+        pub async fn apply_policies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApplyPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApplyPoliciesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ApplyPolicies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ApplyPolicies"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn export_policies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportPoliciesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ExportPolicies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ExportPolicies"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_policies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPoliciesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListPolicies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListPolicies"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Which policy covers a database, why, and what is next.
+        pub async fn get_coverage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCoverageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCoverageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetCoverage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetCoverage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What retention would do now; does nothing.
+        pub async fn preview_retention(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PreviewRetentionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PreviewRetentionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/PreviewRetention",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "PreviewRetention"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Targets and what was measured, side by side.
+        pub async fn list_objectives(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListObjectivesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListObjectivesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListObjectives",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListObjectives"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn invite_operator(
             &mut self,
             request: impl tonic::IntoRequest<super::InviteOperatorRequest>,
@@ -5751,6 +6347,60 @@ pub mod operator_server {
             request: tonic::Request<super::GetCheckHistoryRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetCheckHistoryResponse>,
+            tonic::Status,
+        >;
+        /// What applying the file would change; changes nothing.
+        async fn compare_policies(
+            &self,
+            request: tonic::Request<super::ComparePoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ComparePoliciesResponse>,
+            tonic::Status,
+        >;
+        /// Makes the policies those of the file, all of them or none.
+        async fn apply_policies(
+            &self,
+            request: tonic::Request<super::ApplyPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApplyPoliciesResponse>,
+            tonic::Status,
+        >;
+        async fn export_policies(
+            &self,
+            request: tonic::Request<super::ExportPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportPoliciesResponse>,
+            tonic::Status,
+        >;
+        async fn list_policies(
+            &self,
+            request: tonic::Request<super::ListPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPoliciesResponse>,
+            tonic::Status,
+        >;
+        /// Which policy covers a database, why, and what is next.
+        async fn get_coverage(
+            &self,
+            request: tonic::Request<super::GetCoverageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCoverageResponse>,
+            tonic::Status,
+        >;
+        /// What retention would do now; does nothing.
+        async fn preview_retention(
+            &self,
+            request: tonic::Request<super::PreviewRetentionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PreviewRetentionResponse>,
+            tonic::Status,
+        >;
+        /// Targets and what was measured, side by side.
+        async fn list_objectives(
+            &self,
+            request: tonic::Request<super::ListObjectivesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListObjectivesResponse>,
             tonic::Status,
         >;
         async fn invite_operator(
@@ -6951,6 +7601,321 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCheckHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ComparePolicies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ComparePoliciesSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ComparePoliciesRequest>
+                    for ComparePoliciesSvc<T> {
+                        type Response = super::ComparePoliciesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ComparePoliciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::compare_policies(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ComparePoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ApplyPolicies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApplyPoliciesSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ApplyPoliciesRequest>
+                    for ApplyPoliciesSvc<T> {
+                        type Response = super::ApplyPoliciesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApplyPoliciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::apply_policies(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApplyPoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ExportPolicies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportPoliciesSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ExportPoliciesRequest>
+                    for ExportPoliciesSvc<T> {
+                        type Response = super::ExportPoliciesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportPoliciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::export_policies(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportPoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListPolicies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPoliciesSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListPoliciesRequest>
+                    for ListPoliciesSvc<T> {
+                        type Response = super::ListPoliciesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPoliciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_policies(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetCoverage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCoverageSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetCoverageRequest>
+                    for GetCoverageSvc<T> {
+                        type Response = super::GetCoverageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCoverageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_coverage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCoverageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/PreviewRetention" => {
+                    #[allow(non_camel_case_types)]
+                    struct PreviewRetentionSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::PreviewRetentionRequest>
+                    for PreviewRetentionSvc<T> {
+                        type Response = super::PreviewRetentionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PreviewRetentionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::preview_retention(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PreviewRetentionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListObjectives" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListObjectivesSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListObjectivesRequest>
+                    for ListObjectivesSvc<T> {
+                        type Response = super::ListObjectivesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListObjectivesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_objectives(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListObjectivesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_proto::wire::{GetStatusRequest, GetStatusResponse};
 
-use super::{RpcError, Services, caller::Caller, host, instance};
+use super::{RpcError, Services, caller::Caller, host, instance, policy};
 use crate::{fleet::HostState, rpc::convert::time};
 
 /// Jobs shown at most; more run at once nowhere.
@@ -16,6 +16,15 @@ pub async fn get(
     _: GetStatusRequest,
 ) -> Result<GetStatusResponse, RpcError> {
     let states = services.fleet.hosts();
+    let standing = policy::standing(&services).await?;
+    let counted = |by_choice: bool| {
+        let choices = standing
+            .databases
+            .iter()
+            .filter_map(|database| database.unprotected());
+        choices.filter(|(_, chosen)| *chosen == by_choice).count() as u64
+    };
+    let (unprotected, unprotected_by_choice) = (counted(false), counted(true));
     let (hosts, findings, jobs) = tokio::try_join!(
         host::shown(&services),
         async { Ok(services.catalog.findings(false).await?) },
@@ -30,6 +39,8 @@ pub async fn get(
         volumes: sum(&states, |s| s.report.volumes.len()),
         databases: sum(&states, databases),
         now: time(services.clock.now()),
+        unprotected,
+        unprotected_by_choice,
     })
 }
 

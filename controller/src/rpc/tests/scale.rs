@@ -1,6 +1,9 @@
 //! A thousand hosts with fifty containers each: what operators read stays quick.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use holdfast_chassis::identity::Role;
@@ -26,6 +29,7 @@ fn container(host: usize, number: usize) -> Container {
         created_at: Some(Utc::now()),
         started_at: Some(Utc::now()),
         exit_code: 0,
+        labels: BTreeMap::new(),
     }
 }
 

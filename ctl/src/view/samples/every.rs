@@ -3,8 +3,8 @@
 use super::{
     added_instance, audit_list, audit_verdict, check_history, check_list, check_set,
     container_list, context_list, database_list, event_list, finding_list, host_detail, host_list,
-    instance_detail, instance_list, job, job_detail, job_list, operator_list, removed_host, status,
-    text, volume_list, volume_size,
+    instance_detail, instance_list, job, job_detail, job_list, operator_list, policy, removed_host,
+    status, text, volume_list, volume_size,
 };
 use crate::view::{
     account::{Invitation, RemovedOperator},
@@ -118,6 +118,13 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             "ctl job cancel, ctl job undo, --detach",
             json(&JobTaken { job: job.clone() }),
         ),
+        ("ctl apply", json(&policy::applied())),
+        ("ctl diff", json(&policy::diff())),
+        ("ctl export", json(&policy::exported())),
+        ("ctl policy list", json(&policy::list())),
+        ("ctl policy show", json(&policy::coverage())),
+        ("ctl retention preview", json(&policy::retention())),
+        ("ctl objectives", json(&policy::objectives())),
         ("ctl check list", json(&check_list())),
         ("ctl check set", json(&check_set())),
         (

@@ -1,0 +1,251 @@
+//! What one set of policies has that another has not, and whether that takes protection away.
+
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use chrono::{DateTime, TimeDelta};
+use serde_json::Value;
+
+use super::{Plan, Policy, PolicySet, file::document};
+use crate::{retention::Rules, schedule::Timing};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Added,
+    Changed,
+    Removed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub kind: Kind,
+    /// Of the policy; "per_host" and "default" for those sections.
+    pub name: String,
+    /// "backup: daily -> hourly".
+    pub lines: Vec<String>,
+    /// Fewer backups are made or kept, or nothing proves them any more.
+    pub weakens: bool,
+}
+
+/// Nothing, when both mean the same. The order of policies means nothing.
+#[must_use]
+pub fn compare(before: &PolicySet, after: &PolicySet) -> Vec<Change> {
+    let (old, new) = (parts(before), parts(after));
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (kind, lines) = match (old.get(name), new.get(name)) {
+                (None, Some(is)) => (Kind::Added, lines(&BTreeMap::new(), is)),
+                (Some(was), None) => (Kind::Removed, lines(was, &BTreeMap::new())),
+                (Some(was), Some(is)) if was != is => (Kind::Changed, lines(was, is)),
+                _ => return None,
+            };
+            let policies = (before.named(name), after.named(name));
+            Some(Change {
+                kind,
+                name: name.clone(),
+                lines,
+                weakens: weakens(policies.0, policies.1),
+            })
+        })
+        .collect()
+}
+
+type Flat = BTreeMap<String, String>;
+
+/// By name of the policy: every key with its value.
+fn parts(set: &PolicySet) -> BTreeMap<String, Flat> {
+    let document = document(set);
+    let mut parts = BTreeMap::new();
+    for name in ["per_host", "default"] {
+        parts.insert(name.to_owned(), flat(&document[name]));
+    }
+    for policy in document["policies"].as_array().into_iter().flatten() {
+        let name = policy["name"].as_str().unwrap_or_default().to_owned();
+        let mut flat = flat(policy);
+        flat.remove("name");
+        parts.insert(name, flat);
+    }
+    parts
+}
+
+fn flat(value: &Value) -> Flat {
+    fn walk(value: &Value, path: &str, out: &mut Flat) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let path = if path.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{path}.{key}")
+                    };
+                    walk(value, &path, out);
+                }
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for (place, item) in items.iter().enumerate() {
+                    walk(item, &format!("{path}[{place}]"), out);
+                }
+            }
+            Value::Array(items) if items.is_empty() => {}
+            Value::Array(items) => {
+                let texts: Vec<_> = items.iter().map(text).collect();
+                out.insert(path.to_owned(), texts.join(", "));
+            }
+            other => drop(out.insert(path.to_owned(), text(other))),
+        }
+    }
+    let mut out = Flat::new();
+    walk(value, "", &mut out);
+    out
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn lines(was: &Flat, is: &Flat) -> Vec<String> {
+    let mut keys: Vec<_> = was.keys().chain(is.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    keys.into_iter()
+        .filter_map(|key| match (was.get(key), is.get(key)) {
+            (Some(was), Some(is)) if was == is => None,
+            (Some(was), Some(is)) => Some(format!("{key}: {was} -> {is}")),
+            (Some(was), None) => Some(format!("{key}: {was} -> nothing")),
+            (None, Some(is)) => Some(format!("{key}: {is}")),
+            (None, None) => None,
+        })
+        .collect()
+}
+
+fn weakens(was: Option<&Policy>, is: Option<&Policy>) -> bool {
+    let Some(was) = was else {
+        // A new policy can stand before a stronger one; that nothing is protected is always less.
+        return is.is_some_and(|is| is.plan().is_none());
+    };
+    match (was.plan(), is.and_then(Policy::plan)) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(was), Some(is)) => plan_weakens(was, is) || was_wider(was, is),
+    }
+}
+
+fn plan_weakens(was: &Plan, is: &Plan) -> bool {
+    let fewer_drills = match (&was.drill, &is.drill) {
+        (Some(was), Some(is)) => runs(&is.timing) < runs(&was.timing),
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    fewer_drills || runs(&is.backup) < runs(&was.backup)
+}
+
+/// The old rules keep something that the new ones may let go.
+fn was_wider(was: &Plan, is: &Plan) -> bool {
+    let counts = |rules: &Rules| {
+        [
+            rules.last,
+            rules.hourly,
+            rules.daily,
+            rules.weekly,
+            rules.monthly,
+            rules.yearly,
+        ]
+    };
+    let (was, is) = (&was.retention, &is.retention);
+    if is.is_empty() {
+        return false;
+    }
+    let fewer = counts(was)
+        .iter()
+        .zip(counts(is))
+        .any(|(was, is)| is < *was);
+    was.is_empty() || fewer || is.within.cmp(&was.within) == Ordering::Less
+}
+
+/// In some weeks; enough to tell which of two schedules comes more often.
+fn runs(timing: &Timing) -> usize {
+    const AT_MOST: usize = 400;
+    let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+    let end = start + TimeDelta::days(366);
+    let next = |now: &DateTime<_>| timing.next("", *now).filter(|next| *next < end);
+    std::iter::successors(Some(start), next)
+        .skip(1)
+        .take(AT_MOST)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::file::read;
+
+    const BEFORE: &str = "policies:\n  - {name: shop, select: {name: shop}, backup: hourly, rpo: 1h}\n  - {name: crm, select: {name: crm}}\n";
+
+    fn changes(after: &str) -> Vec<Change> {
+        compare(&read(BEFORE).unwrap(), &read(after).unwrap())
+    }
+
+    #[test]
+    fn the_same_and_another_order_are_no_change() {
+        assert_eq!(changes(BEFORE), []);
+        let turned = "policies:\n  - {name: crm, select: {name: crm}}\n  - {name: shop, rpo: 60m, backup: hourly, select: {name: [shop]}}\n";
+        assert_eq!(changes(turned), []);
+    }
+
+    #[test]
+    fn a_change_says_what_was_and_what_will_be() {
+        let after = BEFORE.replace("hourly", "daily").replace(", rpo: 1h", "");
+        let changed = changes(&after);
+        assert_eq!(changed.len(), 1);
+        assert_eq!(
+            (changed[0].kind, changed[0].name.as_str()),
+            (Kind::Changed, "shop")
+        );
+        assert_eq!(
+            changed[0].lines,
+            ["backup: hourly -> daily", "rpo: 1h -> none"]
+        );
+        assert!(changed[0].weakens);
+        let back = compare(&read(&after).unwrap(), &read(BEFORE).unwrap());
+        assert!(!back[0].weakens);
+    }
+
+    #[test]
+    fn what_takes_protection_away_is_told_from_what_does_not() {
+        let plan = |extra: &str| {
+            format!("default: {{retention: {{daily: 7, within: 3d}}, drill: monthly{extra}}}\n")
+        };
+        let weakens = |before: &str, after: &str| {
+            let changed = compare(&read(before).unwrap(), &read(after).unwrap());
+            changed.iter().any(|change| change.weakens)
+        };
+        let base = plan("");
+        for (after, weaker) in [
+            (base.replace("daily: 7", "daily: 6"), true),
+            (base.replace("daily: 7", "daily: 8"), false),
+            (base.replace("within: 3d", "within: 2d"), true),
+            (base.replace("{daily: 7, within: 3d}", "everything"), false),
+            (base.replace("drill: monthly", "drill: none"), true),
+            (base.replace("drill: monthly", "drill: weekly"), false),
+            (
+                "default: {protect: false, reason: none of ours}\n".to_owned(),
+                true,
+            ),
+            (plan(", rpo: 3h"), false),
+            (
+                format!(
+                    "{base}policies: [{{name: a, select: {{name: a}}, protect: false, reason: x}}]"
+                ),
+                true,
+            ),
+        ] {
+            assert_eq!(weakens(&base, &after), weaker, "{after}");
+        }
+        assert!(weakens(BEFORE, "policies: []"));
+    }
+}

@@ -1,0 +1,183 @@
+//! Starts what is due: one controller at a time looks, and each moment is claimed once in the catalog.
+//!
+//! Databases of hosts that are connected to another controller are that one's to start: here they only
+//! look as if their host were away.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use holdfast_proto::names::DatabaseName;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    catalog::{Catalog, CatalogError, SCHEDULING, requested_by},
+    detect::HostFacts,
+    fleet::Fleet,
+    job::JobId,
+    policy::roll_call,
+    retention::removal::{self, Step},
+    schedule::{Verdict, Work},
+    standing::{gather, retain, stand},
+};
+
+/// Schedules have minutes: a start is this late at most.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Makes a job of what is due. The scheduler's own name is `requested_by`, and goes into the job as who asked
+/// for it: a controller that dies before it has noted the job finds it by that.
+#[async_trait]
+pub trait Start: Send + Sync + std::fmt::Debug {
+    /// # Errors
+    /// When no job could be submitted; it is tried again after a pause.
+    async fn backup(
+        &self,
+        database: &DatabaseName,
+        requested_by: &str,
+    ) -> Result<JobId, NotStarted>;
+
+    /// Of the newest good backup.
+    ///
+    /// # Errors
+    /// As [`Self::backup`].
+    async fn drill(&self, database: &DatabaseName, requested_by: &str)
+    -> Result<JobId, NotStarted>;
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotStarted(pub String);
+
+/// What one look has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub database: DatabaseName,
+    pub work: Work,
+    pub slot: DateTime<Utc>,
+    /// None: it could not be submitted.
+    pub job: Option<JobId>,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    catalog: Catalog,
+    fleet: Fleet,
+    start: Arc<dyn Start>,
+}
+
+impl Scheduler {
+    #[must_use]
+    pub fn new(catalog: Catalog, fleet: Fleet, start: Arc<dyn Start>) -> Self {
+        Self {
+            catalog,
+            fleet,
+            start,
+        }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut failing = false;
+        let until_next = || tokio::time::sleep(EVERY);
+        while stop.run_until_cancelled(until_next()).await.is_some() {
+            match self.pass().await {
+                Ok(_) => failing = false,
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "nothing is started by schedule until the catalog is back"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// One look: starts what is due, and marks what retention does not want. Nothing while another leads.
+    ///
+    /// # Errors
+    /// When the catalog fails; the next look makes up for it.
+    pub async fn pass(&self) -> Result<Vec<Started>, CatalogError> {
+        let Some(lead) = self.catalog.lead(SCHEDULING).await? else {
+            return Ok(Vec::new());
+        };
+        let hosts: Vec<HostFacts> = self
+            .fleet
+            .hosts()
+            .iter()
+            .map(|h| HostFacts::from(&**h))
+            .collect();
+        let done = self.lead(&hosts).await;
+        lead.give_back().await?;
+        done
+    }
+
+    async fn lead(&self, hosts: &[HostFacts]) -> Result<Vec<Started>, CatalogError> {
+        let now = self.catalog.clock.now();
+        let call = roll_call(&self.catalog.known_databases().await?, hosts);
+        self.catalog.note_databases(&call, now).await?;
+        self.catalog.adopt_runs().await?;
+        let gathered = gather(&self.catalog).await?;
+        for (backup, decision, _) in retain(&gathered, now) {
+            match removal::step(decision.keep, backup.marked_at, removal::GRACE, now) {
+                Step::Mark => self.catalog.mark_backup(backup.id, Some(now)).await?,
+                Step::Unmark => self.catalog.mark_backup(backup.id, None).await?,
+                // What may go is the pruning job's to take, which looks again.
+                Step::Leave | Step::Wait { .. } | Step::Remove => {}
+            }
+        }
+        let mut started = Vec::new();
+        for database in stand(&gathered, hosts, now).databases {
+            for decision in database.work {
+                if let Verdict::Start { slot, .. } = decision.verdict {
+                    let begun = self
+                        .begin(decision.database, decision.work, slot, now)
+                        .await?;
+                    started.extend(begun);
+                }
+            }
+        }
+        Ok(started)
+    }
+
+    /// None: this moment was served already.
+    async fn begin(
+        &self,
+        database: DatabaseName,
+        work: Work,
+        slot: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Started>, CatalogError> {
+        let Some(run) = self.catalog.claim_run(&database, work, slot, now).await? else {
+            return Ok(None);
+        };
+        let by = requested_by(run);
+        let submitted = match work {
+            Work::Backup => self.start.backup(&database, &by).await,
+            Work::Drill => self.start.drill(&database, &by).await,
+        };
+        let job = match submitted {
+            Ok(job) => {
+                self.catalog.run_submitted(run, job).await?;
+                tracing::info!(%database, %work, job, %slot, "started by schedule");
+                Some(job)
+            }
+            Err(error) => {
+                tracing::warn!(%database, %work, %error, "could not be started by schedule");
+                self.catalog.run_refused(run, &error.to_string()).await?;
+                None
+            }
+        };
+        Ok(Some(Started {
+            database,
+            work,
+            slot,
+            job,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

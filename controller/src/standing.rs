@@ -1,0 +1,321 @@
+//! How every database stands: its policy, its backups, what ran, what is next. The scheduler acts on it,
+//! detectors look at it, and `ctl` shows it: one picture for all three.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use holdfast_proto::names::DatabaseName;
+
+use crate::{
+    catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, ScheduledRun},
+    detect::HostFacts,
+    job::{JobId, JobState},
+    objective::{Objective, Recovery, objectives},
+    policy::{Known, Match, Plan, PolicySet, Protection, Subject, cover},
+    retention::{self, Decision as Kept},
+    schedule::{Decision, Item, Run, RunEnd, Work, decide},
+};
+
+/// What has never run begins within this time.
+const FIRST_BACKUP_WITHIN: Duration = Duration::from_mins(30);
+const FIRST_DRILL_WITHIN: Duration = Duration::from_hours(24);
+/// A run that has no job by then lost its controller before it submitted one.
+const SUBMITTED_WITHIN: TimeDelta = TimeDelta::minutes(2);
+
+/// What the catalog knows, at one moment.
+#[derive(Debug, Clone)]
+pub struct Gathered {
+    pub applied: Applied,
+    pub known: Vec<Known>,
+    pub backups: Vec<Backup>,
+    pub runs: Vec<ScheduledRun>,
+    pub recoveries: Vec<Recovery>,
+    /// Jobs that read a backup, or will.
+    pub readers: Vec<(BackupId, JobId)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Of the policies; 0: the built-in default.
+    pub version: u64,
+    pub set: PolicySet,
+    /// By name.
+    pub databases: Vec<DatabaseStanding>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseStanding {
+    pub subject: Subject,
+    /// Known since.
+    pub since: DateTime<Utc>,
+    pub policy: String,
+    pub matches: Vec<Match>,
+    pub protection: Protection,
+    /// What the repository holds of it, newest first.
+    pub backups: Vec<Backup>,
+    /// Newest first.
+    pub runs: Vec<ScheduledRun>,
+    /// Oldest first.
+    pub recoveries: Vec<Recovery>,
+    /// What its policy wants done, and how that stands.
+    pub work: Vec<Decision>,
+}
+
+/// Reads everything once.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn gather(catalog: &Catalog) -> Result<Gathered, CatalogError> {
+    Ok(Gathered {
+        applied: catalog.policies().await?,
+        known: catalog.known_databases().await?,
+        backups: catalog.backups(false).await?,
+        runs: catalog.scheduled_runs().await?,
+        recoveries: catalog.recoveries().await?,
+        readers: catalog.backup_readers().await?,
+    })
+}
+
+/// How everything stands now: pure.
+#[must_use]
+pub fn stand(gathered: &Gathered, hosts: &[HostFacts], now: DateTime<Utc>) -> Standing {
+    let set = &gathered.applied.set;
+    let mut backups: BTreeMap<&DatabaseName, Vec<Backup>> = BTreeMap::new();
+    for backup in &gathered.backups {
+        backups
+            .entry(&backup.database)
+            .or_default()
+            .push(backup.clone());
+    }
+    let mut runs: BTreeMap<&DatabaseName, Vec<ScheduledRun>> = BTreeMap::new();
+    for run in &gathered.runs {
+        runs.entry(&run.database).or_default().push(run.clone());
+    }
+    let mut recoveries: BTreeMap<&DatabaseName, Vec<Recovery>> = BTreeMap::new();
+    for recovery in &gathered.recoveries {
+        recoveries
+            .entry(&recovery.database)
+            .or_default()
+            .push(recovery.clone());
+    }
+    let mut databases: Vec<DatabaseStanding> = gathered
+        .known
+        .iter()
+        .map(|known| {
+            let name = &known.subject.database;
+            let covered = cover(set, &known.subject);
+            DatabaseStanding {
+                subject: known.subject.clone(),
+                since: known.since,
+                policy: covered.policy.name.clone(),
+                protection: covered.policy.protection.clone(),
+                matches: covered.matches,
+                backups: backups.remove(name).unwrap_or_default(),
+                runs: runs.remove(name).unwrap_or_default(),
+                recoveries: recoveries.remove(name).unwrap_or_default(),
+                work: Vec::new(),
+            }
+        })
+        .collect();
+    let items: Vec<Item> = databases
+        .iter()
+        .flat_map(|database| Work::ALL.map(|work| database.item(work, hosts, now)))
+        .flatten()
+        .collect();
+    let mut decisions = decide(&items, set.per_host, now);
+    for database in &mut databases {
+        let of = &database.subject.database;
+        let own = decisions.extract_if(.., |decision| decision.database == *of);
+        database.work = own.collect();
+    }
+    Standing {
+        version: gathered.applied.version,
+        set: set.clone(),
+        databases,
+    }
+}
+
+/// What retention wants of the backups of one database and kind each, with the mark that each has.
+#[must_use]
+pub fn retain(gathered: &Gathered, now: DateTime<Utc>) -> Vec<(Backup, Kept, String)> {
+    let known = |name: &DatabaseName| {
+        let mut known = gathered.known.iter();
+        known.find(|known| known.subject.database == *name)
+    };
+    let mut series: BTreeMap<(&DatabaseName, BackupKind), Vec<&Backup>> = BTreeMap::new();
+    for backup in &gathered.backups {
+        series
+            .entry((&backup.database, backup.kind))
+            .or_default()
+            .push(backup);
+    }
+    let mut all = Vec::new();
+    for ((name, _), backups) in series {
+        let facts: Vec<_> = backups
+            .iter()
+            .map(|backup| gathered.facts(backup))
+            .collect();
+        let covered = known(name).map(|known| cover(&gathered.applied.set, &known.subject).policy);
+        let plan = covered.and_then(|policy| policy.plan());
+        // Of what nobody protects any more, and what is gone, everything stays.
+        let nothing_goes = retention::Rules::none(chrono_tz::Tz::UTC);
+        let rules = plan.map_or(&nothing_goes, |plan| &plan.retention);
+        let policy = covered.filter(|policy| policy.plan().is_some());
+        let policy = policy.map(|policy| policy.name.clone()).unwrap_or_default();
+        let decisions = retention::plan(&facts, rules, now);
+        all.extend(
+            backups
+                .into_iter()
+                .zip(decisions)
+                .map(|(backup, decision)| (backup.clone(), decision, policy.clone())),
+        );
+    }
+    all
+}
+
+impl Gathered {
+    fn facts(&self, backup: &Backup) -> retention::Facts {
+        let readers = self.readers.iter().filter(|(read, _)| *read == backup.id);
+        retention::Facts {
+            backup: backup.id,
+            taken_at: backup.taken_at,
+            state: backup.state,
+            pinned: backup.pinned,
+            read_by: readers.map(|(_, job)| *job).collect(),
+        }
+    }
+}
+
+impl Standing {
+    #[must_use]
+    pub fn database(&self, name: &DatabaseName) -> Option<&DatabaseStanding> {
+        let mut databases = self.databases.iter();
+        databases.find(|database| database.subject.database == *name)
+    }
+}
+
+impl DatabaseStanding {
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.protection {
+            Protection::On(plan) => Some(plan),
+            Protection::Off { .. } => None,
+        }
+    }
+
+    /// Why nobody protects it, and whether a policy of its own says so.
+    #[must_use]
+    pub fn unprotected(&self) -> Option<(&str, bool)> {
+        match &self.protection {
+            Protection::On(_) => None,
+            Protection::Off { reason } => Some((reason, self.policy != crate::policy::DEFAULT)),
+        }
+    }
+
+    /// Full ones that can be restored as far as anybody knows, newest first. What is dated in the future is
+    /// none of them: nobody knows its age.
+    #[must_use]
+    pub fn good_backups(&self, now: DateTime<Utc>) -> Vec<&Backup> {
+        let good = |backup: &&Backup| {
+            backup.kind == BackupKind::Full && backup.state.is_good() && backup.taken_at <= now
+        };
+        self.backups.iter().filter(good).collect()
+    }
+
+    /// When a drill found everything for the last time.
+    #[must_use]
+    pub fn last_proof(&self) -> Option<DateTime<Utc>> {
+        let drills = self.recoveries.iter().filter(|recovery| {
+            recovery.passed && recovery.scenario == crate::objective::Scenario::Drill
+        });
+        let proven = self.backups.iter().filter_map(|backup| backup.proven_at);
+        drills.map(|drill| drill.at).chain(proven).max()
+    }
+
+    /// None when no policy protects it.
+    #[must_use]
+    pub fn objectives(&self, now: DateTime<Utc>) -> Vec<Objective> {
+        let plan = self.plan();
+        plan.map_or_else(Vec::new, |plan| {
+            objectives(plan, &self.good_backups(now), &self.recoveries, now)
+        })
+    }
+
+    fn item(&self, work: Work, hosts: &[HostFacts], now: DateTime<Utc>) -> Option<Item> {
+        let timing = self.plan()?.timing(work)?.clone();
+        let scheduled = self.runs.iter().filter(|run| run.work == work);
+        let mut runs: Vec<Run> = scheduled.map(|run| as_run(run, now)).collect();
+        let mut obstacle = obstacle(&self.subject.database, hosts);
+        let mut since = self.since;
+        match work {
+            // One by hand is one too.
+            Work::Backup => runs.extend(
+                self.good_backups(now)
+                    .iter()
+                    .take(1)
+                    .map(|backup| ended(backup.taken_at, backup.stored_at, true)),
+            ),
+            Work::Drill => {
+                runs.extend(self.last_proof().map(|at| ended(at, at, true)));
+                let oldest = self.good_backups(now).last().map(|backup| backup.stored_at);
+                since = oldest.unwrap_or(since).max(since);
+                if oldest.is_none() {
+                    obstacle.get_or_insert_with(|| "there is no good backup to restore".to_owned());
+                }
+            }
+        }
+        Some(Item {
+            database: self.subject.database.clone(),
+            work,
+            timing,
+            since,
+            first_within: match work {
+                Work::Backup => FIRST_BACKUP_WITHIN,
+                Work::Drill => FIRST_DRILL_WITHIN,
+            },
+            runs,
+            obstacle,
+        })
+    }
+}
+
+/// Why nothing can be done there now.
+fn obstacle(name: &DatabaseName, hosts: &[HostFacts]) -> Option<String> {
+    let host = hosts.iter().find(|host| host.name == name.host);
+    let Some(host) = host.filter(|host| host.connected) else {
+        return Some(format!("{} is not connected", name.host));
+    };
+    let instance = host
+        .instances
+        .iter()
+        .find(|instance| instance.name == name.instance);
+    match instance {
+        None => Some(format!("{}/{} is not reported", name.host, name.instance)),
+        Some(instance) if !instance.is_up() => {
+            Some(format!("{}/{} is down", name.host, name.instance))
+        }
+        Some(_) => None,
+    }
+}
+
+fn as_run(run: &ScheduledRun, now: DateTime<Utc>) -> Run {
+    let lost = now - run.started_at > SUBMITTED_WITHIN;
+    match (run.job, run.ended_at) {
+        (None, _) if lost || !run.error.is_empty() => ended(run.started_at, run.started_at, false),
+        (Some((_, JobState::Stuck)), at) => {
+            ended(run.started_at, at.unwrap_or(run.started_at), false)
+        }
+        (Some((_, state)), Some(at)) => ended(run.started_at, at, state == JobState::Succeeded),
+        _ => Run {
+            started_at: run.started_at,
+            end: None,
+        },
+    }
+}
+
+fn ended(started_at: DateTime<Utc>, at: DateTime<Utc>, well: bool) -> Run {
+    Run {
+        started_at,
+        end: Some(RunEnd { at, well }),
+    }
+}

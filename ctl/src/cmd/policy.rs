@@ -1,0 +1,49 @@
+//! `ctl policy`: what shall hold for which database.
+
+use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
+use holdfast_proto::names::DatabaseName;
+
+use crate::{
+    client::Doing as _,
+    complete,
+    exit::Exit,
+    failure::Failure,
+    session::Session,
+    suggest::{Typed, with_suggestion},
+};
+
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// List policies with what they do and how many databases each covers.
+    List,
+    /// Show which policy covers a database, why, and what runs next.
+    Show {
+        /// HOST/INSTANCE/DATABASE.
+        #[arg(add = ArgValueCompleter::new(complete::databases))]
+        database: DatabaseName,
+    },
+}
+
+impl Policy {
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let mut client = session.connect().await?;
+        match self {
+            Self::List => {
+                let policies = client.policies().await;
+                session.show(&policies.doing(|| "list the policies".to_owned())?)?;
+            }
+            Self::Show { database } => {
+                let coverage = client.coverage(&database).await;
+                match coverage.doing(|| format!("show what covers {database}")) {
+                    Ok(coverage) => session.show(&coverage)?,
+                    Err(failure) => {
+                        let typed = [Typed::Database(database)];
+                        return Err(with_suggestion(&mut client, failure, &typed).await);
+                    }
+                }
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}
