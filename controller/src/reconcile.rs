@@ -2,5 +2,6 @@
 
 pub mod enrolled;
 pub mod findings;
+pub mod policy_checks;
 pub mod push;
 pub mod scheduler;

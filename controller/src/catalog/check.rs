@@ -111,6 +111,26 @@ impl Catalog {
         Ok(rows.into_iter().map(Check::from).collect())
     }
 
+    /// By database and name, with who has set it.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn checks_with_owner(&self) -> Result<Vec<(Check, String)>, CatalogError> {
+        let owners: Vec<(i64, String)> = sqlx::query_as("select id, set_by from database_check")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(CatalogError::doing("asking who has set checks"))?;
+        let mut owners: BTreeMap<u64, String> = owners
+            .into_iter()
+            .map(|(id, by)| (id.cast_unsigned(), by))
+            .collect();
+        let checks = self.checks().await?.into_iter();
+        // One that came in between has no owner yet, and is there with the next look.
+        Ok(checks
+            .filter_map(|check| Some((check.clone(), owners.remove(&check.id)?)))
+            .collect())
+    }
+
     /// Every check with its last run.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::{
     fleet::Fleet,
     job::JobId,
     policy::roll_call,
+    reconcile::policy_checks,
     retention::removal::{self, Step},
     schedule::{Verdict, Work},
     standing::{gather, retain, stand},
@@ -129,7 +130,9 @@ impl Scheduler {
             }
         }
         let mut started = Vec::new();
-        for database in stand(&gathered, hosts, now).databases {
+        let standing = stand(&gathered, hosts, now);
+        policy_checks::settle(&self.catalog, &standing, now).await?;
+        for database in standing.databases {
             for decision in database.work {
                 if let Verdict::Start { slot, .. } = decision.verdict {
                     let begun = self
