@@ -123,6 +123,7 @@ mod tests {
             created_at: None,
             started_at: None,
             exit_code: i64::from(version),
+            labels: BTreeMap::new(),
         }
     }
 
