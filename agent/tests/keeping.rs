@@ -92,12 +92,14 @@ async fn kept_and_back(source: u32, target: u32) {
     let pair = Pair::start(source, target);
     pair.fill(EVERY_OBJECT);
     let before = pair.source_state();
-    let place = tempfile::tempdir().unwrap();
-    let kept = back_up(&pair.source.context(place.path())).await.unwrap();
+    let place = tempfile::tempdir().expect("a directory");
+    let kept = back_up(&pair.source.context(place.path()))
+        .await
+        .expect("a backup");
     assert!(kept.added_bytes > 0);
     assert_eq!(pair.source_state(), before, "the source is as it was");
     let restored = restore(&pair.target.context(place.path()), &kept.snapshot).await;
-    assert_proven(&kept.manifest, &restored.unwrap());
+    assert_proven(&kept.manifest, &restored.expect("restored"));
     pair.assert_same_dump();
     pair.assert_same_rows();
     pair.assert_nothing_left_running();
@@ -278,16 +280,17 @@ async fn a_damaged_backup_is_not_restored() {
 }
 
 fn packs(place: &TempDir) -> Vec<std::path::PathBuf> {
-    let folders = fs::read_dir(place.path().join("repository/data")).unwrap();
+    let folders = fs::read_dir(place.path().join("repository/data")).expect("packs");
     folders
-        .flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap())
-        .map(|file| file.unwrap().path())
+        .flat_map(|folder| fs::read_dir(folder.expect("a folder").path()).expect("files"))
+        .map(|file| file.expect("a file").path())
         .collect()
 }
 
 fn restic(place: &Path, arguments: &[&str]) {
     let key: RepositoryKey =
-        serde_json::from_slice(&fs::read(place.join("repository.key")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(place.join("repository.key")).expect("a key file"))
+            .expect("a key");
     let output = Command::new("/usr/bin/restic")
         .args(["--no-cache", "-r"])
         .arg(place.join("repository"))

@@ -93,7 +93,7 @@ impl Pair {
         Self {
             source: Server::start_with(source, &["--log-bin"]),
             target: Server::start(target),
-            state: tempfile::tempdir().unwrap(),
+            state: tempfile::tempdir().expect("a directory"),
         }
     }
 
@@ -219,7 +219,7 @@ fn equal(sent: &SentImage, received: &ReceivedImage) {
         let other = right
             .iter()
             .find(|other| other.name == relation.name)
-            .unwrap();
+            .expect("the same relations");
         assert_eq!(
             (relation.rows, relation.fingerprint, relation.server_rows),
             (other.rows, other.fingerprint, other.server_rows),

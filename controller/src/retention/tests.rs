@@ -13,6 +13,9 @@ use super::*;
 
 mod two_years;
 
+/// A date's year and its period in it.
+type Period = fn(NaiveDate) -> (i32, u32);
+
 const BERLIN: Tz = chrono_tz::Europe::Berlin;
 
 pub fn at(text: &str) -> DateTime<Utc> {
@@ -299,10 +302,9 @@ proptest! {
             let candidates = series.iter().filter(|facts| good(facts, now)).filter(wanted);
             candidates.max_by_key(|facts| (facts.taken_at, facts.backup))
         };
-        for newest in [newest(&|_| true), newest(&|facts| facts.state == BackupState::Proven)] {
-            if let Some(newest) = newest {
-                prop_assert!(kept.contains(&newest.backup), "{newest:?}");
-            }
+        let proven = newest(&|facts| facts.state == BackupState::Proven);
+        for newest in newest(&|_| true).into_iter().chain(proven) {
+            prop_assert!(kept.contains(&newest.backup), "{newest:?}");
         }
     }
 
@@ -319,7 +321,7 @@ proptest! {
         series in series(), rules in rules(), now in nows(),
     ) {
         let kept = kept(&plan(&series, &rules, now));
-        let periods: [(u32, fn(NaiveDate) -> (i32, u32)); 4] = [
+        let periods: [(u32, Period); 4] = [
             (rules.daily, |date| (date.year(), date.ordinal())),
             (rules.weekly, |date| (date.iso_week().year(), date.iso_week().week())),
             (rules.monthly, |date| (date.year(), date.month())),

@@ -60,10 +60,13 @@ pub async fn of(conn: &mut Conn, database: &str) -> Result<Vec<Grant>, Error> {
     Ok(grants.into_iter().collect())
 }
 
+/// User, host, routine, its kind, and what is granted on it.
+type RoutineGrant = (String, String, String, String, String);
+
 /// An account that may not read the server's own tables sees none of these, and cannot give them either.
 async fn on_routines(conn: &mut Conn, name: &str) -> Result<Vec<Grant>, Error> {
-    let rows: Result<Vec<(String, String, String, String, String)>, Error> = conn
-        .query(format!(
+    let rows = conn
+        .query::<RoutineGrant, _>(format!(
             "SELECT user, host, routine_name, routine_type, proc_priv FROM mysql.procs_priv WHERE db = {name}"
         ))
         .await;

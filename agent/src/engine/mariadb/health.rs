@@ -200,14 +200,16 @@ async fn databases(
     Ok(())
 }
 
+/// Number, database, account, seconds, and the statement's bytes.
+type Running = (i64, String, String, f64, Option<Vec<u8>>);
+
 async fn queries(
     session: &mut Session,
     memory: &mut Memory,
     privileges: &Privileges,
     untold: &mut Vec<Untold>,
 ) -> Result<(), Error> {
-    let read: Result<Vec<(i64, String, String, f64, Option<Vec<u8>>)>, Error> =
-        session.conn.query(QUERIES).await;
+    let read = session.conn.query::<Running, _>(QUERIES).await;
     let read = read.map(|rows| {
         rows.into_iter()
             .map(|(id, database, user, seconds, statement)| LongQuery {

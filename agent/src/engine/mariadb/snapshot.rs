@@ -135,7 +135,7 @@ async fn hold(lock: &mut Session) -> Result<bool, Error> {
 
 async fn begin(
     lock: &mut Session,
-    sessions: &mut Vec<Session>,
+    sessions: &mut [Session],
     held: bool,
 ) -> Result<(DateTime<Utc>, String), Error> {
     let start = async {

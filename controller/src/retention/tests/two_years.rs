@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{Datelike, NaiveDate};
 
-use super::{BERLIN, at, stored};
+use super::{BERLIN, Period, at, stored};
 use crate::{
     catalog::BackupState,
     retention::{
@@ -82,7 +82,7 @@ fn on_every_day_of_two_years_the_past_is_as_the_rules_promise() {
             "{date}"
         );
         let dates = kept.dates();
-        let promised: [(usize, fn(NaiveDate) -> (i32, u32)); 3] = [
+        let promised: [(usize, Period); 3] = [
             (7, |date| (date.year(), date.ordinal())),
             (4, |date| (date.iso_week().year(), date.iso_week().week())),
             (12, |date| (date.year(), date.month())),

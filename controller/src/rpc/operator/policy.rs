@@ -74,7 +74,7 @@ pub async fn apply(
         subject: "policies".to_owned(),
         detail: changes.as_deref().map(detail).unwrap_or_default(),
     };
-    let changes = changes.as_ref().map(Clone::clone).unwrap_or_default();
+    let changes = changes.clone().unwrap_or_default();
     if read.is_ok() && changes.is_empty() {
         return Ok(ApplyPoliciesResponse {
             changes: Vec::new(),

@@ -27,14 +27,24 @@ const SHAPES: [&str; 9] = [
 /// Types that take text only.
 const TEXTUAL: [&str; 3] = ["uuid", "inet4", "inet6"];
 
+/// Name, engine, kind, and the rows, bytes and next number that the server estimates.
+type Listed = (
+    String,
+    Option<String>,
+    String,
+    Option<u64>,
+    Option<u64>,
+    Option<u64>,
+);
+
 pub(super) async fn read(
     conn: &mut Conn,
     database: &str,
     limits: &mut Limits,
 ) -> Result<Vec<Table>, Error> {
     let name = literal(database);
-    let rows: Vec<(String, Option<String>, String, Option<u64>, Option<u64>, Option<u64>)> = conn
-        .query(format!(
+    let rows = conn
+        .query::<Listed, _>(format!(
             "SELECT table_name, engine, table_type, table_rows, COALESCE(data_length, 0) + COALESCE(index_length, 0), \
                auto_increment \
              FROM information_schema.tables WHERE table_schema = {name} \
