@@ -65,7 +65,7 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
     ),
     (
         &["instance", "list"],
-        "web-1/shop-db  up     15.20",
+        "web-1/shop-db  up     PostgreSQL  15.20",
         "/instances/0/up",
         "true",
     ),
