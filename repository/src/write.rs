@@ -67,6 +67,8 @@ pub struct Writing {
     account: Arc<Account>,
     opened: mpsc::UnboundedReceiver<EntryWriter>,
     last: EntryName,
+    /// Entries that have not been handed out, the last one not counted.
+    left: usize,
     /// The last entry, when the engine has opened it already.
     waiting: Option<EntryWriter>,
     turns: Arc<Semaphore>,
@@ -95,6 +97,7 @@ impl Repository {
             last,
             at_once,
         } = plan;
+        let left = entries.len();
         let names = entries.iter().chain([&last]).cloned();
         let account = Arc::new(Account::new(names));
         let (sender, opened) = mpsc::unbounded_channel();
@@ -127,6 +130,7 @@ impl Repository {
             account,
             opened,
             last,
+            left,
             waiting: None,
             turns,
             thread: Some(thread),
@@ -141,15 +145,26 @@ impl Writing {
     ///
     /// Cancel safe.
     pub async fn next(&mut self) -> Option<EntryWriter> {
-        if self.waiting.is_some() {
-            return None;
+        loop {
+            if self.account.failed() {
+                // The engine may read the last entry already, and that will not come.
+                self.waiting = None;
+            } else if self.left == 0 && self.waiting.is_some() {
+                return None;
+            }
+            tokio::select! {
+                opened = self.opened.recv() => {
+                    let writer = opened?;
+                    if *writer.name() != self.last {
+                        self.left = self.left.saturating_sub(1);
+                        return Some(writer);
+                    }
+                    // Its thread may have been faster than that of an entry before it.
+                    self.waiting = Some(writer);
+                }
+                () = self.account.changed() => {}
+            }
         }
-        let writer = self.opened.recv().await?;
-        if *writer.name() == self.last {
-            self.waiting = Some(writer);
-            return None;
-        }
-        Some(writer)
     }
 
     /// Ends the backup with its last entry, waits until everything is stored, and compares what is
@@ -277,4 +292,41 @@ fn twice(entries: &[EntryName], last: &EntryName) -> Option<EntryName> {
         .windows(2)
         .find(|pair| pair[0] == pair[1])
         .map(|pair| pair[0].clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{feed::feed, *};
+
+    // Two threads of the engine open the last two entries: either may be the faster one.
+    #[tokio::test]
+    async fn an_entry_that_is_opened_after_the_last_one_is_handed_out_all_the_same() {
+        let [first, last]: [EntryName; 2] = ["a", "z"].map(|name| name.parse().unwrap());
+        let account = Arc::new(Account::new([first.clone(), last.clone()]));
+        let (sender, opened) = mpsc::unbounded_channel();
+        let mut writing = Writing {
+            account: account.clone(),
+            opened,
+            last: last.clone(),
+            left: 1,
+            waiting: None,
+            turns: Arc::new(Semaphore::new(1)),
+            thread: None,
+            location: String::new(),
+        };
+        let (writer, _last_reader) = feed(last, &account, None);
+        sender.send(writer).unwrap();
+        let (writer, _first_reader) = feed(first.clone(), &account, None);
+        sender.send(writer).unwrap();
+        let handed_out = writing.next().await.unwrap();
+        assert_eq!(*handed_out.name(), first);
+        assert!(writing.next().await.is_none());
+        assert!(writing.waiting.is_some());
+
+        // After a failure nobody waits for the last one.
+        drop(handed_out);
+        drop(sender);
+        assert!(writing.next().await.is_none());
+        assert!(writing.waiting.is_none());
+    }
 }
