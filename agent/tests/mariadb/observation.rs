@@ -1,6 +1,6 @@
 //! MariaDB servers in containers: found by their processes, reached, and told about.
 
-use holdfast_proto::fleet::Engine;
+use holdfast_proto::fleet::{Engine, Instance};
 
 use crate::observed::{self, EVENT, Observed, SERVER_START, Started, down, up};
 
@@ -57,10 +57,17 @@ async fn a_server_is_found_by_its_process_and_tells_how_it_is() {
             "it's \\ it",
             "set global read_only = 1; create table shop.t (a int) select seq a from mysql.seq_1_to_1 union select 2",
         );
-        observed::said(&["restart", "-t", "30", &started.0]);
-        let again = |s: &_| {
-            up(s, &started.0).filter(|i| i.health.as_ref().unwrap().started_at > health.started_at)
+        observed.look_at(&started.0).await;
+        let is_read_only = |i: &Instance| {
+            let health = i.health.as_ref();
+            health.is_some_and(|h| h.mariadb.as_ref().is_some_and(|m| m.read_only))
         };
+        let changed = |s: &_| up(s, &started.0).filter(is_read_only);
+        observed.until("it is read-only", EVENT, changed).await;
+        observed::said(&["restart", "-t", "30", &started.0]);
+        // The server tells its start in whole seconds, and may be back within one: what was set
+        // while it ran is forgotten.
+        let again = |s: &_| up(s, &started.0).filter(|i| !is_read_only(i));
         let (instance, _) = observed.until("it is up again", SERVER_START, again).await;
         assert_eq!(
             instance.health.unwrap().system_identifier,
