@@ -1,6 +1,7 @@
 //! The controller: catalog, jobs, and the services that agents and operators talk to.
 
 pub mod audit;
+pub mod backup_name;
 pub mod catalog;
 pub mod check;
 pub mod config;

@@ -14,6 +14,7 @@ use tonic::{
 };
 
 use crate::{
+    backup_name::{BackupNameError, FindError},
     catalog::{CatalogError, VerifyError},
     check::SetError,
     fleet::LookupError,
@@ -95,6 +96,23 @@ impl From<WireError> for RpcError {
 impl From<NameError> for RpcError {
     fn from(error: NameError) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+impl From<BackupNameError> for RpcError {
+    fn from(error: BackupNameError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<FindError> for RpcError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::NoSuch(error) => {
+                Self::new(Code::NotFound, error.to_string(), error.advice())
+            }
+            FindError::Catalog(error) => error.into(),
+        }
     }
 }
 
