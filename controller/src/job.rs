@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod hosts;
+pub mod landing;
 mod lease;
 pub mod locks;
 pub mod position;

@@ -14,30 +14,20 @@ use holdfast_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::aftermath::CreatedRoles;
 use super::{
     JobId,
     definition::{Definition, Step},
     event::Leftover,
+    landing::{Landing, aftermath, publish, stage, sweep},
     locks::{Resource, ResourceWish},
     position::Position,
     step::StepContext,
     view::JobReport,
 };
 
-mod aftermath;
-pub mod checks;
-pub mod marked;
 pub mod preflight;
-pub mod proof;
 mod prove;
-mod publish;
-mod stage;
-mod sweep;
 mod transfer;
-
-/// The longest name that PostgreSQL takes, in bytes.
-pub const LONGEST_NAME: usize = 63;
 
 /// No database stays locked by a copy for longer.
 const DEADLINE: Duration = Duration::from_hours(48);
@@ -71,12 +61,7 @@ impl Definition for CopyDatabase {
         if self.source == self.target {
             return Err(format!("{} cannot be copied onto itself", self.source));
         }
-        if marked::looks_marked(&self.target.database) {
-            return Err(format!(
-                "{} is a name that a job gives to what it keeps, and drops when its time is over",
-                self.target
-            ));
-        }
+        self.landing().check()?;
         let patterns = [
             &self.selection.tables,
             &self.selection.exclude_tables,
@@ -111,10 +96,10 @@ impl Definition for CopyDatabase {
     fn steps(&self) -> Vec<Box<dyn Step + '_>> {
         let mut steps: Vec<Box<dyn Step + '_>> = vec![Box::new(preflight::Preflight(self))];
         if !self.dry_run {
-            steps.push(Box::new(stage::Stage(self)));
+            steps.push(Box::new(stage::Stage(self.landing())));
             steps.push(Box::new(transfer::Transfer(self)));
             steps.push(Box::new(prove::Prove(self)));
-            steps.push(Box::new(publish::Publish(self)));
+            steps.push(Box::new(publish::Publish(self.landing())));
         }
         steps
     }
@@ -128,19 +113,7 @@ impl Definition for CopyDatabase {
     }
 
     fn report(&self, job: JobId, position: &Position, now: DateTime<Utc>) -> JobReport {
-        let roles = if aftermath::did_not_stand(position) {
-            aftermath::created_roles(position)
-        } else {
-            CreatedRoles::default()
-        };
-        JobReport {
-            preflight: preflight::lines(position),
-            proof: prove::proof(position),
-            roles_left: roles.names,
-            roles_left_uncertain: roles.uncertain,
-            kept: aftermath::kept(self, job, position),
-            undo: aftermath::undo(self, job, position, now),
-        }
+        self.landing().report(job, position, now)
     }
 
     fn left(&self, position: &Position) -> String {
@@ -153,6 +126,17 @@ impl Definition for CopyDatabase {
 }
 
 impl CopyDatabase {
+    /// Where the copy comes to stand.
+    #[must_use]
+    pub fn landing(&self) -> Landing<'_> {
+        Landing {
+            target: &self.target,
+            replace: self.replace,
+            keep: self.keep,
+            what: "copy",
+        }
+    }
+
     /// Only a part of the rows is asked for.
     #[must_use]
     pub fn is_partial(&self) -> bool {

@@ -9,10 +9,7 @@ use holdfast_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    JobId,
-    copy_database::{preflight::PreflightLine, proof::CopyProof},
-};
+use super::{JobId, copy_database::preflight::PreflightLine, landing::proof::CopyProof};
 
 /// Where a job stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

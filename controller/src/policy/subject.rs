@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use holdfast_proto::{fleet::Engine, names::DatabaseName};
 use serde::{Deserialize, Serialize};
 
-use crate::{detect::HostFacts, job::copy_database::marked::looks_marked};
+use crate::{detect::HostFacts, job::landing::marked::looks_marked};
 
 /// A database that a policy can cover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,9 +27,9 @@ use crate::job::{
 };
 
 pub mod compatibility;
-mod room;
+pub mod room;
 pub mod source;
-mod target;
+pub mod target;
 
 pub const NAME: &str = "preflight";
 
@@ -127,15 +127,18 @@ impl Step for Preflight<'_> {
 }
 
 impl PreflightLine {
-    pub(super) fn passed(question: &str, detail: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn passed(question: &str, detail: impl Into<String>) -> Self {
         Self::new(question, PreflightVerdict::Passed, detail.into(), "")
     }
 
-    pub(super) fn warning(question: &str, detail: impl Into<String>, advice: &str) -> Self {
+    #[must_use]
+    pub fn warning(question: &str, detail: impl Into<String>, advice: &str) -> Self {
         Self::new(question, PreflightVerdict::Warning, detail.into(), advice)
     }
 
-    pub(super) fn failed(question: &str, detail: impl Into<String>, advice: &str) -> Self {
+    #[must_use]
+    pub fn failed(question: &str, detail: impl Into<String>, advice: &str) -> Self {
         Self::new(question, PreflightVerdict::Failed, detail.into(), advice)
     }
 
@@ -170,10 +173,11 @@ pub fn examine(inputs: &Inputs<'_>) -> Vec<PreflightLine> {
         &request.selection,
         &mut lines,
     );
-    target::ask(inputs, &mut lines);
+    target::ask(inputs.job, &request.landing(), inputs.target, &mut lines);
     if let (Ok(source), Ok(target)) = (inputs.source, inputs.target) {
-        compatibility::ask(inputs.request, source, target, &mut lines);
-        room::ask(inputs.request, source, target, &mut lines);
+        lines.push(compatibility::distinct(request, source, target));
+        compatibility::ask(source, target, &mut lines);
+        room::ask(request.selection.schema_only, source, target, &mut lines);
     }
     lines
 }
@@ -316,7 +320,7 @@ fn count(lines: &[PreflightLine], verdict: PreflightVerdict) -> u64 {
 }
 
 /// "a, b and 3 more", for details that name things.
-fn some_of(names: &[String]) -> String {
+pub fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown = names
         .iter()

@@ -1,36 +1,27 @@
 //! Prove the copy before anybody can use it: what left the source is what the target holds, and
 //! the source's user-count checks hold on it.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
-use holdfast_chassis::units;
 use holdfast_proto::{
     check::CheckOutcome,
-    names::HostName,
-    task::{FailureKind, TaskFailure, TaskResult, TaskSpec},
+    task::{FailureKind, TaskFailure, TaskSpec},
 };
 use serde_json::Value;
 
-use super::{
-    CopyDatabase,
-    aftermath::created_roles,
-    checks::{Held, hold},
-    proof::{Comparison, CopyProof, compare},
-    stage::staging,
-    transfer::{self, Transferred},
-};
+use super::{CopyDatabase, transfer};
 use crate::{
     check::Check,
     job::{
         definition::{Step, StepDone, StepFailure},
         event::Why,
-        position::Position,
-        step::{StepContext, catalog_failure, wrong_result},
+        landing::{
+            checks::{Held, hold},
+            conclude::{Claim, NAME, Transferred, proof_says, run_check},
+            proof::compare,
+        },
+        step::{StepContext, catalog_failure},
     },
 };
-
-pub const NAME: &str = "prove";
 
 #[derive(Debug)]
 pub struct Prove<'a>(pub &'a CopyDatabase);
@@ -43,7 +34,6 @@ impl Step for Prove<'_> {
 
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
         let image: Transferred = ctx.output(transfer::NAME)?;
-        let roles = created_roles(&ctx.position).names;
         let comparison = compare(self.0.proof, &image.sent.manifest, &image.received);
         // A copy that is not equal needs no counting.
         let held = if comparison.differences.is_empty() {
@@ -51,12 +41,14 @@ impl Step for Prove<'_> {
         } else {
             Vec::new()
         };
-        let refusal = refusal(self.0, &comparison, &held);
-        let proof = self.proof(image, roles, comparison, held, refusal.is_none());
-        match refusal {
-            Some(failure) => Err(StepFailure::with(failure, &proof)),
-            None => StepDone::with(&proof),
-        }
+        let claim = Claim {
+            level: self.0.proof,
+            what: &format!("the copy of {}", self.0.source),
+            differs: "This must not happen: look at the disks and memory of both hosts, keep the logs and \
+                      report it",
+            broken: "Look at the check's history and at the source",
+        };
+        claim.conclude(ctx, image, comparison, held)
     }
 
     /// It only reads.
@@ -65,17 +57,7 @@ impl Step for Prove<'_> {
     }
 
     fn says(&self, output: &Value) -> String {
-        let Ok(proof) = serde_json::from_value::<CopyProof>(output.clone()) else {
-            return String::new();
-        };
-        let tables = units::plural(proof.relations.len() as u64, "table");
-        let checks = match proof.checks.len() as u64 {
-            0 => "no check is set on the source".to_owned(),
-            1 => "1 check holds".to_owned(),
-            held => format!("{} hold", units::plural(held, "check")),
-        };
-        let rows = units::plural(proof.rows, "row");
-        format!("{tables} with {rows} equal; {checks}")
+        proof_says(output, "no check is set on the source")
     }
 }
 
@@ -117,7 +99,7 @@ impl Prove<'_> {
         check: &Check,
     ) -> Result<(CheckOutcome, CheckOutcome), TaskFailure> {
         let (source, target) = (&self.0.source, &self.0.target);
-        let staging = staging(self.0, ctx.job);
+        let staging = self.0.landing().staging(ctx.job);
         let on_source = check.task_on(&source.instance, &source.database);
         let on_copy = check.task_on(&staging.instance, &staging.database);
         let (source_part, copy_part) = (
@@ -125,13 +107,13 @@ impl Prove<'_> {
             format!("check-{}-copy", check.id),
         );
         let (on_source, on_copy) = tokio::join!(
-            outcome(
+            run_check(
                 ctx,
                 &source_part,
                 &source.host,
                 TaskSpec::RunCheck(on_source)
             ),
-            outcome(ctx, &copy_part, &target.host, TaskSpec::RunCheck(on_copy)),
+            run_check(ctx, &copy_part, &target.host, TaskSpec::RunCheck(on_copy)),
         );
         // The source may be gone by now; the copy is proven all the same, by the fixed limits.
         let on_source = on_source.or_else(|failure| match failure.kind {
@@ -145,86 +127,4 @@ impl Prove<'_> {
         })?;
         Ok((on_source, on_copy?))
     }
-
-    fn proof(
-        &self,
-        image: Transferred,
-        created_roles: Vec<String>,
-        comparison: Comparison,
-        held: Vec<Held>,
-        green: bool,
-    ) -> CopyProof {
-        let Transferred { sent, received } = image;
-        let relations = &sent.manifest.relations;
-        CopyProof {
-            level: self.0.proof,
-            relations: comparison.relations,
-            checks: held.into_iter().map(|held| held.check).collect(),
-            path: sent.path,
-            resent_parts: sent.resent_parts,
-            rows: relations.iter().map(|relation| relation.rows).sum(),
-            bytes: relations.iter().map(|relation| relation.bytes).sum(),
-            green,
-            snapshot_at: sent.manifest.taken_at,
-            lsn: sent.manifest.lsn,
-            created_roles,
-            notices: received.notices,
-        }
-    }
-}
-
-/// What was proven, also when it was not enough.
-#[must_use]
-pub fn proof(position: &Position) -> Option<CopyProof> {
-    let output = position.output(NAME)?.clone();
-    serde_json::from_value(output).ok()
-}
-
-async fn outcome(
-    ctx: &StepContext,
-    part: &str,
-    host: &HostName,
-    spec: TaskSpec,
-) -> Result<CheckOutcome, TaskFailure> {
-    match ctx.task(part, host, spec).await? {
-        TaskResult::CheckOutcome(outcome) => Ok(outcome),
-        other => Err(wrong_result("run-check", &other)),
-    }
-}
-
-fn refusal(request: &CopyDatabase, comparison: &Comparison, held: &[Held]) -> Option<TaskFailure> {
-    let broken: BTreeMap<_, _> = held
-        .iter()
-        .filter(|held| !held.holds)
-        .map(|held| (&held.check.name, held.check.reasons.join("; ")))
-        .collect();
-    let (message, advice) = if let Some(first) = comparison.differences.first() {
-        let more = match comparison.differences.len() - 1 {
-            0 => String::new(),
-            n => format!(" (and {n} more differences)"),
-        };
-        (
-            format!(
-                "the copy of {} is not equal to what was sent: {first}{more}",
-                request.source
-            ),
-            "nothing was published. This must not happen: look at the disks and memory of both \
-             hosts, keep the logs and report it",
-        )
-    } else {
-        let (name, reasons) = broken.first_key_value()?;
-        (
-            format!(
-                "check {name} of {} does not hold on the copy: {reasons}",
-                request.source
-            ),
-            "nothing was published. Look at the check's history and at the source",
-        )
-    };
-    Some(TaskFailure {
-        kind: FailureKind::DataMismatch,
-        message,
-        advice: advice.to_owned(),
-        retryable: false,
-    })
 }

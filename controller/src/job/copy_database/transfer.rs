@@ -3,26 +3,23 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use holdfast_chassis::units;
-use holdfast_proto::{
-    image::DataPath,
-    task::{
-        FailureKind, ReceiveImage, ReceivedImage, SendImage, SentImage, TaskFailure, TaskResult,
-        TaskSpec,
-    },
+use holdfast_proto::task::{
+    FailureKind, ReceiveImage, SendImage, TaskFailure, TaskResult, TaskSpec,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     CopyDatabase,
     preflight::{self, Examined, compatibility::missing_tablespaces},
-    stage::staging,
 };
 use crate::job::{
     definition::{Step, StepDone, StepFailure, defect},
     event::Why,
     hosts::Standing,
+    landing::{
+        conclude::{Transferred, transfer_says},
+        connections,
+    },
     retry::Patience,
     step::{StepContext, catalog_failure, wrong_result},
 };
@@ -33,18 +30,9 @@ const SEND: &str = "send";
 const RECEIVE: &str = "receive";
 /// The addresses of the receiving agent are known once it is connected.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(15);
-/// More connections than this do not make a copy faster.
-const MOST_JOBS: u32 = 8;
 
 #[derive(Debug)]
 pub struct Transfer<'a>(pub &'a CopyDatabase);
-
-/// Both ends of the image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transferred {
-    pub sent: SentImage,
-    pub received: ReceivedImage,
-}
 
 #[async_trait]
 impl Step for Transfer<'_> {
@@ -100,23 +88,7 @@ impl Step for Transfer<'_> {
     }
 
     fn says(&self, output: &Value) -> String {
-        let Ok(done) = serde_json::from_value::<Transferred>(output.clone()) else {
-            return String::new();
-        };
-        let relations = &done.sent.manifest.relations;
-        let rows: u64 = relations.iter().map(|relation| relation.rows).sum();
-        let bytes: u64 = relations.iter().map(|relation| relation.bytes).sum();
-        let path = match done.sent.path {
-            DataPath::Direct => "agent to agent",
-            DataPath::Relay => "through the controller",
-            DataPath::Repository => "from a repository",
-        };
-        format!(
-            "{}, {}, {}, {path}",
-            units::plural(relations.len() as u64, "table"),
-            units::plural(rows, "row"),
-            units::size(bytes)
-        )
+        transfer_says(output)
     }
 }
 
@@ -142,7 +114,7 @@ impl Transfer<'_> {
             Standing::Connected { peer_addresses } => peer_addresses,
             Standing::Away { .. } | Standing::Unknown => Vec::new(),
         };
-        let jobs = jobs(request.jobs, source.cpus, target.cpus);
+        let jobs = connections(request.jobs, &[source.cpus, target.cpus]);
         let send = SendImage {
             source: holdfast_proto::task::DatabaseTarget {
                 instance: request.source.instance.clone(),
@@ -159,7 +131,7 @@ impl Transfer<'_> {
             no_tablespaces: !missing_tablespaces(source, target).is_empty(),
         };
         let receive = ReceiveImage {
-            staging: staging(request, ctx.job),
+            staging: request.landing().staging(ctx.job),
             peer_host: request.source.host.to_string(),
             grant,
             jobs,
@@ -185,14 +157,6 @@ fn cause(sending: TaskFailure, receiving: TaskFailure) -> TaskFailure {
     }
 }
 
-/// Connections on each side: as asked, or as many as both ends have processors for.
-fn jobs(asked: u32, source_cpus: u32, target_cpus: u32) -> u32 {
-    match asked {
-        0 => source_cpus.min(target_cpus).clamp(1, MOST_JOBS),
-        asked => asked,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,13 +178,5 @@ mod tests {
         assert_eq!(heard(Cancelled, Unavailable), Unavailable);
         assert_eq!(heard(Unavailable, Exhausted), Exhausted);
         assert_eq!(heard(Conflict, Unavailable), Conflict);
-    }
-
-    #[test]
-    fn jobs_follow_the_smaller_machine() {
-        assert_eq!(jobs(0, 16, 2), 2);
-        assert_eq!(jobs(0, 0, 64), 1);
-        assert_eq!(jobs(0, 64, 64), 8);
-        assert_eq!(jobs(12, 2, 2), 12);
     }
 }

@@ -9,10 +9,8 @@ use super::{check::verdict_of, duration, time};
 use crate::job::{
     EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, KeptDatabase, KeptReason,
     Update,
-    copy_database::{
-        preflight::{PreflightLine, PreflightVerdict},
-        proof::{CopyProof, ProvenCheck, ProvenRelation},
-    },
+    copy_database::preflight::{PreflightLine, PreflightVerdict},
+    landing::proof::{CopyProof, ProvenCheck, ProvenRelation},
 };
 
 impl From<JobSummary> for wire::Job {

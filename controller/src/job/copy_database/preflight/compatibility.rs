@@ -9,13 +9,8 @@ use holdfast_proto::{
 
 use super::{CopyDatabase, PreflightLine, some_of};
 
-pub fn ask(
-    request: &CopyDatabase,
-    source: &DatabaseFacts,
-    target: &DatabaseFacts,
-    lines: &mut Vec<PreflightLine>,
-) {
-    lines.push(distinct(request, source, target));
+/// `source`: as it is, or as it was when it was backed up.
+pub fn ask(source: &DatabaseFacts, target: &DatabaseFacts, lines: &mut Vec<PreflightLine>) {
     if source.engine() != target.engine() {
         lines.push(between_engines(source, target));
         return;
@@ -38,7 +33,7 @@ pub fn ask(
 }
 
 /// Incident 1: two servers over one data directory, because somebody wanted a copy.
-fn distinct(
+pub fn distinct(
     request: &CopyDatabase,
     source: &DatabaseFacts,
     target: &DatabaseFacts,
@@ -79,7 +74,7 @@ fn between_engines(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightL
         format!(
             "the source is {from}, the target is {to}: a database is never copied between engines"
         ),
-        "copy to a server of the same kind",
+        "choose a server of the same kind",
     )
 }
 
@@ -104,7 +99,7 @@ fn collation(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
     PreflightLine::failed(
         QUESTION,
         format!("the target has no collation {}", source.collate),
-        "copy to a server of a version that has it",
+        "choose a server of a version that has it",
     )
 }
 
@@ -134,7 +129,7 @@ fn version(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
             return PreflightLine::failed(
                 QUESTION,
                 format!("the source is {label} {from}, the target {to}"),
-                "copy to a server of the same or a newer version",
+                "choose a server of the same or a newer version",
             );
         }
         return PreflightLine::passed(QUESTION, format!("{label} {from} to {to}"));
@@ -144,7 +139,7 @@ fn version(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
         return PreflightLine::failed(
             QUESTION,
             format!("the source is PostgreSQL {from}, the target {to}"),
-            "copy to a server of the same or a newer version",
+            "choose a server of the same or a newer version",
         );
     }
     PreflightLine::passed(QUESTION, format!("PostgreSQL {from} to {to}"))
@@ -166,7 +161,7 @@ fn locale(source: &DatabaseFacts, target: &DatabaseFacts) -> PreflightLine {
         return PreflightLine::failed(
             QUESTION,
             format!("{described}: {reason}"),
-            "copy to a newer server",
+            "choose a newer server",
         );
     }
     if target.locales.is_empty() {
@@ -232,7 +227,7 @@ fn collations(source: &DatabaseFacts, target: &DatabaseFacts) -> Option<Prefligh
         PreflightLine::failed(
             QUESTION,
             format!("the target lacks {}", missing.join(", ")),
-            "copy to a server that was made where these locales are installed (a server has the collations of \
+            "choose a server that was made where these locales are installed (a server has the collations of \
              the day on which it was made), or give those columns another collation at the source",
         )
     })

@@ -1,23 +1,31 @@
 //! Questions about the target alone.
 
-use holdfast_proto::{fleet::Engine, task::DatabaseFacts};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{DatabaseFacts, TaskFailure},
+};
 
-use super::{Inputs, PreflightLine, reachable, told};
-use crate::job::copy_database::{
-    LONGEST_NAME,
-    marked::{Mark, marked},
+use super::{PreflightLine, reachable, told};
+use crate::job::{
+    JobId,
+    landing::{LONGEST_NAME, Landing, marked::Mark},
 };
 
 /// The server's own databases: nothing is ever put in their place.
 const MAINTENANCE: [&str; 3] = ["postgres", "template0", "template1"];
 
-pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
+pub fn ask(
+    job: JobId,
+    landing: &Landing<'_>,
+    facts: Result<&DatabaseFacts, &TaskFailure>,
+    lines: &mut Vec<PreflightLine>,
+) {
     const UP: &str = "target answers";
-    lines.push(name(&inputs.request.target.database));
-    let facts = match inputs.target {
+    lines.push(name(&landing.target.database));
+    let facts = match facts {
         Ok(facts) => facts,
         Err(failure) => {
-            lines.push(reachable(UP, &inputs.request.target, failure));
+            lines.push(reachable(UP, landing.target, failure));
             return;
         }
     };
@@ -25,8 +33,8 @@ pub fn ask(inputs: &Inputs<'_>, lines: &mut Vec<PreflightLine>) {
     lines.push(PreflightLine::passed(UP, up));
     lines.push(primary(facts));
     lines.push(rights(facts));
-    lines.push(free(inputs, facts));
-    lines.extend(sessions(inputs, facts));
+    lines.push(free(job, landing, facts));
+    lines.extend(sessions(landing, facts));
     match facts.engine() {
         Engine::Postgres => lines.push(tools(facts)),
         Engine::Mariadb | Engine::Mysql => lines.extend(told("target can take a copy", facts)),
@@ -39,7 +47,7 @@ fn name(database: &str) -> PreflightLine {
         return PreflightLine::failed(
             QUESTION,
             format!("{database} belongs to the server itself and is never replaced"),
-            "choose another name for the copy",
+            "choose another name",
         );
     }
     if database.len() > LONGEST_NAME {
@@ -49,7 +57,7 @@ fn name(database: &str) -> PreflightLine {
                 "{} bytes, at most {LONGEST_NAME} are possible",
                 database.len()
             ),
-            "choose a shorter name for the copy",
+            "choose a shorter name",
         );
     }
     PreflightLine::passed(
@@ -64,7 +72,7 @@ fn primary(facts: &DatabaseFacts) -> PreflightLine {
         return PreflightLine::failed(
             QUESTION,
             "the target is a standby (in recovery): nothing can be written to it",
-            "copy to its primary",
+            "choose its primary",
         );
     }
     PreflightLine::passed(QUESTION, "not in recovery")
@@ -90,36 +98,35 @@ fn rights(facts: &DatabaseFacts) -> PreflightLine {
     )
 }
 
-fn free(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> PreflightLine {
+fn free(job: JobId, landing: &Landing<'_>, facts: &DatabaseFacts) -> PreflightLine {
     const QUESTION: &str = "target name is free";
-    let target = &inputs.request.target;
+    let target = landing.target;
     let stands = facts.exists || facts.databases.contains(&target.database);
-    match (stands, inputs.request.replace) {
+    match (stands, landing.replace) {
         (false, _) => PreflightLine::passed(QUESTION, format!("no {} yet", target.database)),
         (true, true) => PreflightLine::passed(
             QUESTION,
             format!(
                 "{} will be kept as {} for {}",
                 target.database,
-                marked(&target.database, Mark::Before, inputs.job),
-                humantime::format_duration(inputs.request.keep),
+                landing.beside(Mark::Before, job),
+                humantime::format_duration(landing.keep),
             ),
         ),
         (true, false) => PreflightLine::failed(
             QUESTION,
             format!("{target} exists"),
-            "choose another name, or --replace to put the copy in its place and keep the old one \
-             beside it",
+            "choose another name, or --replace to put this in its place and keep the old one beside it",
         ),
     }
 }
 
-fn sessions(inputs: &Inputs<'_>, facts: &DatabaseFacts) -> Option<PreflightLine> {
-    (facts.exists && inputs.request.replace && facts.sessions > 0).then(|| {
+fn sessions(landing: &Landing<'_>, facts: &DatabaseFacts) -> Option<PreflightLine> {
+    (facts.exists && landing.replace && facts.sessions > 0).then(|| {
         PreflightLine::warning(
             "nobody is connected to what is replaced",
             format!(
-                "{} sessions will be ended when the copy is published",
+                "{} sessions will be ended when this is published",
                 facts.sessions
             ),
             "stop what uses it first when it does not reconnect by itself",

@@ -1,4 +1,4 @@
-//! What makes a copy proven: the comparison of what left the source with what the target holds. Pure.
+//! What makes an image on a server proven: the comparison of what was sent with what stands there. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ pub struct ProvenCheck {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     pub relations: Vec<ProvenRelation>,
-    /// One line for each difference, with the name of what differs; empty: the copy is equal.
+    /// One line for each difference, with the name of what differs; empty: the image is equal.
     pub differences: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Drop what a copy left beside the published database, when its time is over.
+//! Drop what a job left beside the published database, when its time is over.
 
 use holdfast_proto::task::{
     DatabaseTarget, DropDatabase, FailureKind, TaskFailure, TaskResult, TaskSpec,

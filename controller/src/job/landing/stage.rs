@@ -2,18 +2,14 @@
 
 use async_trait::async_trait;
 use holdfast_proto::task::{
-    DatabaseTarget, DropDatabase, DropRoles, DroppedRoles, StageDatabase, StagedDatabase,
-    TaskFailure, TaskResult, TaskSpec,
+    DropDatabase, DropRoles, DroppedRoles, StageDatabase, StagedDatabase, TaskFailure, TaskResult,
+    TaskSpec,
 };
 use serde_json::Value;
 
-use super::{
-    CopyDatabase, aftermath,
-    marked::{Mark, marked},
-    preflight::{self, Examined, compatibility::missing_roles},
-};
+use super::{Landing, aftermath};
 use crate::job::{
-    JobId,
+    copy_database::preflight::{self, Examined, compatibility::missing_roles},
     definition::{Step, StepDone, StepFailure, defect},
     event::Why,
     step::{StepContext, wrong_result},
@@ -22,7 +18,7 @@ use crate::job::{
 pub const NAME: &str = "stage";
 
 #[derive(Debug)]
-pub struct Stage<'a>(pub &'a CopyDatabase);
+pub struct Stage<'a>(pub Landing<'a>);
 
 #[async_trait]
 impl Step for Stage<'_> {
@@ -37,7 +33,7 @@ impl Step for Stage<'_> {
         };
         let roles = missing_roles(source, target).into_iter().cloned().collect();
         let spec = TaskSpec::StageDatabase(StageDatabase {
-            staging: staging(self.0, ctx.job),
+            staging: self.0.staging(ctx.job),
             owner: source.owner.clone(),
             encoding: source.encoding.clone(),
             collate: source.collate.clone(),
@@ -53,7 +49,7 @@ impl Step for Stage<'_> {
         }
     }
 
-    /// The database goes, then the roles that carry the job's mark: a copy that stood has taken it from
+    /// The database goes, then the roles that carry the job's mark: what stood has taken it from
     /// them, since somebody may use them by then.
     async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
         self.drop_database(ctx).await?;
@@ -91,7 +87,7 @@ impl Step for Stage<'_> {
 impl Stage<'_> {
     async fn drop_database(&self, ctx: &StepContext) -> Result<(), TaskFailure> {
         let spec = TaskSpec::DropDatabase(DropDatabase {
-            target: staging(self.0, ctx.job),
+            target: self.0.staging(ctx.job),
         });
         match ctx.task("", &self.0.target.host, spec).await? {
             TaskResult::DroppedDatabase(_) => Ok(()),
@@ -106,13 +102,4 @@ fn said(dropped: &DroppedRoles) -> String {
     let left = dropped.left.iter();
     let left = left.map(|left| format!("role {} stays: {}", left.role, left.reason));
     gone.into_iter().chain(left).collect::<Vec<_>>().join("; ")
-}
-
-/// Where the copy grows.
-#[must_use]
-pub fn staging(request: &CopyDatabase, job: JobId) -> DatabaseTarget {
-    DatabaseTarget {
-        instance: request.target.instance.clone(),
-        database: marked(&request.target.database, Mark::Staging, job),
-    }
 }

@@ -1,16 +1,12 @@
-//! What a copy leaves behind: roles that are used, databases for a while. Pure, from the job's history.
+//! What a landing leaves behind: roles that are used, databases for a while. Pure, from the job's history.
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::task::{DroppedRoles, StagedDatabase};
 
-use super::{
-    CopyDatabase,
-    marked::{Mark, marked},
-    preflight::{self, Examined, compatibility::missing_roles},
-    stage,
-};
+use super::{Landing, marked::Mark, stage};
 use crate::job::{
     JobId,
+    copy_database::preflight::{self, Examined, compatibility::missing_roles},
     event::Outcome,
     position::{Phase, Position, Way},
     view::{KeptDatabase, KeptReason},
@@ -25,7 +21,7 @@ pub struct CreatedRoles {
 }
 
 impl CreatedRoles {
-    /// What to do about them when the copy does not stand; empty when there are none.
+    /// What to do about them when the image does not stand; empty when there are none.
     #[must_use]
     pub fn left(&self) -> String {
         if self.names.is_empty() {
@@ -113,7 +109,7 @@ fn asked_for(position: &Position) -> Vec<String> {
     }
 }
 
-/// It ended, and not with a copy that is in its place.
+/// It ended, and not with an image that is in its place.
 #[must_use]
 pub fn did_not_stand(position: &Position) -> bool {
     match &position.phase {
@@ -124,8 +120,8 @@ pub fn did_not_stand(position: &Position) -> bool {
 
 /// What stands beside the target until its time is over.
 #[must_use]
-pub fn kept(request: &CopyDatabase, job: JobId, position: &Position) -> Vec<KeptDatabase> {
-    let before = marked(&request.target.database, Mark::Before, job);
+pub fn kept(landing: Landing<'_>, job: JobId, position: &Position) -> Vec<KeptDatabase> {
+    let before = landing.beside(Mark::Before, job);
     let leftovers = position.leftovers.iter();
     leftovers
         .map(|(_, left)| KeptDatabase {
@@ -142,18 +138,18 @@ pub fn kept(request: &CopyDatabase, job: JobId, position: &Position) -> Vec<Kept
 
 /// What `ctl job undo` would do now, in one sentence; empty when it would do nothing.
 #[must_use]
-pub fn undo(request: &CopyDatabase, job: JobId, position: &Position, now: DateTime<Utc>) -> String {
+pub fn undo(landing: Landing<'_>, job: JobId, position: &Position, now: DateTime<Utc>) -> String {
     let Phase::Ended(ended) = &position.phase else {
         return String::new();
     };
     if ended.outcome != Outcome::Succeeded || ended.undo_until.is_none_or(|until| until <= now) {
         return String::new();
     }
-    let target = &request.target;
-    let aside = marked(&target.database, Mark::Undone, job);
-    let span = humantime::format_duration(request.keep);
-    let copy = format!("the copy stays beside as {aside} for {span}");
-    let kept = kept(request, job, position);
+    let Landing { target, what, .. } = landing;
+    let aside = landing.beside(Mark::Undone, job);
+    let span = humantime::format_duration(landing.keep);
+    let copy = format!("the {what} stays beside as {aside} for {span}");
+    let kept = kept(landing, job, position);
     let replaced = kept.iter().find(|kept| kept.reason == KeptReason::Replaced);
     match replaced {
         Some(former) => format!(

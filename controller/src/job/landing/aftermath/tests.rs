@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use holdfast_proto::{
-    image::ProofLevel,
-    task::{DatabaseFacts, FailureKind, Role, Selection, TaskFailure},
+    names::DatabaseName,
+    task::{DatabaseFacts, FailureKind, Role, TaskFailure},
 };
 use serde_json::{Value, json};
 
@@ -16,17 +16,16 @@ fn start() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
 }
 
-fn request(replace: bool) -> CopyDatabase {
-    CopyDatabase {
-        source: "web-1/shop-db/shop".parse().unwrap(),
-        target: "web-2/shop-db/shop_test".parse().unwrap(),
+fn copied() -> DatabaseName {
+    "web-2/shop-db/shop_test".parse().unwrap()
+}
+
+fn landing(target: &DatabaseName, replace: bool) -> Landing<'_> {
+    Landing {
+        target,
         replace,
         keep: Duration::from_hours(24),
-        proof: ProofLevel::Full,
-        dry_run: false,
-        selection: Selection::default(),
-        jobs: 0,
-        bandwidth: 0,
+        what: "copy",
     }
 }
 
@@ -221,8 +220,9 @@ fn published(left: Option<&str>) -> Vec<Event> {
 #[test]
 fn what_was_replaced_is_named_with_what_an_undo_does() {
     let position = history(published(Some("shop_test__before_42")));
-    let request = request(true);
-    let kept = kept(&request, 42, &position);
+    let target = copied();
+    let landing = landing(&target, true);
+    let kept = kept(landing, 42, &position);
     assert_eq!(kept.len(), 1);
     assert_eq!(
         kept[0].database.to_string(),
@@ -231,21 +231,23 @@ fn what_was_replaced_is_named_with_what_an_undo_does() {
     assert_eq!(kept[0].until, start() + TimeDelta::hours(24));
     assert_eq!(kept[0].reason, KeptReason::Replaced);
     assert_eq!(
-        undo(&request, 42, &position, start()),
+        undo(landing, 42, &position, start()),
         "gives shop_test__before_42 the name shop_test again; \
          the copy stays beside as shop_test__undone_42 for 1day"
     );
     let late = start() + TimeDelta::hours(24);
-    assert_eq!(undo(&request, 42, &position, late), "");
+    assert_eq!(undo(landing, 42, &position, late), "");
     assert!(!did_not_stand(&position));
 }
 
 #[test]
 fn where_nothing_stood_an_undo_takes_the_copy_away() {
     let position = history(published(None));
-    assert_eq!(kept(&request(true), 42, &position), []);
+    let target = copied();
+    let landing = landing(&target, true);
+    assert_eq!(kept(landing, 42, &position), []);
     assert_eq!(
-        undo(&request(true), 42, &position, start()),
+        undo(landing, 42, &position, start()),
         "takes shop_test away, since nothing stood there before; \
          the copy stays beside as shop_test__undone_42 for 1day"
     );
@@ -275,8 +277,10 @@ fn after_an_undo_the_copy_is_what_is_kept() {
         },
     ]);
     let position = history(events);
-    let kept = kept(&request(true), 42, &position);
+    let target = copied();
+    let landing = landing(&target, true);
+    let kept = kept(landing, 42, &position);
     assert_eq!(kept[0].reason, KeptReason::Undone);
     assert_eq!(kept.len(), 1);
-    assert_eq!(undo(&request(true), 42, &position, start()), "");
+    assert_eq!(undo(landing, 42, &position, start()), "");
 }

@@ -8,11 +8,11 @@ use crate::job::JobId;
 /// What a marked database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// A copy that is being made.
+    /// What is being made.
     Staging,
     /// What stood under the name before.
     Before,
-    /// A copy that an operator undid.
+    /// What an operator undid.
     Undone,
 }
 
