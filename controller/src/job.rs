@@ -22,8 +22,10 @@ pub mod progress;
 #[cfg(test)]
 mod proofs;
 mod requests;
+pub mod restore_database;
 pub mod retry;
 mod runner;
+pub mod shelf;
 pub mod step;
 pub mod summary;
 pub mod view;
@@ -34,6 +36,8 @@ pub use copy_database::CopyDatabase;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
+pub use restore_database::RestoreDatabase;
+pub use shelf::Shelf;
 pub use view::{
     EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, KeptDatabase, KeptReason,
     Update,
@@ -52,6 +56,7 @@ pub type JobId = u64;
 pub enum JobSpec {
     CopyDatabase(CopyDatabase),
     BackUpDatabase(BackUpDatabase),
+    RestoreDatabase(RestoreDatabase),
 }
 
 impl JobSpec {
@@ -60,6 +65,7 @@ impl JobSpec {
         match self {
             Self::CopyDatabase(copy) => copy,
             Self::BackUpDatabase(backup) => backup,
+            Self::RestoreDatabase(restore) => restore,
         }
     }
 
@@ -71,7 +77,7 @@ impl JobSpec {
                 sender: copy.source.host.clone(),
                 receiver: copy.target.host.clone(),
             }),
-            Self::BackUpDatabase(_) => None,
+            Self::BackUpDatabase(_) | Self::RestoreDatabase(_) => None,
         }
     }
 
@@ -80,6 +86,7 @@ impl JobSpec {
         match self {
             Self::CopyDatabase(_) => JobKind::CopyDatabase,
             Self::BackUpDatabase(_) => JobKind::BackUpDatabase,
+            Self::RestoreDatabase(_) => JobKind::RestoreDatabase,
         }
     }
 }
@@ -89,17 +96,23 @@ impl JobSpec {
 pub enum JobKind {
     CopyDatabase,
     BackUpDatabase,
+    RestoreDatabase,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 2] = [Self::CopyDatabase, Self::BackUpDatabase];
+    pub const ALL: [Self; 3] = [
+        Self::CopyDatabase,
+        Self::BackUpDatabase,
+        Self::RestoreDatabase,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CopyDatabase => "copy-database",
             Self::BackUpDatabase => "back-up-database",
+            Self::RestoreDatabase => "restore-database",
         }
     }
 }

@@ -140,6 +140,7 @@ impl Catalog {
             Event::Ended { .. } => {
                 super::lock::release(&mut tx, *job).await?;
                 super::transfer_grant::forget(&mut tx, *job).await?;
+                super::repository::forget(&mut tx, *job).await?;
             }
             // An undo may have been asked for meanwhile: what it waits for stays.
             Event::Swept { .. } | Event::SweepFailed { .. } => {

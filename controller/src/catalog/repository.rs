@@ -144,7 +144,7 @@ impl Catalog {
     }
 }
 
-async fn forget(connection: &mut PgConnection, job: JobId) -> Result<(), sqlx::Error> {
+pub(super) async fn forget(connection: &mut PgConnection, job: JobId) -> Result<(), sqlx::Error> {
     sqlx::query("delete from repository_reader where job = $1")
         .bind(job.cast_signed())
         .execute(connection)

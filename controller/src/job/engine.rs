@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{JobId, hosts::Hosts, progress::Board, runner, step::World};
+use super::{JobId, hosts::Hosts, progress::Board, runner, shelf::Shelf, step::World};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, Claimable, JOB_CHANNEL},
     dispatch::Dispatch,
@@ -71,6 +71,7 @@ impl Engine {
         catalog: Catalog,
         dispatch: Arc<dyn Dispatch>,
         hosts: Arc<dyn Hosts>,
+        shelf: Arc<dyn Shelf>,
         clock: SharedClock,
         settings: Settings,
     ) -> Self {
@@ -78,6 +79,7 @@ impl Engine {
             catalog,
             dispatch,
             hosts,
+            shelf,
             clock,
         };
         Self {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use holdfast_proto::names::{DatabaseName, HostName, InstanceName};
 
 use super::JobId;
+use crate::catalog::BackupId;
 
 /// Something that jobs must not disturb each other on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +19,8 @@ pub enum Resource {
     },
     /// A host's: backups share it, what removes from it has it alone.
     Repository(HostName),
+    /// One image of a repository: what reads it shares it, so that retention keeps it.
+    Backup(BackupId),
 }
 
 impl fmt::Display for Resource {
@@ -25,6 +28,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Instance(name) => write!(f, "instance:{name}"),
             Self::Database(name) => write!(f, "database:{name}"),
+            Self::Backup(id) => write!(f, "backup:{id}"),
             Self::Repository(host) => write!(f, "repository:{host}"),
             Self::Volume { host, volume } => write!(f, "volume:{host}/{volume}"),
         }

@@ -12,6 +12,8 @@ mod fuse;
 mod harness;
 mod leases;
 mod remains;
+mod restore_database;
 mod success;
 
+pub use copy::manifest as image_of;
 pub use fuse::Fuse;

@@ -22,6 +22,7 @@ use super::{
     hosts::{Hosts, Standing},
     position::{Position, Way},
     progress::Reporter,
+    shelf::Shelf,
 };
 use crate::{catalog::Catalog, dispatch::Dispatch};
 
@@ -34,6 +35,7 @@ pub struct World {
     pub catalog: Catalog,
     pub dispatch: Arc<dyn Dispatch>,
     pub hosts: Arc<dyn Hosts>,
+    pub shelf: Arc<dyn Shelf>,
     pub clock: SharedClock,
 }
 

@@ -14,6 +14,7 @@ mod objective;
 mod overview;
 mod policy;
 mod repository;
+mod restore;
 mod retention;
 mod task;
 mod volume;
@@ -215,6 +216,14 @@ impl Operator for OperatorService {
         request: Request<wire::CopyDatabaseRequest>,
     ) -> Reply<wire::CopyDatabaseResponse> {
         self.answer(Call::CopyDatabase, request, copy::submit).await
+    }
+
+    async fn restore_database(
+        &self,
+        request: Request<wire::RestoreDatabaseRequest>,
+    ) -> Reply<wire::RestoreDatabaseResponse> {
+        self.answer(Call::RestoreDatabase, request, restore::submit)
+            .await
     }
 
     async fn list_jobs(

@@ -20,6 +20,7 @@ pub enum Call {
     RemoveInstance,
     ListFindings,
     CopyDatabase,
+    RestoreDatabase,
     ListJobs,
     GetJob,
     WatchJob,
@@ -98,6 +99,7 @@ impl Call {
             | Self::AddInstance
             | Self::RemoveInstance
             | Self::CopyDatabase
+            | Self::RestoreDatabase
             | Self::CancelJob
             | Self::UndoJob
             | Self::SetCheck
@@ -118,7 +120,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 40] = [
+    pub const TABLE: [(Call, Role); 41] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -134,6 +136,7 @@ pub mod tests {
         (Call::RemoveInstance, Role::Operator),
         (Call::ListFindings, Role::Viewer),
         (Call::CopyDatabase, Role::Operator),
+        (Call::RestoreDatabase, Role::Operator),
         (Call::ListJobs, Role::Viewer),
         (Call::GetJob, Role::Viewer),
         (Call::WatchJob, Role::Viewer),

@@ -226,17 +226,18 @@ async fn services(
         sessions.clone(),
         config.session.host_patience,
     ));
-    let jobs = Engine::new(
-        catalog.clone(),
-        dispatch.clone(),
-        Arc::new(fleet.clone()),
-        clock.clone(),
-        engine_settings(config),
-    );
     let place = config
         .repository
         .place(state_dir, |name| std::env::var(name).ok())?;
     let repositories = Repositories::open(state_dir, &place, catalog.clone()).await?;
+    let jobs = Engine::new(
+        catalog.clone(),
+        dispatch.clone(),
+        Arc::new(fleet.clone()),
+        Arc::new(repositories.clone()),
+        clock.clone(),
+        engine_settings(config),
+    );
     Ok(Services {
         repositories,
         push: Push::new(catalog.clone(), sessions.clone()),

@@ -192,6 +192,7 @@ operator_service! {
     remove_instance: RemoveInstanceRequest => RemoveInstanceResponse,
     list_findings: ListFindingsRequest => ListFindingsResponse,
     copy_database: CopyDatabaseRequest => CopyDatabaseResponse,
+    restore_database: RestoreDatabaseRequest => RestoreDatabaseResponse,
     list_jobs: ListJobsRequest => ListJobsResponse,
     get_job: GetJobRequest => GetJobResponse,
     cancel_job: CancelJobRequest => CancelJobResponse,

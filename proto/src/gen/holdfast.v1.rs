@@ -3985,6 +3985,42 @@ pub struct CopyDatabaseResponse {
     pub job: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreDatabaseRequest {
+    /// A number, or a database with @latest, @latest-proven or @before:TIME; a database alone is its latest.
+    #[prost(string, tag = "1")]
+    pub backup: ::prost::alloc::string::String,
+    /// Unset: where the backup was taken.
+    #[prost(message, optional, tag = "2")]
+    pub target: ::core::option::Option<DatabaseName>,
+    /// A database that stands there is kept beside it for `keep`.
+    #[prost(bool, tag = "3")]
+    pub replace: bool,
+    /// Unset: as the controller is set.
+    #[prost(message, optional, tag = "4")]
+    pub keep: ::core::option::Option<::prost_types::Duration>,
+    /// Preflight only; nothing is touched.
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+    /// Connections that write; 0: chosen by processors.
+    #[prost(uint32, tag = "6")]
+    pub jobs: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreDatabaseResponse {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    /// What was chosen.
+    #[prost(uint64, tag = "2")]
+    pub backup: u64,
+    /// Of which it is a backup.
+    #[prost(message, optional, tag = "3")]
+    pub source: ::core::option::Option<DatabaseName>,
+    #[prost(message, optional, tag = "4")]
+    pub target: ::core::option::Option<DatabaseName>,
+    #[prost(message, optional, tag = "5")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Job {
     #[prost(uint64, tag = "1")]
     pub id: u64,
@@ -5563,6 +5599,31 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "CopyDatabase"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a job that brings a PostgreSQL backup out of its repository into a database.
+        pub async fn restore_database(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RestoreDatabaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RestoreDatabaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/RestoreDatabase",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "RestoreDatabase"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_jobs(
             &mut self,
             request: impl tonic::IntoRequest<super::ListJobsRequest>,
@@ -6286,6 +6347,14 @@ pub mod operator_server {
             request: tonic::Request<super::CopyDatabaseRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CopyDatabaseResponse>,
+            tonic::Status,
+        >;
+        /// Makes a job that brings a PostgreSQL backup out of its repository into a database.
+        async fn restore_database(
+            &self,
+            request: tonic::Request<super::RestoreDatabaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RestoreDatabaseResponse>,
             tonic::Status,
         >;
         async fn list_jobs(
@@ -7203,6 +7272,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CopyDatabaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/RestoreDatabase" => {
+                    #[allow(non_camel_case_types)]
+                    struct RestoreDatabaseSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::RestoreDatabaseRequest>
+                    for RestoreDatabaseSvc<T> {
+                        type Response = super::RestoreDatabaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RestoreDatabaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::restore_database(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RestoreDatabaseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -24,7 +24,7 @@ use crate::{
 pub const NAME: &str = "record";
 
 /// Of [`BackupContents`].
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 #[derive(Debug)]
 pub struct Record<'a>(pub &'a BackUpDatabase);

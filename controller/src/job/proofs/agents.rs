@@ -15,7 +15,10 @@ use tokio::sync::Notify;
 
 use crate::{
     dispatch::{Dispatch, ProgressSink},
-    job::hosts::{Hosts, Standing},
+    job::{
+        hosts::{Hosts, Standing},
+        shelf::{OutOfReach, Shelf},
+    },
 };
 
 /// `host/instance/database` to what is in it.
@@ -211,6 +214,14 @@ pub fn connected() -> Standing {
 impl Hosts for Agents {
     fn standing(&self, _: &HostName) -> Standing {
         self.standing.lock().unwrap().clone()
+    }
+}
+
+/// Repositories that hold whatever is asked for.
+#[async_trait]
+impl Shelf for Agents {
+    async fn holds(&self, _: &HostName, _: &str) -> Result<bool, OutOfReach> {
+        Ok(true)
     }
 }
 

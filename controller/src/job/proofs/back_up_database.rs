@@ -67,7 +67,8 @@ async fn a_backup_that_succeeded_stands_in_the_catalog_and_no_other() {
     let running = world.start(world.engine("a"));
     let job = world.submit(&running.engine).await;
     assert_eq!(world.state(job).await, JobState::Succeeded);
-    let [backup] = &world.catalog.backups(false).await.unwrap()[..] else {
+    let source = SOURCE.parse().unwrap();
+    let [backup] = &world.catalog.backups_of(&source).await.unwrap()[..] else {
         panic!("one backup");
     };
     assert_eq!(backup.database.to_string(), SOURCE);
@@ -88,7 +89,7 @@ async fn a_backup_that_succeeded_stands_in_the_catalog_and_no_other() {
     let running = world.start(world.engine("a"));
     let failed = world.submit(&running.engine).await;
     assert_eq!(world.state(failed).await, JobState::Failed);
-    let listed = world.catalog.backups(true).await.unwrap();
+    let listed = world.catalog.backups_of(&source).await.unwrap();
     assert!(
         listed.iter().all(|backup| backup.job == Some(job)),
         "{listed:?}"

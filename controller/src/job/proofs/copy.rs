@@ -260,7 +260,7 @@ fn published(kept_as: &str) -> TaskResult {
     })
 }
 
-fn facts(host: &HostName, exists: bool) -> DatabaseFacts {
+pub fn facts(host: &HostName, exists: bool) -> DatabaseFacts {
     DatabaseFacts {
         system_identifier: format!("71{host}"),
         server_version: "17.6".to_owned(),

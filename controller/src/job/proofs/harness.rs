@@ -15,6 +15,7 @@ use super::{
     agents::{Agents, Databases, Verbs},
     back_up_database, copy,
     fuse::Moment,
+    restore_database,
 };
 use crate::{
     catalog::testing::TestCatalog,
@@ -50,6 +51,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                     let samples = back_up_database::samples().into_iter();
                     samples
                         .map(|sample| (back_up_database::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::RestoreDatabase => {
+                    let samples = restore_database::samples().into_iter();
+                    samples
+                        .map(|sample| (restore_database::verbs as Verbs, sample))
                         .collect()
                 }
                 JobKind::CopyDatabase => {
@@ -114,6 +121,7 @@ pub async fn catalog() -> (Arc<TestCatalog>, Arc<JumpingClock>) {
     let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
     let clock = Arc::new(JumpingClock(Mutex::new(start)));
     let catalog = TestCatalog::with_clock(Arc::clone(&clock) as _).await;
+    restore_database::stock(&catalog).await;
     (Arc::new(catalog), clock)
 }
 
@@ -145,6 +153,7 @@ impl World {
         let agents = Arc::clone(&self.agents);
         Engine::new(
             (**self.catalog).clone(),
+            Arc::clone(&agents) as _,
             Arc::clone(&agents) as _,
             agents,
             Arc::clone(&self.clock) as _,

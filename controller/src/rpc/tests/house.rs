@@ -68,17 +68,18 @@ impl House {
         let fleet = Fleet::default();
         let sessions = Sessions::new(clock.clone());
         let dispatch = Arc::new(SessionDispatch::new(sessions.clone(), PATIENCE));
-        let jobs = Engine::new(
-            catalog.clone(),
-            dispatch.clone(),
-            Arc::new(fleet.clone()),
-            clock.clone(),
-            JobSettings::default(),
-        );
         let place = Place::Directory(state_dir.path().join("repositories"));
         let repositories = Repositories::open(state_dir.path(), &place, catalog.clone())
             .await
             .unwrap();
+        let jobs = Engine::new(
+            catalog.clone(),
+            dispatch.clone(),
+            Arc::new(fleet.clone()),
+            Arc::new(repositories.clone()),
+            clock.clone(),
+            JobSettings::default(),
+        );
         let services = Services {
             repositories,
             registrar: registrar.clone(),

@@ -30,6 +30,7 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::RemoveInstance => ask!(remove_instance, RemoveInstanceRequest),
         Call::ListFindings => ask!(list_findings, ListFindingsRequest),
         Call::CopyDatabase => ask!(copy_database, CopyDatabaseRequest),
+        Call::RestoreDatabase => ask!(restore_database, RestoreDatabaseRequest),
         Call::ListJobs => ask!(list_jobs, ListJobsRequest),
         Call::GetJob => ask!(get_job, GetJobRequest),
         Call::WatchJob => ask!(watch_job, WatchJobRequest),

@@ -1,0 +1,240 @@
+//! Prove what was restored before anybody can use it: it is what the catalog noted when the backup was
+//! made, and the user counts of that moment hold on it.
+
+use async_trait::async_trait;
+use holdfast_proto::{
+    check::{CheckOutcome, CheckVerdict},
+    image::ProofLevel,
+    task::{TaskFailure, TaskSpec},
+};
+use serde_json::Value;
+
+use super::{RestoreDatabase, contents::contents, transfer};
+use crate::{
+    check::Check,
+    job::{
+        back_up_database::record::{BackupContents, CheckedThen},
+        definition::{Step, StepDone, StepFailure},
+        event::Why,
+        landing::{
+            checks::{Held, hold},
+            conclude::{Claim, NAME, Transferred, proof_says, run_check},
+            proof::{ProvenCheck, compare},
+        },
+        step::{StepContext, catalog_failure},
+    },
+};
+
+#[derive(Debug)]
+pub struct Prove<'a>(pub &'a RestoreDatabase);
+
+#[async_trait]
+impl Step for Prove<'_> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
+        let request = self.0;
+        let image: Transferred = ctx.output(transfer::NAME)?;
+        let (_, noted) = contents(&ctx.world.catalog, request).await?;
+        let mut comparison = compare(ProofLevel::Full, &noted.image, &image.received);
+        if noted.image != image.sent.manifest {
+            let other = "the repository holds another image under this name than was noted when it was made";
+            comparison.differences.insert(0, other.to_owned());
+        }
+        // What is not equal needs no counting.
+        let held = if comparison.differences.is_empty() {
+            self.hold_checks(ctx, &noted).await?
+        } else {
+            Vec::new()
+        };
+        let claim = Claim {
+            level: ProofLevel::Full,
+            what: &format!("what was restored of backup {}", request.backup),
+            differs: "Run ctl repository check --read-data 100%, restore an older backup, and report it",
+            broken: "Look at the check's history; an older backup may be the better one",
+        };
+        claim.conclude(ctx, image, comparison, held)
+    }
+
+    /// It only reads.
+    async fn undo(&self, _: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
+        Ok(StepDone::default())
+    }
+
+    fn says(&self, output: &Value) -> String {
+        proof_says(output, "no check was kept with the backup")
+    }
+}
+
+impl Prove<'_> {
+    /// The checks as they are set now, against what they counted when the backup was made.
+    async fn hold_checks(
+        &self,
+        ctx: &StepContext,
+        noted: &BackupContents,
+    ) -> Result<Vec<Held>, TaskFailure> {
+        if noted.selection.schema_only {
+            return Ok(Vec::new());
+        }
+        let set = ctx.world.catalog.checks_of(&self.0.source).await;
+        let set = set.map_err(|error| catalog_failure(&error))?;
+        let mut held = Vec::with_capacity(set.len());
+        for check in &set {
+            let found = self.run_on_staging(ctx, check).await?;
+            let then = noted.checks.iter().find(|then| then.name == check.name);
+            held.push(holds(check, then, &found, noted));
+        }
+        let gone = noted.checks.iter().filter(|then| !is_set(&set, then));
+        held.extend(gone.map(not_set_any_more));
+        Ok(held)
+    }
+
+    async fn run_on_staging(
+        &self,
+        ctx: &StepContext,
+        check: &Check,
+    ) -> Result<CheckOutcome, TaskFailure> {
+        let staging = self.0.landing().staging(ctx.job);
+        let spec = TaskSpec::RunCheck(check.task_on(&staging.instance, &staging.database));
+        let part = format!("check-{}", check.id);
+        run_check(ctx, &part, &self.0.target.host, spec).await
+    }
+}
+
+/// A check that was set since the backup was made is told, and not held against it.
+fn holds(
+    check: &Check,
+    then: Option<&CheckedThen>,
+    found: &CheckOutcome,
+    noted: &BackupContents,
+) -> Held {
+    let never = CheckOutcome {
+        at: noted.image.taken_at,
+        count: None,
+        newest: None,
+        error: "it did not run when the backup was made".to_owned(),
+    };
+    let source = then.map_or(&never, |then| &then.outcome);
+    let partial = noted.selection != Default::default();
+    let mut held = hold(check, source, found, noted.image.taken_at, partial);
+    if then.is_none() && !held.holds {
+        held.holds = true;
+        let since = "not held against the backup: the check was set after it was made";
+        held.check.reasons.push(since.to_owned());
+    }
+    held
+}
+
+fn is_set(set: &[Check], then: &CheckedThen) -> bool {
+    set.iter().any(|check| check.name == then.name)
+}
+
+fn not_set_any_more(then: &CheckedThen) -> Held {
+    Held {
+        check: ProvenCheck {
+            name: then.name.clone(),
+            verdict: CheckVerdict::CouldNotRun,
+            outcome: then.outcome.clone(),
+            reasons: vec!["not held against the backup: the check is not set any more".to_owned()],
+        },
+        holds: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+    use holdfast_proto::{
+        check::CheckLimits,
+        task::{DatabaseFacts, Selection},
+    };
+
+    use super::*;
+    use crate::job::proofs::image_of;
+
+    fn moment() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+    }
+
+    fn check(min: i64) -> Check {
+        Check {
+            id: 1,
+            database: "web-1/shop-db/shop".parse().unwrap(),
+            name: "users".to_owned(),
+            count_sql: "select count(*) from users".to_owned(),
+            newest_sql: String::new(),
+            limits: CheckLimits {
+                min: Some(min),
+                max: None,
+                max_drop_percent: Some(10.0),
+                max_age: None,
+            },
+            every: Duration::from_mins(1),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    fn counted(count: i64) -> CheckOutcome {
+        CheckOutcome {
+            at: moment(),
+            count: Some(count),
+            newest: None,
+            error: String::new(),
+        }
+    }
+
+    fn noted(checks: Vec<CheckedThen>) -> BackupContents {
+        BackupContents {
+            format: 1,
+            image: image_of("5000 users"),
+            source: DatabaseFacts::default(),
+            selection: Selection::default(),
+            checks,
+        }
+    }
+
+    #[test]
+    fn a_count_is_held_against_that_of_the_backup() {
+        let then = CheckedThen {
+            name: "users".to_owned(),
+            outcome: counted(14),
+        };
+        let noted = noted(vec![then.clone()]);
+        let of = |found| holds(&check(10), Some(&then), &counted(found), &noted);
+        assert!(of(14).holds);
+        assert!(!of(1).holds, "14 users became 1");
+        // The limit was made stricter since; the backup was as poor then.
+        let stricter = holds(&check(100), Some(&then), &counted(14), &noted);
+        assert!(stricter.holds);
+        assert_eq!(stricter.check.verdict, CheckVerdict::Suspicious);
+    }
+
+    #[test]
+    fn a_check_of_today_is_told_and_not_held_against_an_older_backup() {
+        let held = holds(&check(100), None, &counted(14), &noted(vec![]));
+        assert!(held.holds);
+        assert_eq!(held.check.verdict, CheckVerdict::Suspicious);
+        assert!(
+            held.check
+                .reasons
+                .concat()
+                .contains("set after it was made")
+        );
+    }
+
+    #[test]
+    fn a_check_that_is_gone_is_told_with_what_it_counted_then() {
+        let then = CheckedThen {
+            name: "admins".to_owned(),
+            outcome: counted(3),
+        };
+        assert!(!is_set(&[check(1)], &then));
+        let held = not_set_any_more(&then);
+        assert!(held.holds);
+        assert_eq!(held.check.outcome.count, Some(3));
+    }
+}

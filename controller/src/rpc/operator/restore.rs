@@ -1,0 +1,171 @@
+//! Restore a backup into a database: a job is made of the request.
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_chassis::telemetry;
+use holdfast_proto::{
+    names::DatabaseName,
+    wire::{RestoreDatabaseRequest, RestoreDatabaseResponse},
+};
+
+use super::{
+    RpcError, Services,
+    caller::{Caller, Change},
+};
+use crate::{
+    backup_name::{self, BackupName},
+    catalog::Backup,
+    job::{JobSpec, RestoreDatabase},
+    rpc::convert::{positive, time},
+};
+
+/// As it was asked for; which backup is meant is the catalog's to say.
+#[derive(Debug, Clone, PartialEq)]
+struct Wanted {
+    backup: BackupName,
+    /// None: where the backup was taken.
+    target: Option<DatabaseName>,
+    replace: bool,
+    keep: Duration,
+    dry_run: bool,
+    jobs: u32,
+}
+
+pub async fn submit(
+    services: Arc<Services>,
+    caller: Caller,
+    request: RestoreDatabaseRequest,
+) -> Result<RestoreDatabaseResponse, RpcError> {
+    let wanted = read(request, services.jobs.settings().keep)?;
+    let change = Change {
+        action: "job.restore",
+        subject: wanted.subject(),
+        detail: wanted.detail(),
+    };
+    let work = start(&services, &caller, wanted);
+    let (job, backup, target) = caller.change(&services, change, work).await?;
+    Ok(RestoreDatabaseResponse {
+        job,
+        backup: backup.id,
+        source: Some(backup.database.into()),
+        target: Some(target.into()),
+        taken_at: time(backup.taken_at),
+    })
+}
+
+/// A mistyped host or instance is told at once, with the nearest one.
+async fn start(
+    services: &Services,
+    caller: &Caller,
+    wanted: Wanted,
+) -> Result<(u64, Backup, DatabaseName), RpcError> {
+    let backup = backup_name::find(&services.catalog, &wanted.backup).await?;
+    let restore = wanted.of(&backup);
+    let target = restore.target.clone();
+    let host = services.fleet.host(&target.host)?;
+    host.instance(&target.instance)?;
+    let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+    let spec = JobSpec::RestoreDatabase(restore);
+    let job = services.jobs.submit(spec, &by, &traceparent).await?;
+    Ok((job, backup, target))
+}
+
+fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wanted, RpcError> {
+    let RestoreDatabaseRequest {
+        backup,
+        target,
+        replace,
+        keep,
+        dry_run,
+        jobs,
+    } = request;
+    Ok(Wanted {
+        backup: backup.parse()?,
+        target: target.map(DatabaseName::try_from).transpose()?,
+        replace,
+        keep: keep.map_or(Ok(default_keep), |keep| positive(keep, "keep"))?,
+        dry_run,
+        jobs,
+    })
+}
+
+impl Wanted {
+    fn of(self, backup: &Backup) -> RestoreDatabase {
+        RestoreDatabase {
+            backup: backup.id,
+            source: backup.database.clone(),
+            target: self.target.unwrap_or_else(|| backup.database.clone()),
+            replace: self.replace,
+            keep: self.keep,
+            dry_run: self.dry_run,
+            jobs: self.jobs,
+        }
+    }
+
+    /// The database that changes, as far as the request names it.
+    fn subject(&self) -> String {
+        match (&self.target, &self.backup) {
+            (Some(target), _) => target.to_string(),
+            (None, BackupName::Of(database, _)) => database.to_string(),
+            (None, BackupName::Id(id)) => format!("the database of backup {id}"),
+        }
+    }
+
+    fn detail(&self) -> String {
+        let flags = [(self.replace, ", replacing"), (self.dry_run, ", dry run")];
+        let said = flags.into_iter().filter(|(set, _)| *set);
+        let said: String = said.map(|(_, text)| text).collect();
+        format!("from backup {}{said}", self.backup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTING: Duration = Duration::from_hours(72);
+
+    fn wanted(change: impl FnOnce(&mut RestoreDatabaseRequest)) -> Result<Wanted, RpcError> {
+        let mut request = RestoreDatabaseRequest {
+            backup: "web-1/shop-db/shop@latest".to_owned(),
+            ..RestoreDatabaseRequest::default()
+        };
+        change(&mut request);
+        read(request, SETTING)
+    }
+
+    #[test]
+    fn without_a_wish_the_setting_says_how_long_a_replaced_database_is_kept() {
+        assert_eq!(wanted(|_| {}).unwrap().keep, SETTING);
+        let hour = Duration::from_hours(1);
+        let wish = holdfast_proto::time::to_duration(hour);
+        let kept = wanted(|request| request.keep = Some(wish)).unwrap();
+        assert_eq!(kept.keep, hour);
+        let nothing = holdfast_proto::time::to_duration(Duration::ZERO);
+        assert!(wanted(|request| request.keep = Some(nothing)).is_err());
+    }
+
+    #[test]
+    fn the_audit_names_what_changes_and_from_what() {
+        let replacing = wanted(|request| request.replace = true).unwrap();
+        assert_eq!(replacing.subject(), "web-1/shop-db/shop");
+        let detail = "from backup web-1/shop-db/shop@latest, replacing";
+        assert_eq!(replacing.detail(), detail);
+        let by_number = wanted(|request| request.backup = "17".to_owned()).unwrap();
+        assert_eq!(by_number.subject(), "the database of backup 17");
+        let elsewhere = wanted(|request| {
+            let target: DatabaseName = "web-2/shop-db/test".parse().unwrap();
+            request.target = Some(target.into());
+            request.dry_run = true;
+        });
+        let elsewhere = elsewhere.unwrap();
+        assert_eq!(elsewhere.subject(), "web-2/shop-db/test");
+        assert!(elsewhere.detail().ends_with(", dry run"));
+    }
+
+    #[test]
+    fn what_names_no_backup_is_refused() {
+        assert!(wanted(|request| request.backup = String::new()).is_err());
+        assert!(wanted(|request| request.backup = "web-1/shop-db".to_owned()).is_err());
+    }
+}
