@@ -14,12 +14,14 @@ mod job;
 mod policy;
 mod read;
 mod repository;
+mod restore;
 
 pub use call_error::{CallError, CallProblem, Doing};
 pub use check::CheckSpec;
 pub use fleet::NewInstance;
 pub use job::{CopySpec, Update, Watch};
 pub use repository::RecoveryKey;
+pub use restore::RestoreSpec;
 
 /// A job's proof names every table; a database can have many.
 const LARGEST_ANSWER: usize = 256 << 20;

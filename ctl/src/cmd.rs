@@ -21,6 +21,7 @@ pub mod objectives;
 pub mod operator;
 pub mod policy;
 pub mod repository;
+pub mod restore;
 pub mod retention;
 pub mod status;
 pub mod version;
@@ -53,6 +54,8 @@ pub enum Command {
     /// Copy from one host to another.
     #[command(subcommand)]
     Copy(copy::Copy),
+    /// Bring a backup back.
+    Restore(Box<restore::Restore>),
     /// Make the policies those of a file.
     Apply(apply::Apply),
     /// Show what applying a file would change.
@@ -105,6 +108,7 @@ impl Command {
             Self::Instance(_) => "instance",
             Self::Database(_) => "database",
             Self::Copy(_) => "copy",
+            Self::Restore(_) => "restore",
             Self::Apply(_) => "apply",
             Self::Diff(_) => "diff",
             Self::Export(_) => "export",
@@ -135,6 +139,7 @@ impl Command {
             Self::Instance(command) => command.run(session).await,
             Self::Database(command) => command.run(session).await,
             Self::Copy(command) => command.run(session).await,
+            Self::Restore(command) => command.run(session).await,
             Self::Apply(command) => command.run(session).await,
             Self::Diff(command) => command.run(session).await,
             Self::Export(command) => command.run(session).await,

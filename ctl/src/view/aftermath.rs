@@ -34,7 +34,7 @@ impl KeptReason {
     fn words(self) -> &'static str {
         match self {
             Self::Replaced => "what stood there before",
-            Self::Undone => "the copy that was undone",
+            Self::Undone => "what was undone",
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     aftermath::{Aftermath, aftermath_text},
     job::{Job, JobDetail, JobState, moment},
+    kind::words,
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
 };
 use crate::output::{Page, View, paint::Tone};
@@ -88,22 +89,30 @@ impl CopyResult {
     }
 }
 
-impl View for CopyResult {
-    fn text(&self, page: &Page) -> String {
-        let both = format!("{} → {}", self.source, self.target);
+impl CopyResult {
+    /// The last words about `what`.
+    pub(super) fn text_of(&self, what: &str, page: &Page) -> String {
         let end = self.end();
         if !self.dry_run {
-            return end.text(&both, page);
+            return end.text(what, page);
         }
         // Of a dry run the answers are the result.
         let answers = preflight_text(&self.preflight, page.paint);
         match self.job.state {
             JobState::Succeeded => {
-                let good = format!("✓ {both}: this copy can be made; nothing was touched");
+                let possible = words(&self.job.kind).possible;
+                let good = format!("✓ {what}: {possible}; nothing was touched");
                 format!("{answers}{}\n", page.paint.tone(Tone::Good, &good))
             }
-            _ => format!("{answers}{}", end.text(&both, page)),
+            _ => format!("{answers}{}", end.text(what, page)),
         }
+    }
+}
+
+impl View for CopyResult {
+    fn text(&self, page: &Page) -> String {
+        let both = format!("{} → {}", self.source, self.target);
+        self.text_of(&both, page)
     }
 }
 
@@ -144,8 +153,9 @@ impl End<'_> {
         if let Some(until) = self.job.undo_until {
             let _ = writeln!(
                 out,
-                "  ctl job undo {:<5} takes the copy back, until {}",
+                "  ctl job undo {:<5} takes the {} back, until {}",
                 self.job.id,
+                words(&self.job.kind).noun,
                 moment(until)
             );
         }
@@ -158,11 +168,16 @@ impl End<'_> {
     }
 
     fn headline(&self, what: &str) -> (Tone, String) {
+        let done = words(&self.job.kind).done;
+        let (proven, unproven) = (
+            format!("{done} and proven"),
+            format!("{done}, but not proven"),
+        );
         // "Else": the line below says what.
         let roles_stay = !self.after.roles_left.is_empty();
         let (tone, words) = match (self.job.state, self.proof) {
-            (JobState::Succeeded, Some(proof)) if proof.green => (Tone::Good, "copied and proven"),
-            (JobState::Succeeded, Some(_)) => (Tone::Warn, "copied, but not proven"),
+            (JobState::Succeeded, Some(proof)) if proof.green => (Tone::Good, proven.as_str()),
+            (JobState::Succeeded, Some(_)) => (Tone::Warn, unproven.as_str()),
             (JobState::Succeeded, None) => (Tone::Good, "succeeded; it carried no data"),
             (JobState::Failed, _) if self.preflight.iter().any(PreflightLine::failed) => {
                 (Tone::Bad, "preflight failed; nothing was touched")

@@ -30,10 +30,12 @@ use crate::output::testing::at;
 mod every;
 mod job;
 pub(crate) mod policy;
+mod restore;
 
 pub(crate) use every::every;
 use job::job;
 pub(crate) use job::{aftermath, job_detail, job_event, job_list, proof};
+pub(crate) use restore::restored;
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;

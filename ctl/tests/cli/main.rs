@@ -10,5 +10,6 @@ mod errors;
 mod identity;
 mod jobs;
 mod nouns;
+mod restore;
 mod scripted;
 mod traces;

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use holdfast_proto::{
-    check::{CheckOutcome, CheckVerdict},
+    check::CheckOutcome,
     image::ProofLevel,
     task::{TaskFailure, TaskSpec},
 };
@@ -19,7 +19,7 @@ use crate::{
         landing::{
             checks::{Held, hold},
             conclude::{Claim, NAME, Transferred, proof_says, run_check},
-            proof::{ProvenCheck, compare},
+            proof::compare,
         },
         step::{StepContext, catalog_failure},
     },
@@ -36,7 +36,7 @@ impl Step for Prove<'_> {
 
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
         let request = self.0;
-        let image: Transferred = ctx.output(transfer::NAME)?;
+        let mut image: Transferred = ctx.output(transfer::NAME)?;
         let (_, noted) = contents(&ctx.world.catalog, request).await?;
         let mut comparison = compare(ProofLevel::Full, &noted.image, &image.received);
         if noted.image != image.sent.manifest {
@@ -44,11 +44,12 @@ impl Step for Prove<'_> {
             comparison.differences.insert(0, other.to_owned());
         }
         // What is not equal needs no counting.
-        let held = if comparison.differences.is_empty() {
+        let (held, notices) = if comparison.differences.is_empty() {
             self.hold_checks(ctx, &noted).await?
         } else {
-            Vec::new()
+            Default::default()
         };
+        image.received.notices.extend(notices);
         let claim = Claim {
             level: ProofLevel::Full,
             what: &format!("what was restored of backup {}", request.backup),
@@ -74,9 +75,9 @@ impl Prove<'_> {
         &self,
         ctx: &StepContext,
         noted: &BackupContents,
-    ) -> Result<Vec<Held>, TaskFailure> {
+    ) -> Result<(Vec<Held>, Vec<String>), TaskFailure> {
         if noted.selection.schema_only {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         let set = ctx.world.catalog.checks_of(&self.0.source).await;
         let set = set.map_err(|error| catalog_failure(&error))?;
@@ -86,9 +87,7 @@ impl Prove<'_> {
             let then = noted.checks.iter().find(|then| then.name == check.name);
             held.push(holds(check, then, &found, noted));
         }
-        let gone = noted.checks.iter().filter(|then| !is_set(&set, then));
-        held.extend(gone.map(not_set_any_more));
-        Ok(held)
+        Ok((held, gone(&set, noted)))
     }
 
     async fn run_on_staging(
@@ -131,16 +130,17 @@ fn is_set(set: &[Check], then: &CheckedThen) -> bool {
     set.iter().any(|check| check.name == then.name)
 }
 
-fn not_set_any_more(then: &CheckedThen) -> Held {
-    Held {
-        check: ProvenCheck {
-            name: then.name.clone(),
-            verdict: CheckVerdict::CouldNotRun,
-            outcome: then.outcome.clone(),
-            reasons: vec!["not held against the backup: the check is not set any more".to_owned()],
-        },
-        holds: true,
-    }
+/// Nobody can ask a check that is gone; what it counted is told.
+fn gone(set: &[Check], noted: &BackupContents) -> Vec<String> {
+    let gone = noted.checks.iter().filter(|then| !is_set(set, then));
+    let told = gone.map(|CheckedThen { name, outcome }| {
+        let counted = outcome.count.map_or_else(
+            || "could not run".to_owned(),
+            |count| format!("counted {count}"),
+        );
+        format!("check {name} {counted} when the backup was made; it is not set any more and was not asked")
+    });
+    told.collect()
 }
 
 #[cfg(test)]
@@ -149,7 +149,7 @@ mod tests {
 
     use chrono::{DateTime, TimeDelta, Utc};
     use holdfast_proto::{
-        check::CheckLimits,
+        check::{CheckLimits, CheckVerdict},
         task::{DatabaseFacts, Selection},
     };
 
@@ -228,13 +228,12 @@ mod tests {
 
     #[test]
     fn a_check_that_is_gone_is_told_with_what_it_counted_then() {
-        let then = CheckedThen {
-            name: "admins".to_owned(),
+        let then = |name: &str| CheckedThen {
+            name: name.to_owned(),
             outcome: counted(3),
         };
-        assert!(!is_set(&[check(1)], &then));
-        let held = not_set_any_more(&then);
-        assert!(held.holds);
-        assert_eq!(held.check.outcome.count, Some(3));
+        let told = gone(&[check(1)], &noted(vec![then("users"), then("admins")]));
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("check admins counted 3"), "{told:?}");
     }
 }

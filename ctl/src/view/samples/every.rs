@@ -112,6 +112,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
                 job_detail(),
             )),
         ),
+        ("ctl restore", json(&super::restored())),
         ("ctl job list", json(&job_list())),
         ("ctl job show, ctl job watch", json(&job_detail())),
         (

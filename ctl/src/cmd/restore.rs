@@ -1,0 +1,215 @@
+//! `ctl restore`: a backup comes back, proven, and what it replaces stays beside it for a while.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use holdfast_proto::names::DatabaseName;
+
+use crate::{
+    client::{Doing as _, RestoreSpec},
+    complete,
+    confirm::{Given, confirm},
+    exit::Exit,
+    failure::Failure,
+    follow::{Followed, Preflight, follow},
+    output::units,
+    session::Session,
+    suggest::{Typed, with_suggestion},
+    view::{job::JobTaken, restore::RestoreResult},
+};
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Its number, or HOST/INSTANCE/DATABASE with @latest, @latest-proven or @before:TIME.
+    #[arg(add = ArgValueCompleter::new(complete::databases))]
+    backup: String,
+    /// HOST/INSTANCE/DATABASE to make [default: the one that was backed up].
+    #[arg(long, value_name = "DATABASE", add = ArgValueCompleter::new(complete::targets))]
+    to: Option<DatabaseName>,
+    /// Take the place of a database that stands there; the former one is kept beside it.
+    #[arg(long)]
+    replace: bool,
+    /// How long the former one is kept [default: as the controller is set, `jobs.keep_replaced`].
+    #[arg(long, value_name = "TIME", value_parser = units::parse_span)]
+    keep: Option<Duration>,
+    /// Answer every preflight question and stop there.
+    #[arg(long)]
+    dry_run: bool,
+    /// Connections that write at the same time [default: by processors].
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: Option<u32>,
+    /// Submit and do not wait.
+    #[arg(long)]
+    detach: bool,
+    /// Do not ask before a database is replaced.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Restore {
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let replaced = self.replaced()?;
+        let mut client = session.connect().await?;
+        if let Some(replaced) = &replaced {
+            self.confirm(session, replaced)?;
+        }
+        let (backup, dry_run, detach) = (self.backup.clone(), self.dry_run, self.detach);
+        let typed = self.typed();
+        let submitted = client.restore_database(self.into_spec()).await;
+        let restoring = match submitted.doing(|| format!("restore backup {backup}")) {
+            Ok(restoring) => restoring,
+            Err(failure) => return Err(with_suggestion(&mut client, failure, &typed).await),
+        };
+        let id = restoring.job;
+        session.console.say(&format!(
+            "job {id}: restore backup {} of {}, taken {} UTC, to {}",
+            restoring.backup,
+            restoring.source,
+            restoring.taken_at.format("%F %H:%M:%S"),
+            restoring.target
+        ));
+        if detach {
+            let detail = client.job(id).await.doing(|| format!("show job {id}"))?;
+            session.show(&JobTaken { job: detail.job })?;
+            session.console.hint(&format!("next: ctl job watch {id}"));
+            return Ok(Exit::Ok);
+        }
+        let preflight = if dry_run {
+            Preflight::Leave
+        } else {
+            Preflight::Tell
+        };
+        let detail = match follow(session, &mut client, id, preflight).await? {
+            Followed::Detached => return Ok(Exit::Interrupted),
+            Followed::Ended(detail) => *detail,
+        };
+        let exit = detail.exit();
+        session.show(&RestoreResult::of(restoring, dry_run, detail))?;
+        Ok(exit)
+    }
+
+    /// The database whose place is taken. A backup's number alone does not name it.
+    fn replaced(&self) -> Result<Option<DatabaseName>, Failure> {
+        if !self.replace || self.dry_run {
+            return Ok(None);
+        }
+        match (self.to.clone(), database_of(&self.backup)) {
+            (Some(named), _) | (None, Some(named)) => Ok(Some(named)),
+            (None, None) => Err(Failure::Usage {
+                what: format!(
+                    "--replace takes the place of a database, and {:?} does not name one",
+                    self.backup
+                ),
+                advice: "name it: --to HOST/INSTANCE/DATABASE".to_owned(),
+            }),
+        }
+    }
+
+    fn confirm(&self, session: &Session, replaced: &DatabaseName) -> Result<(), Failure> {
+        let given = if self.yes { Given::Yes } else { Given::Nothing };
+        let kept = match self.keep {
+            Some(keep) => format!("for {}", units::span(keep)),
+            None => "for as long as the controller is set to (jobs.keep_replaced)".to_owned(),
+        };
+        confirm(
+            &session.console,
+            &format!("replacing {replaced}"),
+            &format!(
+                "{replaced} will be replaced by backup {}. Sessions connected to it end; the former database, \
+                 with everything written since, is kept {kept} (`ctl job undo` puts it back).",
+                self.backup,
+            ),
+            &replaced.database,
+            given,
+        )?;
+        Ok(())
+    }
+
+    /// What may have been mistyped.
+    fn typed(&self) -> Vec<Typed> {
+        let database = database_of(&self.backup).map(Typed::Database);
+        let target = self.to.as_ref();
+        let target = target.map(|name| Typed::Instance(name.instance_name()));
+        target.into_iter().chain(database).collect()
+    }
+
+    fn into_spec(self) -> RestoreSpec {
+        RestoreSpec {
+            backup: self.backup,
+            target: self.to,
+            replace: self.replace,
+            keep: self.keep,
+            dry_run: self.dry_run,
+            jobs: self.jobs.unwrap_or(0),
+        }
+    }
+}
+
+/// The database in `DATABASE@latest`, as the controller reads it: the last @ begins the selector.
+fn database_of(backup: &str) -> Option<DatabaseName> {
+    let name = backup.rsplit_once('@').map_or(backup, |(name, _)| name);
+    name.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+
+    use super::{Restore, database_of};
+    use crate::{args::Cli, cmd::Command, exit::Exit};
+
+    fn restore(words: &str) -> Restore {
+        let line = format!("ctl restore {words}");
+        match Cli::try_parse_from(line.split(' '))
+            .expect("parses")
+            .command
+        {
+            Command::Restore(restore) => *restore,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_safe_ones() {
+        let spec = restore("17").into_spec();
+        assert_eq!(spec.backup, "17");
+        assert!(!spec.replace && !spec.dry_run);
+        assert_eq!((spec.target, spec.keep, spec.jobs), (None, None, 0));
+    }
+
+    #[test]
+    fn every_option_arrives() {
+        let words = "web-1/a/b@latest-proven --to web-2/c/d --replace --keep 2h --dry-run --jobs 4";
+        let spec = restore(words).into_spec();
+        assert_eq!(spec.backup, "web-1/a/b@latest-proven");
+        assert_eq!(spec.target, Some("web-2/c/d".parse().expect("a name")));
+        assert!(spec.replace && spec.dry_run);
+        assert_eq!(spec.keep, Some(Duration::from_secs(7200)));
+        assert_eq!(spec.jobs, 4);
+    }
+
+    #[test]
+    fn what_is_replaced_is_named() {
+        let replaced = |words: &str| restore(words).replaced();
+        let name = |text: &str| Some(text.parse().expect("a name"));
+        let own = replaced("web-1/a/b@latest --replace").expect("named");
+        assert_eq!(own, name("web-1/a/b"));
+        let other = replaced("web-1/a/b --to web-2/c/d --replace").expect("named");
+        assert_eq!(other, name("web-2/c/d"));
+        assert_eq!(replaced("17").expect("replaces nothing"), None);
+        assert_eq!(replaced("17 --replace --dry-run").expect("nothing"), None);
+        let unnamed = replaced("17 --replace --yes").expect_err("a number names none");
+        assert_eq!(unnamed.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_database_may_have_an_at_in_its_name() {
+        let name = |text: &str| database_of(text).map(|name| name.database);
+        assert_eq!(name("web-1/a/b@c@latest").as_deref(), Some("b@c"));
+        assert_eq!(name("web-1/a/b").as_deref(), Some("b"));
+        assert_eq!(name("17"), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! What the last words say of each kind of job.
+
+/// The words of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// What it makes: "copy".
+    pub noun: &'static str,
+    /// What it has done to the data: "copied".
+    pub done: &'static str,
+    /// Of a dry run that found nothing in the way.
+    pub possible: &'static str,
+}
+
+/// By the kind's name; of one that a later version knows, those of a copy.
+#[must_use]
+pub fn words(kind: &str) -> Words {
+    match kind {
+        "restore-database" => Words {
+            noun: "restored database",
+            done: "restored",
+            possible: "this backup can be restored",
+        },
+        _ => Words {
+            noun: "copy",
+            done: "copied",
+            possible: "this copy can be made",
+        },
+    }
+}
