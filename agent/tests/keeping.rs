@@ -12,7 +12,8 @@ use holdfast_proto::{
     image::Manifest,
     task::{
         BackUpDatabase, BackedUpDatabase, DatabaseProperties, DatabaseTarget, FailureKind,
-        RepositoryRef, RestoreImage, RestoredImage, Selection, TaskFailure, TaskResult, TaskSpec,
+        RepositoryRef, RestoreImage, RestoredImage, Selection, TableName, TaskFailure, TaskResult,
+        TaskSpec,
     },
 };
 use holdfast_repository::RepositoryKey;
@@ -41,6 +42,14 @@ async fn back_up(context: &Context) -> Result<BackedUpDatabase, TaskFailure> {
 }
 
 async fn restore(context: &Context, snapshot: &str) -> Result<RestoredImage, TaskFailure> {
+    restore_only(context, snapshot, vec![]).await
+}
+
+async fn restore_only(
+    context: &Context,
+    snapshot: &str,
+    tables: Vec<TableName>,
+) -> Result<RestoredImage, TaskFailure> {
     let spec = RestoreImage {
         staging: target(STAGING),
         repository: RepositoryRef {
@@ -51,6 +60,7 @@ async fn restore(context: &Context, snapshot: &str) -> Result<RestoredImage, Tas
         jobs: 2,
         properties: DatabaseProperties::default(),
         no_tablespaces: false,
+        tables,
     };
     match perform(TaskSpec::RestoreImage(spec), context).await? {
         TaskResult::RestoredImage(done) => Ok(done),
@@ -220,6 +230,57 @@ async fn what_did_not_change_costs_nothing_and_a_change_costs_its_part() {
     // An older one is what it was.
     let restored = restore(&pair.target.context(place.path()), &first.snapshot).await;
     assert_proven(&first.manifest, &restored.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_tables_come_back_with_the_schema_around_them() {
+    let pair = Pair::start(15, 15);
+    pair.fill(
+        "create table users (id int primary key, boss int references users);
+         create table orders (id int primary key, buyer int not null references users);
+         create table lines (id int primary key, part_of int not null references orders);
+         insert into users select n, 1 from generate_series(1, 50) n;
+         insert into orders select n, n from generate_series(1, 20) n;
+         insert into lines select n, n from generate_series(1, 10) n;",
+    );
+    let place = tempfile::tempdir().unwrap();
+    let kept = back_up(&pair.source.context(place.path())).await.unwrap();
+    let context = pair.target.context(place.path());
+    let table = |name: &str| TableName {
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+    };
+    let two = vec![table("orders"), table("lines")];
+    let restored = restore_only(&context, &kept.snapshot, two).await.unwrap();
+    assert_eq!(
+        restored.manifest, kept.manifest,
+        "as the repository holds it"
+    );
+    let rows = |restored: &RestoredImage| -> Vec<_> {
+        let relations = restored.received.relations.iter();
+        relations
+            .map(|r| (r.name.clone(), r.rows, r.fingerprint))
+            .collect()
+    };
+    let expected = kept.manifest.relations.iter().filter(|r| r.name != "users");
+    assert_eq!(
+        rows(&restored),
+        expected
+            .map(|r| (r.name.clone(), r.rows, r.fingerprint))
+            .collect::<Vec<_>>()
+    );
+    let counted = "select (select count(*) from orders), (select count(*) from lines), (select count(*) from users)";
+    assert_eq!(pair.target.psql(STAGING, counted), "20|10|0");
+    // What holds among them is checked as ever; what left them is told.
+    let foreign = "select string_agg(conname || convalidated, ' ' order by conname) from pg_constraint where contype = 'f'";
+    assert_eq!(pair.target.psql(STAGING, foreign), "lines_part_of_fkeytrue");
+    let told = restored.received.notices.join("; ");
+    assert!(told.contains("orders_buyer_fkey"), "{told}");
+
+    let none = restore_only(&context, &kept.snapshot, vec![table("gone")]).await;
+    let failure = none.expect_err("no such table");
+    assert_eq!(failure.kind, FailureKind::Invalid);
+    assert!(failure.message.contains("public.gone"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

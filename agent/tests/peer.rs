@@ -91,6 +91,7 @@ async fn an_image_is_taken_only_from_its_own_sender() {
             permits: 1,
             free_memory: 1 << 30,
             meter: Arc::new(Meter::default()),
+            partial: false,
         },
     );
 

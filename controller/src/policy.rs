@@ -16,7 +16,7 @@ use crate::{
 pub mod compare;
 pub mod cover;
 pub mod file;
-mod glob;
+pub mod glob;
 mod subject;
 mod ties;
 

@@ -255,6 +255,15 @@ pub struct RestoreImage {
     pub jobs: u32,
     pub properties: DatabaseProperties,
     pub no_tablespaces: bool,
+    /// Only the rows of these; empty: all.
+    #[serde(default)]
+    pub tables: Vec<TableName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableName {
+    pub schema: String,
+    pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,12 +36,15 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
         .read(snapshot)
         .await
         .map_err(|error| keep::failed("opening the backup", &error))?;
-    let fetch = Fetch::open(reading, spec.no_tablespaces, host::cpus()).await?;
+    let mut fetch = Fetch::open(reading, spec.no_tablespaces, host::cpus()).await?;
     let manifest = fetch.manifest().clone();
+    if !spec.tables.is_empty() {
+        fetch = fetch.only(&spec.tables)?;
+    }
     empty::staging(&located, &spec.staging.database).await?;
     let application = sessions::name("restore");
     let meter = Arc::new(Meter::default());
-    let target = Target::of(
+    let mut target = Target::of(
         context,
         &located,
         &spec.staging.database,
@@ -49,6 +52,7 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
         &meter,
     )
     .await?;
+    target.partial = !spec.tables.is_empty();
     let receiver = Receiver::new(
         ReceiveImage {
             staging: spec.staging,

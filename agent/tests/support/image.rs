@@ -212,6 +212,7 @@ impl Pair {
                 permits: 2,
                 free_memory: 1 << 30,
                 meter: Arc::new(Meter::default()),
+                partial: false,
             },
         );
         let request = Request {

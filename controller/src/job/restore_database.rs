@@ -25,6 +25,7 @@ use crate::catalog::BackupId;
 pub mod contents;
 pub mod preflight;
 mod prove;
+pub mod tables;
 mod transfer;
 
 /// No database stays locked by a restore for longer.
@@ -45,6 +46,9 @@ pub struct RestoreDatabase {
     pub dry_run: bool,
     /// Connections that write; 0: chosen by processors.
     pub jobs: u32,
+    /// Only the rows of these, by pattern, with the whole schema around them; empty: everything.
+    #[serde(default)]
+    pub tables: Vec<String>,
 }
 
 #[async_trait]
@@ -58,6 +62,15 @@ impl Definition for RestoreDatabase {
 
     fn check(&self) -> Result<(), String> {
         self.landing().check()?;
+        if self.tables.iter().any(|pattern| pattern.trim().is_empty()) {
+            return Err("a table pattern is empty".to_owned());
+        }
+        if !self.tables.is_empty() && self.replace {
+            return Err(
+                "some tables never take the place of a whole database: restore them beside it, without --replace"
+                    .to_owned(),
+            );
+        }
         if self.jobs > 64 {
             return Err(format!(
                 "{} connections are too many: at most 64",
@@ -141,6 +154,7 @@ mod tests {
             keep: Duration::from_hours(24),
             dry_run: false,
             jobs: 0,
+            tables: vec![],
         }
     }
 
@@ -173,5 +187,16 @@ mod tests {
         let mut marked = request();
         marked.target.database = "shop__before_7".to_owned();
         assert!(marked.check().is_err());
+    }
+
+    #[test]
+    fn some_tables_never_take_the_place_of_a_whole_database() {
+        let mut some = request();
+        some.tables = vec!["users".to_owned()];
+        assert!(some.check().unwrap_err().contains("whole database"));
+        some.replace = false;
+        assert_eq!(some.check(), Ok(()));
+        some.tables.push(" ".to_owned());
+        assert!(some.check().is_err());
     }
 }

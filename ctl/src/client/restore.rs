@@ -24,6 +24,8 @@ pub struct RestoreSpec {
     pub dry_run: bool,
     /// 0: the controller chooses.
     pub jobs: u32,
+    /// Patterns; empty: everything.
+    pub tables: Vec<String>,
 }
 
 /// # Errors
@@ -63,6 +65,7 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             keep,
             dry_run,
             jobs,
+            tables,
         } = spec;
         Self {
             backup,
@@ -71,6 +74,7 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             keep: keep.map(to_duration),
             dry_run,
             jobs,
+            tables,
         }
     }
 }

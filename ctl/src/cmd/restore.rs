@@ -27,6 +27,10 @@ pub struct Restore {
     /// HOST/INSTANCE/DATABASE to make [default: the one that was backed up].
     #[arg(long, value_name = "DATABASE", add = ArgValueCompleter::new(complete::targets))]
     to: Option<DatabaseName>,
+    /// Only the rows of these tables, in a database beside the live one [default name: DATABASE__tables_BACKUP]:
+    /// `schema.table` or `table`, `*` matches any characters; may be repeated.
+    #[arg(long = "table", value_name = "PATTERN", conflicts_with = "replace")]
+    tables: Vec<String>,
     /// Take the place of a database that stands there; the former one is kept beside it.
     #[arg(long)]
     replace: bool,
@@ -142,6 +146,7 @@ impl Restore {
             keep: self.keep,
             dry_run: self.dry_run,
             jobs: self.jobs.unwrap_or(0),
+            tables: self.tables,
         }
     }
 }
@@ -189,6 +194,14 @@ mod tests {
         assert!(spec.replace && spec.dry_run);
         assert_eq!(spec.keep, Some(Duration::from_secs(7200)));
         assert_eq!(spec.jobs, 4);
+    }
+
+    #[test]
+    fn some_tables_never_replace_a_database() {
+        let spec = restore("17 --table users --table crm.o*").into_spec();
+        assert_eq!(spec.tables, ["users", "crm.o*"]);
+        let both = Cli::try_parse_from("ctl restore 17 --table x --replace".split(' '));
+        assert!(both.is_err());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::task::{
     DroppedRoles, Extension, FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance,
     ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage, RepositoryRef,
     RestoreImage, RestoredImage, Role, RoleLeft, RunCheck, Selection, SendImage, SentImage,
-    StageDatabase, StagedDatabase, TaskFailure, TaskPhase, TaskProgress, TaskResult, TaskSpec,
-    UnpublishDatabase, UnpublishedDatabase,
+    StageDatabase, StagedDatabase, TableName, TaskFailure, TaskPhase, TaskProgress, TaskResult,
+    TaskSpec, UnpublishDatabase, UnpublishedDatabase,
 };
 
 messages! {
@@ -41,7 +41,8 @@ messages! {
     RepositoryRef { host, job }
     BackUpDatabase { source, selection, repository, jobs, bandwidth, tags }
     BackedUpDatabase { manifest, snapshot, added_bytes }
-    RestoreImage { staging, repository, snapshot, jobs, properties, no_tablespaces }
+    RestoreImage { staging, repository, snapshot, jobs, properties, no_tablespaces, tables }
+    TableName { schema, name }
     RestoredImage { manifest, received }
     PublishDatabase { instance, staging, name, keep_as, job }
     PublishedDatabase { kept_as, ended_sessions }

@@ -2548,6 +2548,16 @@ pub struct RestoreImage {
     /// The target lacks tablespaces that the image names: everything goes to the default one.
     #[prost(bool, tag = "6")]
     pub no_tablespaces: bool,
+    /// The whole schema with the rows of these alone, and without foreign keys that leave them; empty: all rows.
+    #[prost(message, repeated, tag = "7")]
+    pub tables: ::prost::alloc::vec::Vec<TableName>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TableName {
+    #[prost(string, tag = "1")]
+    pub schema: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RestoredImage {
@@ -3989,7 +3999,7 @@ pub struct RestoreDatabaseRequest {
     /// A number, or a database with @latest, @latest-proven or @before:TIME; a database alone is its latest.
     #[prost(string, tag = "1")]
     pub backup: ::prost::alloc::string::String,
-    /// Unset: where the backup was taken.
+    /// Unset: where the backup was taken; with `tables`, beside it as <database>\_*tables*<backup>.
     #[prost(message, optional, tag = "2")]
     pub target: ::core::option::Option<DatabaseName>,
     /// A database that stands there is kept beside it for `keep`.
@@ -4004,6 +4014,10 @@ pub struct RestoreDatabaseRequest {
     /// Connections that write; 0: chosen by processors.
     #[prost(uint32, tag = "6")]
     pub jobs: u32,
+    /// The whole schema with the rows of these alone (schema.table or table, * for any run of characters);
+    /// empty: everything.
+    #[prost(string, repeated, tag = "7")]
+    pub tables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestoreDatabaseResponse {

@@ -48,6 +48,8 @@ pub struct Target {
     /// Of the host; decides how much an index build may take.
     pub free_memory: u64,
     pub meter: Arc<Meter>,
+    /// Rows of some tables only: what points from them to others is left out.
+    pub partial: bool,
 }
 
 impl Target {
@@ -71,6 +73,7 @@ impl Target {
             permits: host::cpus() as usize,
             free_memory: sessions::free_memory(located),
             meter: Arc::clone(meter),
+            partial: false,
         })
     }
 

@@ -160,6 +160,7 @@ fn spec(change: fn(&mut RestoreDatabase)) -> JobSpec {
         keep: Duration::from_hours(24),
         dry_run: false,
         jobs: 0,
+        tables: vec![],
     };
     change(&mut restore);
     JobSpec::RestoreDatabase(restore)
@@ -306,6 +307,8 @@ async fn the_target_s_host_reads_the_repository_for_as_long_as_the_job_runs() {
     running.engine.cancel(job, "operator/bob").await.unwrap();
     assert_eq!(world.state(job).await, JobState::Cancelled);
     assert!(!may(job, &reader).await.unwrap());
+    // It would take the next jobs too.
+    running.stop().await;
 
     for failing in [false, true] {
         let world = World::new(&shared, verbs, &sample());

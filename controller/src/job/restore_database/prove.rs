@@ -2,14 +2,20 @@
 //! made, and the user counts of that moment hold on it.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use holdfast_proto::{
     check::CheckOutcome,
     image::ProofLevel,
-    task::{TaskFailure, TaskSpec},
+    task::{Selection, TaskFailure, TaskSpec},
 };
 use serde_json::Value;
 
-use super::{RestoreDatabase, contents::contents, transfer};
+use super::{
+    RestoreDatabase,
+    contents::contents,
+    tables::{choose, part_of},
+    transfer,
+};
 use crate::{
     check::Check,
     job::{
@@ -38,8 +44,12 @@ impl Step for Prove<'_> {
         let request = self.0;
         let mut image: Transferred = ctx.output(transfer::NAME)?;
         let (_, noted) = contents(&ctx.world.catalog, request).await?;
-        let mut comparison = compare(ProofLevel::Full, &noted.image, &image.received);
-        if noted.image != image.sent.manifest {
+        let whole = image.sent.manifest.clone();
+        let tables = choose(&noted.image, &request.tables).tables;
+        let wanted = part_of(noted.image.clone(), &tables);
+        let mut comparison = compare(ProofLevel::Full, &wanted, &image.received);
+        image.sent.manifest = wanted;
+        if noted.image != whole {
             let other = "the repository holds another image under this name than was noted when it was made";
             comparison.differences.insert(0, other.to_owned());
         }
@@ -85,7 +95,8 @@ impl Prove<'_> {
         for check in &set {
             let found = self.run_on_staging(ctx, check).await?;
             let then = noted.checks.iter().find(|then| then.name == check.name);
-            held.push(holds(check, then, &found, noted));
+            let partial = !self.0.tables.is_empty() || noted.selection != Selection::default();
+            held.push(holds(check, then, &found, noted.image.taken_at, partial));
         }
         Ok((held, gone(&set, noted)))
     }
@@ -107,17 +118,17 @@ fn holds(
     check: &Check,
     then: Option<&CheckedThen>,
     found: &CheckOutcome,
-    noted: &BackupContents,
+    taken_at: DateTime<Utc>,
+    partial: bool,
 ) -> Held {
     let never = CheckOutcome {
-        at: noted.image.taken_at,
+        at: taken_at,
         count: None,
         newest: None,
         error: "it did not run when the backup was made".to_owned(),
     };
     let source = then.map_or(&never, |then| &then.outcome);
-    let partial = noted.selection != Default::default();
-    let mut held = hold(check, source, found, noted.image.taken_at, partial);
+    let mut held = hold(check, source, found, taken_at, partial);
     if then.is_none() && !held.holds {
         held.holds = true;
         let since = "not held against the backup: the check was set after it was made";
@@ -147,7 +158,7 @@ fn gone(set: &[Check], noted: &BackupContents) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
-    use chrono::{DateTime, TimeDelta, Utc};
+    use chrono::TimeDelta;
     use holdfast_proto::{
         check::{CheckLimits, CheckVerdict},
         task::{DatabaseFacts, Selection},
@@ -203,19 +214,22 @@ mod tests {
             name: "users".to_owned(),
             outcome: counted(14),
         };
-        let noted = noted(vec![then.clone()]);
-        let of = |found| holds(&check(10), Some(&then), &counted(found), &noted);
-        assert!(of(14).holds);
-        assert!(!of(1).holds, "14 users became 1");
+        let of = |found, partial| {
+            let found = counted(found);
+            holds(&check(10), Some(&then), &found, moment(), partial).holds
+        };
+        assert!(of(14, false));
+        assert!(!of(1, false), "14 users became 1");
+        assert!(of(1, true), "users did not come on request");
         // The limit was made stricter since; the backup was as poor then.
-        let stricter = holds(&check(100), Some(&then), &counted(14), &noted);
+        let stricter = holds(&check(100), Some(&then), &counted(14), moment(), false);
         assert!(stricter.holds);
         assert_eq!(stricter.check.verdict, CheckVerdict::Suspicious);
     }
 
     #[test]
     fn a_check_of_today_is_told_and_not_held_against_an_older_backup() {
-        let held = holds(&check(100), None, &counted(14), &noted(vec![]));
+        let held = holds(&check(100), None, &counted(14), moment(), false);
         assert!(held.holds);
         assert_eq!(held.check.verdict, CheckVerdict::Suspicious);
         assert!(

@@ -9,7 +9,7 @@ use holdfast_proto::{
 };
 use serde_json::Value;
 
-use super::{RestoreDatabase, contents::contents};
+use super::{RestoreDatabase, contents::contents, tables::choose};
 use crate::job::{
     copy_database::preflight::{self, Examined, compatibility::missing_tablespaces},
     definition::{Step, StepDone, StepFailure, defect},
@@ -85,7 +85,7 @@ impl Transfer<'_> {
         let (Some(source), Some(target)) = (&examined.source, &examined.target) else {
             return Err(defect("the preflight passed without facts".to_owned()));
         };
-        let (backup, _) = contents(&ctx.world.catalog, request).await?;
+        let (backup, noted) = contents(&ctx.world.catalog, request).await?;
         Ok(TaskSpec::RestoreImage(RestoreImage {
             staging: request.landing().staging(ctx.job),
             repository: RepositoryRef {
@@ -96,6 +96,7 @@ impl Transfer<'_> {
             jobs: connections(request.jobs, &[target.cpus]),
             properties: source.properties.clone(),
             no_tablespaces: !missing_tablespaces(source, target).is_empty(),
+            tables: choose(&noted.image, &request.tables).tables,
         }))
     }
 }

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     backup_name::{self, BackupName},
-    catalog::Backup,
-    job::{JobSpec, RestoreDatabase},
+    catalog::{Backup, BackupId},
+    job::{JobSpec, RestoreDatabase, landing::LONGEST_NAME},
     rpc::convert::{positive, time},
 };
 
@@ -29,6 +29,7 @@ struct Wanted {
     keep: Duration,
     dry_run: bool,
     jobs: u32,
+    tables: Vec<String>,
 }
 
 pub async fn submit(
@@ -78,6 +79,7 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         keep,
         dry_run,
         jobs,
+        tables,
     } = request;
     Ok(Wanted {
         backup: backup.parse()?,
@@ -86,19 +88,25 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         keep: keep.map_or(Ok(default_keep), |keep| positive(keep, "keep"))?,
         dry_run,
         jobs,
+        tables,
     })
 }
 
 impl Wanted {
     fn of(self, backup: &Backup) -> RestoreDatabase {
+        let mut place = backup.database.clone();
+        if !self.tables.is_empty() {
+            place.database = beside(&place.database, backup.id);
+        }
         RestoreDatabase {
             backup: backup.id,
             source: backup.database.clone(),
-            target: self.target.unwrap_or_else(|| backup.database.clone()),
+            target: self.target.unwrap_or(place),
             replace: self.replace,
             keep: self.keep,
             dry_run: self.dry_run,
             jobs: self.jobs,
+            tables: self.tables,
         }
     }
 
@@ -119,9 +127,18 @@ impl Wanted {
     }
 }
 
+/// Some tables come back beside the database that is alive: `shop__tables_17`, cut so that it fits.
+fn beside(database: &str, backup: BackupId) -> String {
+    let suffix = format!("__tables_{backup}");
+    let room = LONGEST_NAME.saturating_sub(suffix.len());
+    let cut = database.floor_char_boundary(room.min(database.len()));
+    format!("{}{suffix}", &database[..cut])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::landing::marked::looks_marked;
 
     const SETTING: Duration = Duration::from_hours(72);
 
@@ -161,6 +178,16 @@ mod tests {
         let elsewhere = elsewhere.unwrap();
         assert_eq!(elsewhere.subject(), "web-2/shop-db/test");
         assert!(elsewhere.detail().ends_with(", dry run"));
+    }
+
+    #[test]
+    fn some_tables_come_back_beside_the_database_under_a_name_that_no_job_drops() {
+        assert_eq!(beside("shop", 17), "shop__tables_17");
+        let long = beside(&"ü".repeat(40), 17);
+        assert_eq!(long.len(), LONGEST_NAME);
+        let odd = beside(&"ü".repeat(40), 170);
+        assert_eq!(odd.len(), LONGEST_NAME - 1);
+        assert!(!looks_marked("shop__tables_17"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use holdfast_proto::{
         CloseStream, CopyFormat, Hash128, ImageStream, Manifest, OpenStream, Part, Receipt,
         RelationPlan,
     },
-    task::{FailureKind, TaskFailure},
+    task::{FailureKind, TableName, TaskFailure},
 };
 use holdfast_repository::{EntryStream, Reading};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -78,6 +78,38 @@ impl Fetch {
             no_tablespaces,
             whole_tables: cpus <= 2,
         })
+    }
+
+    /// The whole schema, and the rows of these tables.
+    ///
+    /// # Errors
+    /// When the backup does not hold the rows of one of them.
+    pub fn only(mut self, tables: &[TableName]) -> Result<Self, TaskFailure> {
+        let wanted = |schema: &str, name: &str| {
+            let mut tables = tables.iter();
+            tables.any(|table| table.schema == schema && table.name == name)
+        };
+        let contents = &mut self.contents;
+        contents
+            .relations
+            .retain(|plan| wanted(&plan.schema, &plan.name));
+        let relations = &mut contents.manifest.relations;
+        relations.retain(|relation| wanted(&relation.schema, &relation.name));
+        let missing = tables.iter().find(|table| {
+            let mut plans = contents.relations.iter();
+            !plans.any(|plan| plan.schema == table.schema && plan.name == table.name)
+        });
+        match missing {
+            None => Ok(self),
+            Some(table) => Err(failure(
+                FailureKind::Invalid,
+                format!(
+                    "the backup holds no rows of {}.{}",
+                    table.schema, table.name
+                ),
+                "ctl backup show names what it holds",
+            )),
+        }
     }
 
     #[must_use]

@@ -58,6 +58,9 @@ pub(super) async fn make(
     contents.notices = notices(&words);
     look(pool, &mut contents).await?;
     check(&mut contents)?;
+    if target.partial {
+        leave_out_dangling(&mut contents);
+    }
     Ok((contents, close))
 }
 
@@ -166,6 +169,31 @@ fn check(contents: &mut Contents) -> Result<(), TaskFailure> {
     }
     contents.roots = roots;
     Ok(())
+}
+
+/// Foreign keys between tables whose rows do not all come: what they point to may not be there.
+fn leave_out_dangling(contents: &mut Contents) {
+    let with_rows: BTreeSet<_> = contents
+        .relations
+        .iter()
+        .map(|relation| (relation.schema.clone(), relation.name.clone()))
+        .collect();
+    let tables = &contents.tables;
+    let holds = |entry: &Entry| {
+        let mut named = entry.dependencies.iter().filter_map(|id| tables.get(id));
+        entry.desc != "FK CONSTRAINT" || named.all(|table| with_rows.contains(table))
+    };
+    let (kept, dangling): (Vec<_>, Vec<_>) = std::mem::take(&mut contents.entries)
+        .into_iter()
+        .partition(holds);
+    contents.entries = kept;
+    let told = dangling.iter().map(|entry| {
+        format!(
+            "{} is left out: not all of its tables come with their rows",
+            entry.label()
+        )
+    });
+    contents.notices.extend(told);
 }
 
 fn notices(words: &str) -> Vec<String> {

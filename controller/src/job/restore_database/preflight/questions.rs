@@ -7,8 +7,12 @@ use crate::{
     catalog::{Backup, BackupKind, BackupState},
     job::{
         back_up_database::record::BackupContents,
-        copy_database::preflight::PreflightLine,
-        restore_database::{RestoreDatabase, contents::Known},
+        copy_database::preflight::{PreflightLine, some_of},
+        restore_database::{
+            RestoreDatabase,
+            contents::Known,
+            tables::{Chosen, choose},
+        },
         shelf::OutOfReach,
     },
 };
@@ -30,6 +34,9 @@ pub fn ask(
     lines.push(readable(backup, contents.as_ref()));
     lines.extend(marked(backup));
     lines.extend(whole(request, backup));
+    if let Ok(noted) = contents {
+        lines.extend(patterns(request, noted));
+    }
     lines.extend(held.map(|held| in_repository(backup, held)));
 }
 
@@ -117,6 +124,26 @@ fn whole(request: &RestoreDatabase, backup: &Backup) -> Option<PreflightLine> {
             "restore it beside the live one: --to HOST/INSTANCE/ANOTHER_NAME, without --replace",
         ),
     })
+}
+
+fn patterns(request: &RestoreDatabase, noted: &BackupContents) -> Option<PreflightLine> {
+    const QUESTION: &str = "every table pattern matches";
+    if request.tables.is_empty() {
+        return None;
+    }
+    let Chosen { tables, unmatched } = choose(&noted.image, &request.tables);
+    if !unmatched.is_empty() {
+        return Some(PreflightLine::failed(
+            QUESTION,
+            format!("the backup has no table {}", some_of(&unmatched)),
+            "patterns are schema.table or table, * stands for any run of characters",
+        ));
+    }
+    let names: Vec<_> = tables
+        .iter()
+        .map(|table| format!("{}.{}", table.schema, table.name))
+        .collect();
+    Some(PreflightLine::passed(QUESTION, some_of(&names)))
 }
 
 fn in_repository(backup: &Backup, held: &Result<bool, OutOfReach>) -> PreflightLine {

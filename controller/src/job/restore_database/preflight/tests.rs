@@ -72,6 +72,7 @@ fn facts() -> Facts {
             keep: Duration::from_hours(24),
             dry_run: false,
             jobs: 0,
+            tables: vec![],
         },
         backup: Some(Known {
             backup: Backup {
@@ -204,6 +205,19 @@ fn a_part_never_takes_the_place_of_the_whole() {
         let beside = lines(|facts| facts.backup().kind = kind);
         assert!(beside.iter().all(|line| line.verdict == Passed));
     }
+}
+
+#[test]
+fn a_table_that_the_backup_does_not_hold_is_told_before_anything_is_touched() {
+    one(Failed, "the backup has no table gone*", |facts| {
+        facts.request.tables = vec!["public.users".to_owned(), "gone*".to_owned()];
+    });
+    let all = lines(|facts| facts.request.tables = vec!["users".to_owned()]);
+    assert!(all.iter().all(|line| line.verdict == Passed), "{all:#?}");
+    assert!(
+        all.iter().any(|line| line.detail == "public.users"),
+        "{all:#?}"
+    );
 }
 
 #[test]
