@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use self::build::{Done, Job, Ready};
 use super::{
     Reception, Target, finish, internal,
-    order::{self, Order, Step},
+    order::{self, ForeignKey, Order, Step},
     pool::Pool,
     state::Contents,
 };
@@ -48,6 +48,8 @@ pub(super) struct Assembly {
     /// Jobs that a table's last steps still wait for.
     pending: BTreeMap<u32, usize>,
     running: JoinSet<Result<Done, TaskFailure>>,
+    /// Of those that are ready or run, the ones that what comes after must wait for.
+    waited_for: usize,
     /// Relations with rows, by their number.
     plans: BTreeMap<u32, RelationPlan>,
     built: Built,
@@ -85,6 +87,7 @@ impl Assembly {
             ready: BinaryHeap::new(),
             pending: BTreeMap::new(),
             running: JoinSet::new(),
+            waited_for: 0,
             finished_rest: false,
         })
     }
@@ -111,7 +114,7 @@ impl Assembly {
     pub(super) async fn complete(&mut self) -> Result<Built, TaskFailure> {
         let early = self.ready.len() + self.running.len();
         self.target.meter.phase(TaskPhase::Indexes, early as u64);
-        self.drain().await?;
+        self.drain_awaited().await?;
         for ((_, table), step) in std::mem::take(&mut self.order.beside) {
             self.push(
                 0,
@@ -121,27 +124,17 @@ impl Assembly {
                 },
             );
         }
-        self.drain().await?;
+        self.drain_awaited().await?;
         let foreign_keys = std::mem::take(&mut self.order.foreign_keys);
         let structure = std::mem::take(&mut self.order.structure);
         let rest = std::mem::take(&mut self.order.rest);
-        let steps = structure.len() + rest.len() + 2 * foreign_keys.len();
+        let unfinished = self.ready.len() + self.running.len() + self.order.related.len();
+        let steps = structure.len() + rest.len() + foreign_keys.len() + unfinished;
         self.target
             .meter
             .phase(TaskPhase::Constraints, steps as u64);
         self.in_order(structure).await?;
-        let mut validations: BTreeMap<(String, String), Vec<Step>> = BTreeMap::new();
-        for key in foreign_keys {
-            let made = self.unless_missing(&key.add).await?;
-            if let Some(step) = key.validate.filter(|_| made) {
-                validations.entry(key.table).or_default().push(step);
-            }
-        }
-        for (name, steps) in validations {
-            let weight = self.bytes_of(&name) * steps.len() as u64;
-            let what = name.1;
-            self.push(weight, Job::Steps { what, steps });
-        }
+        self.relate(foreign_keys).await?;
         self.drain().await?;
         let (said, made): (Vec<Step>, Vec<Step>) = rest.into_iter().partition(|step| {
             !self.order.left_out.is_empty() && step.label.starts_with("COMMENT ")
@@ -152,6 +145,35 @@ impl Assembly {
         }
         self.finished_rest = true;
         Ok(std::mem::take(&mut self.built))
+    }
+
+    /// Foreign keys without a look at the rows, at once; then the looks and the statistics of the tables that
+    /// they relate, one table beside the other.
+    async fn relate(&mut self, foreign_keys: Vec<ForeignKey>) -> Result<(), TaskFailure> {
+        let related = std::mem::take(&mut self.order.related);
+        let mut chains: BTreeMap<(String, String), Vec<Step>> =
+            related.into_iter().map(|name| (name, Vec::new())).collect();
+        for key in foreign_keys {
+            let made = self.unless_missing(&key.add).await?;
+            if let Some(step) = key.validate.filter(|_| made) {
+                chains.entry(key.table).or_default().push(step);
+            }
+        }
+        for (name, mut steps) in chains {
+            let plan = self
+                .plans
+                .values()
+                .find(|plan| (&plan.schema, &plan.name) == (&name.0, &name.1));
+            let bytes = plan.map_or(0, |plan| plan.estimated_bytes);
+            if plan.is_some_and(|plan| self.order.settled.contains(&plan.id)) {
+                steps.push(finish::statistics(&name.0, &name.1));
+                self.built.analyzed.insert(name.clone());
+            }
+            let weight = bytes * steps.len() as u64;
+            let what = name.1;
+            self.push(weight, Job::Steps { what, steps });
+        }
+        Ok(())
     }
 
     /// Refreshes of materialised views, then event triggers. Gives what could not be made.
@@ -208,28 +230,36 @@ impl Assembly {
             return;
         }
         self.pending.remove(&relation);
-        let mut steps = self.order.after.remove(&relation).unwrap_or_default();
+        let steps = self.order.after.remove(&relation).unwrap_or_default();
+        let Some(what) = steps.first().map(|step| step.label.clone()) else {
+            self.statistics(relation);
+            return;
+        };
+        let weight = self.plans.get(&relation).map_or(0, |p| p.estimated_bytes) * 2;
+        let job = Job::Alone {
+            relation,
+            what,
+            steps,
+        };
+        self.push(weight, job);
+    }
+
+    /// Of a table that nothing more happens to; one with foreign keys gets them behind those.
+    fn statistics(&mut self, relation: u32) {
         let Some(plan) = self.plans.get(&relation) else {
             return;
         };
-        let bytes = plan.estimated_bytes;
-        if self.order.settled.contains(&relation) {
-            steps.push(finish::statistics(&plan.schema, &plan.name));
-            let name = (plan.schema.clone(), plan.name.clone());
+        let name = (plan.schema.clone(), plan.name.clone());
+        if self.order.settled.contains(&relation) && !self.order.related.contains(&name) {
+            let step = finish::statistics(&name.0, &name.1);
+            let weight = plan.estimated_bytes;
             self.built.analyzed.insert(name);
+            self.push(weight, Job::Statistics(step));
         }
-        if let Some(what) = steps.first().map(|step| step.label.clone()) {
-            self.push(bytes * 2, Job::Steps { what, steps });
-        }
-    }
-
-    fn bytes_of(&self, (schema, name): &(String, String)) -> u64 {
-        let mut plans = self.plans.values();
-        let plan = plans.find(|plan| plan.schema == *schema && plan.name == *name);
-        plan.map_or(0, |plan| plan.estimated_bytes)
     }
 
     fn push(&mut self, weight: u64, job: Job) {
+        self.waited_for += usize::from(job.is_awaited());
         self.ready.push(Ready { weight, job });
     }
 
@@ -261,6 +291,7 @@ impl Assembly {
             .sum()
     }
 
+    /// Until nothing is ready and nothing runs.
     async fn drain(&mut self) -> Result<(), TaskFailure> {
         loop {
             self.start_ready();
@@ -271,19 +302,36 @@ impl Assembly {
         }
     }
 
+    /// Until nothing is left but statistics, which may run on beside what comes next.
+    async fn drain_awaited(&mut self) -> Result<(), TaskFailure> {
+        while self.waited_for > 0 {
+            self.start_ready();
+            match self.running.join_next().await {
+                Some(ended) => self.take(ended)?,
+                None => return Err(internal("a builder is waited for that does not run")),
+            }
+        }
+        Ok(())
+    }
+
     fn take(
         &mut self,
         ended: Result<Result<Done, TaskFailure>, tokio::task::JoinError>,
     ) -> Result<(), TaskFailure> {
         let done = ended.map_err(|error| internal(format!("a builder died: {error}")))??;
         self.target.meter.item_done();
+        self.waited_for -= usize::from(!matches!(done, Done::Statistics));
         let relation = match done {
             Done::Early { relation } => relation,
             Done::ReadBack { relation, tally } => {
                 self.built.read_back.insert(relation, tally);
                 relation
             }
-            Done::Steps => return Ok(()),
+            Done::Alone { relation } => {
+                self.statistics(relation);
+                return Ok(());
+            }
+            Done::Steps | Done::Statistics => return Ok(()),
         };
         if let Some(left) = self.pending.get_mut(&relation) {
             *left -= 1;

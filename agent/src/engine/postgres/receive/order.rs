@@ -45,6 +45,8 @@ pub(super) struct Order {
     /// One after another.
     pub(super) structure: Vec<Step>,
     pub(super) foreign_keys: Vec<ForeignKey>,
+    /// Tables at either end of a foreign key. ANALYZE and a validation of one table lock each other out.
+    pub(super) related: BTreeSet<(String, String)>,
     pub(super) rest: Vec<Step>,
     /// After ANALYZE.
     pub(super) last: Vec<Step>,
@@ -255,6 +257,7 @@ impl<'a> Sorting<'a> {
             }
         };
         self.order.foreign_keys.push(foreign_key);
+        self.order.related.extend(tables.into_iter().cloned());
     }
 
     fn step(&self, entry: &Entry) -> Step {

@@ -19,28 +19,51 @@ pub(super) enum Job {
         plan: RelationPlan,
         by_root: bool,
     },
+    /// What needs a table alone, when its other jobs are done.
+    Alone {
+        relation: u32,
+        what: String,
+        steps: Vec<Step>,
+    },
     /// One after another.
     Steps {
         what: String,
         steps: Vec<Step>,
     },
+    /// Nothing waits for it: it fills what the others leave of the processors.
+    Statistics(Step),
 }
 
 pub(super) enum Done {
     Early { relation: u32 },
     ReadBack { relation: u32, tally: Tally },
+    Alone { relation: u32 },
     Steps,
+    Statistics,
 }
 
-/// Heaviest first: what takes longest must not be what is started last.
+/// Statistics last; before that heaviest first: what takes longest must not be what is started last.
 pub(super) struct Ready {
     pub(super) weight: u64,
     pub(super) job: Job,
 }
 
+impl Job {
+    /// Whether foreign keys and what comes after them wait for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        !matches!(self, Self::Statistics(_))
+    }
+}
+
+impl Ready {
+    fn rank(&self) -> (bool, u64) {
+        (self.job.is_awaited(), self.weight)
+    }
+}
+
 impl PartialEq for Ready {
     fn eq(&self, other: &Self) -> bool {
-        self.weight == other.weight
+        self.rank() == other.rank()
     }
 }
 
@@ -54,7 +77,7 @@ impl PartialOrd for Ready {
 
 impl Ord for Ready {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.weight.cmp(&other.weight)
+        self.rank().cmp(&other.rank())
     }
 }
 
@@ -73,15 +96,37 @@ pub(super) async fn run(job: Job, pool: Pool, meter: Arc<Meter>) -> Result<Done,
                 tally,
             })
         }
+        Job::Alone {
+            relation,
+            what,
+            steps,
+        } => {
+            in_turn(&pool, &meter, &what, &steps).await?;
+            Ok(Done::Alone { relation })
+        }
         Job::Steps { what, steps } => {
-            meter.current(&what);
-            for step in steps {
-                pool.execute(&format!("making {}", step.label), &step.sql)
-                    .await?;
-            }
+            in_turn(&pool, &meter, &what, &steps).await?;
             Ok(Done::Steps)
         }
+        Job::Statistics(step) => {
+            in_turn(&pool, &meter, &step.label, std::slice::from_ref(&step)).await?;
+            Ok(Done::Statistics)
+        }
     }
+}
+
+async fn in_turn(
+    pool: &Pool,
+    meter: &Meter,
+    what: &str,
+    steps: &[Step],
+) -> Result<(), TaskFailure> {
+    meter.current(what);
+    for step in steps {
+        pool.execute(&format!("making {}", step.label), &step.sql)
+            .await?;
+    }
+    Ok(())
 }
 
 /// The same columns, form and filter as the source was read with.

@@ -216,6 +216,8 @@ fn foreign_keys_of_ordinary_tables_are_validated_apart() {
     );
     assert_eq!(second.validate, None);
     assert_eq!(third.validate, None);
+    let both_ends = ["a b", "parted", "users"].map(name);
+    assert_eq!(order.related, BTreeSet::from(both_ends));
 }
 
 #[test]
