@@ -118,10 +118,9 @@ pub fn choose<'a>(
     backups: &'a [Backup],
 ) -> Result<&'a Backup, NoSuchBackup> {
     let own = || {
-        let own = backups
+        backups
             .iter()
-            .filter(|backup| backup.database == *database && backup.removed_at.is_none());
-        own
+            .filter(|backup| backup.database == *database && backup.removed_at.is_none())
     };
     let fits = own().filter(|backup| selector.fits(backup));
     let newest = fits.max_by_key(|backup| (backup.taken_at, backup.id));
@@ -268,6 +267,7 @@ mod tests {
             job: None,
             marked_at: None,
             removed_at: None,
+            deletion: None,
         }
     }
 

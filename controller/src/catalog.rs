@@ -7,6 +7,7 @@ mod backup;
 pub(crate) mod certificate;
 mod check;
 mod check_run;
+mod deployment;
 mod finding;
 pub(crate) mod host;
 mod instance_registration;

@@ -13,7 +13,7 @@ mod set;
 pub mod verdict;
 
 pub use record::{RecordError, record, trim};
-pub use set::{NewCheck, SetError, set};
+pub use set::{NewCheck, SetError, run_once, set};
 pub use verdict::{Judgement, Reason, judge};
 
 /// A check on one database.

@@ -1,10 +1,12 @@
 //! The controller: catalog, jobs, and the services that agents and operators talk to.
 
 pub mod audit;
+pub mod backup_diff;
 pub mod backup_name;
 pub mod catalog;
 pub mod check;
 pub mod config;
+pub mod deployment;
 pub mod detect;
 pub mod dispatch;
 pub mod embedded;

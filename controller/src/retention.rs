@@ -34,6 +34,16 @@ pub struct Facts {
     pub pinned: bool,
     /// Jobs that have not ended and read it, or will.
     pub read_by: Vec<JobId>,
+    pub deletion: Option<Deletion>,
+}
+
+/// Somebody asked for the removal of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// "operator/ann".
+    pub by: String,
+    /// Also if it is the newest good or the newest proven one: its database's name was typed.
+    pub forced: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +58,9 @@ pub struct Decision {
 ///
 /// Only good backups count towards the rules, so that a series which fails for days keeps its good
 /// past: a period without a good backup is no period, and "within" is measured from the newest good one.
+///
+/// What somebody deleted counts towards no rule. It stays all the same while it is pinned, read, or the
+/// newest good or proven one, unless just that was forced.
 #[must_use]
 pub fn plan(series: &[Facts], rules: &Rules, now: DateTime<Utc>) -> Vec<Decision> {
     let there = || {
@@ -60,20 +73,32 @@ pub fn plan(series: &[Facts], rules: &Rules, now: DateTime<Utc>) -> Vec<Decision
         .filter(|facts| facts.state.is_good() && !is_of_the_future(facts, now))
         .collect();
     counted.sort_by_key(|facts| std::cmp::Reverse((facts.taken_at, facts.backup)));
-    let kept = rules::kept(&counted, rules);
+    counted.retain(|facts| {
+        !facts
+            .deletion
+            .as_ref()
+            .is_some_and(|deletion| deletion.forced)
+    });
+    let mut wanted = counted.clone();
+    wanted.retain(|facts| facts.deletion.is_none());
+    let kept = rules::kept(&wanted, rules);
     there()
         .map(|facts| {
             let mut reasons = own_reasons(facts, &counted, now);
             let by_rules = kept.iter().filter(|(backup, _)| *backup == facts.backup);
             reasons.extend(by_rules.map(|(_, reason)| reason.clone()));
-            if rules.is_empty() && facts.state.is_good() {
+            let deletion = facts.deletion.as_ref();
+            if rules.is_empty() && facts.state.is_good() && deletion.is_none() {
                 reasons.push(Reason::NoRules);
             }
             let keep = !reasons.is_empty();
             if !keep {
-                reasons.push(match facts.state {
-                    BackupState::Damaged => Reason::Damaged,
-                    _ => Reason::NoRuleKeepsIt {
+                reasons.push(match (deletion, facts.state) {
+                    (Some(deletion), _) => Reason::Deleted {
+                        by: deletion.by.clone(),
+                    },
+                    (None, BackupState::Damaged) => Reason::Damaged,
+                    (None, _) => Reason::NoRuleKeepsIt {
                         rules: rules.to_string(),
                     },
                 });
@@ -95,6 +120,7 @@ fn own_reasons(facts: &Facts, counted: &[&Facts], now: DateTime<Utc>) -> Vec<Rea
     };
     let young = now - facts.taken_at < DAMAGED_FOR;
     let damaged = facts.state == BackupState::Damaged;
+    let deleted = facts.deletion.as_ref();
     let mut reasons = Vec::new();
     let mut add = |applies: bool, reason: Reason| {
         if applies {
@@ -110,14 +136,43 @@ fn own_reasons(facts: &Facts, counted: &[&Facts], now: DateTime<Utc>) -> Vec<Rea
         Reason::NewestProven,
     );
     add(newest_of(&|_| true), Reason::NewestStored);
-    add(is_of_the_future(facts, now), Reason::FromTheFuture);
-    add(damaged && counted.is_empty(), Reason::NothingBetter);
-    add(damaged && young, Reason::DamagedOfLate);
+    add(
+        is_of_the_future(facts, now) && deleted.is_none(),
+        Reason::FromTheFuture,
+    );
+    let forced = deleted.is_some_and(|deletion| deletion.forced);
+    add(
+        damaged && counted.is_empty() && !forced,
+        Reason::NothingBetter,
+    );
+    add(damaged && young && deleted.is_none(), Reason::DamagedOfLate);
     reasons
 }
 
 fn is_of_the_future(facts: &Facts, now: DateTime<Utc>) -> bool {
     facts.taken_at - now > CLOCKS_DIFFER
+}
+
+/// Why it may not go though somebody asks for it, unless they insist: what the plan keeps it for whatever the
+/// rules are. Empty: it may.
+#[must_use]
+pub fn keeps_from_deletion(
+    series: &[Facts],
+    backup: BackupId,
+    deletion: &Deletion,
+    now: DateTime<Utc>,
+) -> Vec<Reason> {
+    let mut asked = series.to_vec();
+    for facts in &mut asked {
+        if facts.backup == backup {
+            facts.deletion = Some(deletion.clone());
+        }
+    }
+    let decisions = plan(&asked, &Rules::none(chrono_tz::Tz::UTC), now);
+    let own = decisions.into_iter().find(|own| own.backup == backup);
+    own.filter(|own| own.keep)
+        .map(|own| own.reasons)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use holdfast_proto::names::DatabaseName;
 use crate::{
     catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, ScheduledRun},
     detect::HostFacts,
-    job::{JobId, JobState},
+    job::{JobId, JobState, back_up_database::unsupported},
     objective::{Objective, Recovery, objectives},
     policy::{Known, Match, Plan, PolicySet, Protection, Subject, cover},
     retention::{self, Decision as Kept},
@@ -19,6 +19,8 @@ use crate::{
 /// What has never run begins within this time.
 const FIRST_BACKUP_WITHIN: Duration = Duration::from_mins(30);
 const FIRST_DRILL_WITHIN: Duration = Duration::from_hours(24);
+/// What holds every drill up.
+pub const NO_DRILLS: &str = "this version of the controller makes no drills yet";
 /// A run that has no job by then lost its controller before it submitted one.
 const SUBMITTED_WITHIN: TimeDelta = TimeDelta::minutes(2);
 
@@ -174,6 +176,17 @@ pub fn retain(gathered: &Gathered, now: DateTime<Utc>) -> Vec<(Backup, Kept, Str
 }
 
 impl Gathered {
+    /// What retention looks at for a backup: those of its database and kind.
+    #[must_use]
+    pub fn series_of(&self, backup: &Backup) -> Vec<retention::Facts> {
+        let of = |other: &&Backup| (&other.database, other.kind) == (&backup.database, backup.kind);
+        self.backups
+            .iter()
+            .filter(of)
+            .map(|backup| self.facts(backup))
+            .collect()
+    }
+
     fn facts(&self, backup: &Backup) -> retention::Facts {
         let readers = self.readers.iter().filter(|(read, _)| *read == backup.id);
         retention::Facts {
@@ -182,6 +195,7 @@ impl Gathered {
             state: backup.state,
             pinned: backup.pinned,
             read_by: readers.map(|(_, job)| *job).collect(),
+            deletion: backup.deletion.clone(),
         }
     }
 }
@@ -249,12 +263,12 @@ impl DatabaseStanding {
         let mut since = self.since;
         match work {
             // One by hand is one too.
-            Work::Backup => runs.extend(
-                self.good_backups(now)
-                    .iter()
-                    .take(1)
-                    .map(|backup| ended(backup.taken_at, backup.stored_at, true)),
-            ),
+            Work::Backup => {
+                // No job is made that must fail each time: it is held, and shown as late with this reason.
+                obstacle = unsupported(self.subject.engine).or(obstacle);
+                let newest = self.good_backups(now).into_iter().next();
+                runs.extend(newest.map(|one| ended(one.taken_at, one.stored_at, true)));
+            }
             Work::Drill => {
                 runs.extend(self.last_proof().map(|at| ended(at, at, true)));
                 let oldest = self.good_backups(now).last().map(|backup| backup.stored_at);
@@ -262,6 +276,7 @@ impl DatabaseStanding {
                 if oldest.is_none() {
                     obstacle.get_or_insert_with(|| "there is no good backup to restore".to_owned());
                 }
+                obstacle.get_or_insert_with(|| NO_DRILLS.to_owned());
             }
         }
         Some(Item {

@@ -20,6 +20,7 @@ use crate::engine::postgres::{
 /// Retryable when source or repository were away.
 pub async fn run(spec: BackUpDatabase, context: &Context) -> Result<BackedUpDatabase, TaskFailure> {
     let located = context.instances.locate(&spec.source.instance)?;
+    keep::supports(located.engine, &located.name)?;
     let repository = context.backups.open(&spec.repository).await?;
     let client = located
         .route

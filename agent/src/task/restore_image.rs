@@ -27,6 +27,7 @@ use crate::{
 /// Whatever ended it; the staging database is then worth nothing.
 pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage, TaskFailure> {
     let located = context.instances.locate(&spec.staging.instance)?;
+    keep::supports(located.engine, &located.name)?;
     let repository = context.backups.open(&spec.repository).await?;
     let snapshot: SnapshotId = spec.snapshot.parse().map_err(|_| {
         let message = format!("{:?} is no name of a snapshot", spec.snapshot);

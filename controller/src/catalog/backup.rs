@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, types::Json};
 
 use super::{Catalog, CatalogError};
-use crate::job::JobId;
+use crate::{job::JobId, retention::Deletion};
+
+mod removal;
 
 /// Counted from 1.
 pub type BackupId = u64;
@@ -88,6 +90,8 @@ pub struct Backup {
     /// Retention does not want it any more, since.
     pub marked_at: Option<DateTime<Utc>>,
     pub removed_at: Option<DateTime<Utc>>,
+    /// Somebody asked for its removal.
+    pub deletion: Option<Deletion>,
 }
 
 #[derive(FromRow)]
@@ -116,6 +120,8 @@ struct Row {
     job: Option<i64>,
     marked_at: Option<DateTime<Utc>>,
     removed_at: Option<DateTime<Utc>>,
+    deleted_by: Option<String>,
+    delete_forced: bool,
 }
 
 /// A type of another crate, read from its word.
@@ -123,7 +129,7 @@ struct Word<T>(T);
 
 const COLUMNS: &str =
     "id, host, instance, database, engine, kind, state, pinned, taken_at, stored_at, proven_at,
-    logical_bytes, stored_bytes, snapshot_id, job, marked_at, removed_at";
+    logical_bytes, stored_bytes, snapshot_id, job, marked_at, removed_at, deleted_by, delete_forced";
 
 impl Catalog {
     /// Stores a backup. One that this job has stored already is given back as it is, so that the step
@@ -278,66 +284,6 @@ impl Catalog {
         .map_err(CatalogError::doing("storing the state of a backup"))?;
         Ok(changed.rows_affected() > 0)
     }
-
-    /// A pinned one is never removed. False: there is no such backup.
-    ///
-    /// # Errors
-    /// When the catalog fails.
-    pub async fn pin_backup(&self, id: BackupId, pinned: bool) -> Result<bool, CatalogError> {
-        let changed = sqlx::query(
-            "update backup set pinned = $2, marked_at = case when $2 then null else marked_at end
-             where id = $1 and removed_at is null",
-        )
-        .bind(id.cast_signed())
-        .bind(pinned)
-        .execute(&self.pool)
-        .await
-        .map_err(CatalogError::doing("pinning a backup"))?;
-        Ok(changed.rows_affected() > 0)
-    }
-
-    /// Retention does not want it any more since `at`, or (none) wants it again. What is marked already
-    /// keeps its time, and what is pinned is not marked.
-    ///
-    /// # Errors
-    /// When the catalog fails.
-    pub async fn mark_backup(
-        &self,
-        id: BackupId,
-        at: Option<DateTime<Utc>>,
-    ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "update backup set marked_at = case when $2::timestamptz is null then null else coalesce(marked_at, $2) end
-             where id = $1 and removed_at is null and (not pinned or $2 is null)",
-        )
-        .bind(id.cast_signed())
-        .bind(at)
-        .execute(&self.pool)
-        .await
-        .map_err(CatalogError::doing("marking a backup for removal"))?;
-        Ok(())
-    }
-
-    /// The repository does not hold it any more. False: it was known already, or the backup is pinned.
-    ///
-    /// # Errors
-    /// When the catalog fails.
-    pub async fn removed_backup(
-        &self,
-        id: BackupId,
-        at: DateTime<Utc>,
-    ) -> Result<bool, CatalogError> {
-        let changed = sqlx::query(
-            "update backup set state = 'expired', removed_at = $2
-             where id = $1 and removed_at is null and not pinned",
-        )
-        .bind(id.cast_signed())
-        .bind(at)
-        .execute(&self.pool)
-        .await
-        .map_err(CatalogError::doing("noting that a backup is removed"))?;
-        Ok(changed.rows_affected() > 0)
-    }
 }
 
 impl BackupState {
@@ -440,6 +386,10 @@ impl From<Row> for Backup {
             job: row.job.map(i64::cast_unsigned),
             marked_at: row.marked_at,
             removed_at: row.removed_at,
+            deletion: row.deleted_by.map(|by| Deletion {
+                by,
+                forced: row.delete_forced,
+            }),
         }
     }
 }

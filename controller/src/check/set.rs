@@ -152,7 +152,11 @@ fn validate(new: &NewCheck) -> Result<(), String> {
     Ok(())
 }
 
-async fn run_once(dispatch: &dyn Dispatch, check: &Check) -> Result<CheckOutcome, SetError> {
+/// Runs it now, outside of any job; stores nothing.
+///
+/// # Errors
+/// When its host refuses or does not answer. That the statement fails is an outcome.
+pub async fn run_once(dispatch: &dyn Dispatch, check: &Check) -> Result<CheckOutcome, SetError> {
     let database = &check.database;
     let id = TaskId {
         job: 0,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Facts, Seen, Severity};
-use crate::standing::DatabaseStanding;
+use crate::{job::back_up_database::unsupported, standing::DatabaseStanding};
 
 const KIND: &str = "no-fresh-backup";
 /// For the first one, and for one that is being made.
@@ -20,7 +20,11 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     let plan = database.plan()?;
     let subject = database.subject.database.to_string();
     let message = match database.good_backups(now).first() {
-        None if now - database.since > PATIENCE => format!("{subject} has no good backup at all"),
+        None if now - database.since > PATIENCE => {
+            let why = unsupported(database.subject.engine);
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            format!("{subject} has no good backup at all{why}")
+        }
         None => return None,
         Some(newest) => {
             let name = format!("{subject} backup");

@@ -167,16 +167,25 @@ fn was_wider(was: &Plan, is: &Plan) -> bool {
     was.is_empty() || fewer || is.within.cmp(&was.within) == Ordering::Less
 }
 
-/// In some weeks; enough to tell which of two schedules comes more often.
-fn runs(timing: &Timing) -> usize {
-    const AT_MOST: usize = 400;
+/// In a year: to tell which of two schedules comes more often. What comes more than daily is reckoned from
+/// the pace of its first moments.
+fn runs(timing: &Timing) -> i64 {
+    const AT_MOST: i64 = 400;
+    const YEAR: TimeDelta = TimeDelta::days(366);
     let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-    let end = start + TimeDelta::days(366);
+    let end = start + YEAR;
     let next = |now: &DateTime<_>| timing.next("", *now).filter(|next| *next < end);
-    std::iter::successors(Some(start), next)
-        .skip(1)
-        .take(AT_MOST)
-        .count()
+    let (mut count, mut first, mut last) = (0, end, start);
+    for moment in std::iter::successors(Some(start), next).skip(1) {
+        if count == AT_MOST {
+            break;
+        }
+        (count, first, last) = (count + 1, first.min(moment), moment);
+    }
+    match (last - first).num_seconds() {
+        span @ 1.. if count == AT_MOST => (count - 1) * YEAR.num_seconds() / span,
+        _ => count,
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +197,24 @@ mod tests {
 
     fn changes(after: &str) -> Vec<Change> {
         compare(&read(BEFORE).unwrap(), &read(after).unwrap())
+    }
+
+    #[test]
+    fn of_two_schedules_that_come_often_the_one_that_comes_less_often_weakens() {
+        let weakens = |before: &str, after: &str| {
+            let set = |every: &str| read(&format!("default: {{backup: \"{every}\"}}\n")).unwrap();
+            let changed = compare(&set(before), &set(after));
+            changed.iter().any(|change| change.weakens)
+        };
+        for (often, seldom) in [
+            ("*/5 * * * *", "hourly"),
+            ("hourly", "0 */2 * * *"),
+            ("0 */2 * * *", "daily"),
+            ("daily", "weekly"),
+        ] {
+            assert!(weakens(often, seldom), "{often} -> {seldom}");
+            assert!(!weakens(seldom, often), "{seldom} -> {often}");
+        }
     }
 
     #[test]

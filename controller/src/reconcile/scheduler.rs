@@ -22,6 +22,8 @@ use crate::{
     standing::{gather, retain, stand},
 };
 
+mod jobs;
+
 /// Schedules have minutes: a start is this late at most.
 const EVERY: Duration = Duration::from_secs(10);
 

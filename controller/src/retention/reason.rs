@@ -40,6 +40,10 @@ pub enum Reason {
         rules: String,
     },
     Damaged,
+    /// Somebody asked for it.
+    Deleted {
+        by: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -65,6 +69,7 @@ impl fmt::Display for Reason {
             Self::NoRules => f.write_str("no rule lets anything go"),
             Self::NoRuleKeepsIt { rules } => write!(f, "older than what {rules} keep"),
             Self::Damaged => f.write_str("damaged, and good ones are there"),
+            Self::Deleted { by } => write!(f, "deleted by {by}"),
         }
     }
 }

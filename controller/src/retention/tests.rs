@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod deletion;
 mod two_years;
 
 /// A date's year and its period in it.
@@ -29,6 +30,7 @@ pub fn stored(backup: BackupId, taken_at: DateTime<Utc>) -> Facts {
         state: BackupState::Stored,
         pinned: false,
         read_by: vec![],
+        deletion: None,
     }
 }
 

@@ -4,7 +4,9 @@
 
 mod account;
 mod audit;
+mod backup;
 mod check;
+mod deployment;
 mod finding;
 pub mod gateway;
 mod host;
@@ -17,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     account::{operator_role, role},
+    backup::{backup_contents, backup_diff},
     host::host_row,
     policy::{objective_row, policy_row, retention_row, work_row},
 };

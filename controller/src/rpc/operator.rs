@@ -2,10 +2,12 @@
 
 mod account;
 mod audit;
+mod backup;
 mod caller;
 mod check;
 mod container;
 mod copy;
+mod deployment;
 mod finding;
 mod host;
 mod instance;
@@ -380,6 +382,67 @@ impl Operator for OperatorService {
         request: Request<wire::VerifyAuditRequest>,
     ) -> Reply<wire::VerifyAuditResponse> {
         self.answer(Call::VerifyAudit, request, audit::verify).await
+    }
+
+    async fn create_backups(
+        &self,
+        request: Request<wire::CreateBackupsRequest>,
+    ) -> Reply<wire::CreateBackupsResponse> {
+        self.answer(Call::CreateBackups, request, backup::create::create)
+            .await
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<wire::ListBackupsRequest>,
+    ) -> Reply<wire::ListBackupsResponse> {
+        self.answer(Call::ListBackups, request, backup::list).await
+    }
+
+    async fn get_backup(
+        &self,
+        request: Request<wire::GetBackupRequest>,
+    ) -> Reply<wire::GetBackupResponse> {
+        self.answer(Call::GetBackup, request, backup::get).await
+    }
+
+    async fn compare_backups(
+        &self,
+        request: Request<wire::CompareBackupsRequest>,
+    ) -> Reply<wire::CompareBackupsResponse> {
+        self.answer(Call::CompareBackups, request, backup::compare)
+            .await
+    }
+
+    async fn pin_backup(
+        &self,
+        request: Request<wire::PinBackupRequest>,
+    ) -> Reply<wire::PinBackupResponse> {
+        self.answer(Call::PinBackup, request, backup::pin).await
+    }
+
+    async fn delete_backup(
+        &self,
+        request: Request<wire::DeleteBackupRequest>,
+    ) -> Reply<wire::DeleteBackupResponse> {
+        self.answer(Call::DeleteBackup, request, backup::delete)
+            .await
+    }
+
+    async fn record_deployment(
+        &self,
+        request: Request<wire::RecordDeploymentRequest>,
+    ) -> Reply<wire::RecordDeploymentResponse> {
+        self.answer(Call::RecordDeployment, request, deployment::record)
+            .await
+    }
+
+    async fn compare_deployment(
+        &self,
+        request: Request<wire::CompareDeploymentRequest>,
+    ) -> Reply<wire::CompareDeploymentResponse> {
+        self.answer(Call::CompareDeployment, request, deployment::compare)
+            .await
     }
 
     async fn list_repositories(

@@ -42,6 +42,14 @@ pub enum Call {
     RemoveOperator,
     ListAudit,
     VerifyAudit,
+    CreateBackups,
+    ListBackups,
+    GetBackup,
+    CompareBackups,
+    PinBackup,
+    DeleteBackup,
+    RecordDeployment,
+    CompareDeployment,
     ListRepositories,
     CheckRepository,
     GetRepositoryStats,
@@ -60,7 +68,7 @@ impl Call {
     pub fn changes(self) -> bool {
         match self {
             Self::RenewCertificate => true,
-            Self::MeasureVolume | Self::CheckRepository => false,
+            Self::MeasureVolume | Self::CheckRepository | Self::CompareDeployment => false,
             call => call.least_role() > Role::Viewer,
         }
     }
@@ -92,6 +100,9 @@ impl Call {
             | Self::ListOperators
             | Self::ListAudit
             | Self::VerifyAudit
+            | Self::ListBackups
+            | Self::GetBackup
+            | Self::CompareBackups
             | Self::ListRepositories
             | Self::GetRepositoryStats => Role::Viewer,
             Self::MeasureVolume
@@ -100,12 +111,17 @@ impl Call {
             | Self::RemoveInstance
             | Self::CopyDatabase
             | Self::RestoreDatabase
+            | Self::CreateBackups
+            | Self::PinBackup
+            | Self::RecordDeployment
+            | Self::CompareDeployment
             | Self::CancelJob
             | Self::UndoJob
             | Self::SetCheck
             | Self::RemoveCheck => Role::Operator,
             // Policies decide which backups are removed.
-            Self::EnrolHost
+            Self::DeleteBackup
+            | Self::EnrolHost
             | Self::RemoveHost
             | Self::ApplyPolicies
             | Self::InviteOperator
@@ -120,7 +136,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 41] = [
+    pub const TABLE: [(Call, Role); 49] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -158,6 +174,14 @@ pub mod tests {
         (Call::RemoveOperator, Role::Admin),
         (Call::ListAudit, Role::Viewer),
         (Call::VerifyAudit, Role::Viewer),
+        (Call::CreateBackups, Role::Operator),
+        (Call::ListBackups, Role::Viewer),
+        (Call::GetBackup, Role::Viewer),
+        (Call::CompareBackups, Role::Viewer),
+        (Call::PinBackup, Role::Operator),
+        (Call::DeleteBackup, Role::Admin),
+        (Call::RecordDeployment, Role::Operator),
+        (Call::CompareDeployment, Role::Operator),
         (Call::ListRepositories, Role::Viewer),
         (Call::CheckRepository, Role::Operator),
         (Call::GetRepositoryStats, Role::Viewer),

@@ -1,6 +1,7 @@
 //! The services end to end: a real catalog, real sockets, real certificates; agents and operators played by the tests.
 
 mod agents;
+mod backups;
 mod gateway;
 mod house;
 mod operators;

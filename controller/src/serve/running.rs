@@ -18,7 +18,7 @@ use crate::{
     fleet::{Fleet, Persister},
     identity::{Registrar, Settings},
     job::engine::{self, Engine},
-    reconcile::{enrolled::Enrolled, findings, push::Push},
+    reconcile::{enrolled::Enrolled, findings, push::Push, scheduler::Scheduler},
     repository::Repositories,
     rpc::{assembly, operator::Services},
 };
@@ -146,6 +146,12 @@ impl Running {
         let history = TimeDelta::days(i64::from(config.checks.history_days));
         self.loops.start("the findings", async move |stop| {
             findings::run(catalog, fleet, history, stop).await;
+            None
+        });
+        let (catalog, fleet) = (services.catalog.clone(), services.fleet.clone());
+        let scheduler = Scheduler::new(catalog, fleet, Arc::new(services.jobs.clone()));
+        self.loops.start("the schedules", async move |stop| {
+            scheduler.run(stop).await;
             None
         });
     }

@@ -4803,6 +4803,309 @@ pub struct Objective {
     #[prost(uint64, tag = "10")]
     pub job: u64,
 }
+/// An image of a database that a repository holds, or held.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Backup {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(message, optional, tag = "2")]
+    pub database: ::core::option::Option<DatabaseName>,
+    #[prost(enumeration = "Engine", tag = "3")]
+    pub engine: i32,
+    /// "full", "schema-only", "tables", "volume".
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    /// "stored", "checked", "proven", "damaged", "expired".
+    #[prost(string, tag = "5")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub pinned: bool,
+    /// The moment that it shows.
+    #[prost(message, optional, tag = "7")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "8")]
+    pub stored_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of the last drill that proved it; unset: none.
+    #[prost(message, optional, tag = "9")]
+    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint64, tag = "10")]
+    pub logical_bytes: u64,
+    /// What the repository grew by.
+    #[prost(uint64, tag = "11")]
+    pub stored_bytes: u64,
+    /// The repository's own name of it.
+    #[prost(string, tag = "12")]
+    pub snapshot: ::prost::alloc::string::String,
+    /// The job that made it; 0: none.
+    #[prost(uint64, tag = "13")]
+    pub job: u64,
+    /// Not wanted any more since; unset: wanted.
+    #[prost(message, optional, tag = "14")]
+    pub marked_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Not removed before; unset: not marked.
+    #[prost(message, optional, tag = "15")]
+    pub goes_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "16")]
+    pub removed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who asked for its removal; empty: nobody, at most retention.
+    #[prost(string, tag = "17")]
+    pub deleted_by: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateBackupsRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub databases: ::prost::alloc::vec::Vec<DatabaseName>,
+    /// Every database that is reported now; of `host` and `project`, where they are given.
+    #[prost(bool, tag = "2")]
+    pub all: bool,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    /// Compose project: every database of its instances.
+    #[prost(string, tag = "4")]
+    pub project: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub selection: ::core::option::Option<Selection>,
+    /// Connections that read; 0: chosen by processors.
+    #[prost(uint32, tag = "6")]
+    pub jobs: u32,
+    /// Bytes a second; 0 = no limit.
+    #[prost(uint64, tag = "7")]
+    pub bandwidth: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateBackupsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub started: ::prost::alloc::vec::Vec<StartedBackup>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartedBackup {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    /// 0: refused.
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+    /// Why no job was made; empty when one was.
+    #[prost(string, tag = "3")]
+    pub refused: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBackupsRequest {
+    /// Each narrows the list; empty: all.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub database: ::prost::alloc::string::String,
+    /// Those that are gone, too.
+    #[prost(bool, tag = "4")]
+    pub include_removed: bool,
+}
+/// Newest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBackupsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub backups: ::prost::alloc::vec::Vec<Backup>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetBackupRequest {
+    /// "17", or "web-1/shop-db/shop@latest", "@latest-proven", "@before:2026-11-20T07:24Z".
+    #[prost(string, tag = "1")]
+    pub backup: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetBackupResponse {
+    #[prost(message, optional, tag = "1")]
+    pub backup: ::core::option::Option<Backup>,
+    #[prost(string, tag = "2")]
+    pub server_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub lsn: ::prost::alloc::string::String,
+    /// By size, the largest first.
+    #[prost(message, repeated, tag = "4")]
+    pub relations: ::prost::alloc::vec::Vec<BackupRelation>,
+    #[prost(message, repeated, tag = "5")]
+    pub checks: ::prost::alloc::vec::Vec<BackupCheck>,
+    #[prost(message, optional, tag = "6")]
+    pub selection: ::core::option::Option<Selection>,
+    /// What retention wants of it; unset reasons: it is removed.
+    #[prost(bool, tag = "7")]
+    pub keep: bool,
+    #[prost(string, repeated, tag = "8")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupRelation {
+    #[prost(string, tag = "1")]
+    pub schema: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    #[prost(string, tag = "5")]
+    pub fingerprint: ::prost::alloc::string::String,
+}
+/// A user count right after the image was taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupCheck {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<CheckOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareBackupsRequest {
+    #[prost(string, tag = "1")]
+    pub backup: ::prost::alloc::string::String,
+    /// Empty: the one before it of the same database and kind.
+    #[prost(string, tag = "2")]
+    pub with: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareBackupsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub older: ::core::option::Option<Backup>,
+    #[prost(message, optional, tag = "2")]
+    pub newer: ::core::option::Option<Backup>,
+    /// The largest difference first.
+    #[prost(message, repeated, tag = "3")]
+    pub changes: ::prost::alloc::vec::Vec<RelationChange>,
+    #[prost(uint64, tag = "4")]
+    pub unchanged: u64,
+    /// Definitions of tables, views, functions …
+    #[prost(bool, tag = "5")]
+    pub schema_changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelationChange {
+    #[prost(string, tag = "1")]
+    pub schema: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "RelationChangeKind", tag = "3")]
+    pub kind: i32,
+    /// 0 where it is not there.
+    #[prost(uint64, tag = "4")]
+    pub rows_before: u64,
+    #[prost(uint64, tag = "5")]
+    pub rows_after: u64,
+    #[prost(uint64, tag = "6")]
+    pub bytes_before: u64,
+    #[prost(uint64, tag = "7")]
+    pub bytes_after: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PinBackupRequest {
+    #[prost(string, tag = "1")]
+    pub backup: ::prost::alloc::string::String,
+    /// False: the pin is taken away.
+    #[prost(bool, tag = "2")]
+    pub pinned: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PinBackupResponse {
+    #[prost(message, optional, tag = "1")]
+    pub backup: ::core::option::Option<Backup>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteBackupRequest {
+    #[prost(uint64, tag = "1")]
+    pub backup: u64,
+    /// Also the newest good or the newest proven one.
+    #[prost(bool, tag = "2")]
+    pub force: bool,
+    /// With `force`: the full name of its database, as somebody has typed it.
+    #[prost(string, tag = "3")]
+    pub typed: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteBackupResponse {
+    #[prost(message, optional, tag = "1")]
+    pub backup: ::core::option::Option<Backup>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordDeploymentRequest {
+    #[prost(string, tag = "1")]
+    pub project: ::prost::alloc::string::String,
+    /// Empty: on all hosts.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordDeploymentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub deployment: ::core::option::Option<Deployment>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareDeploymentRequest {
+    #[prost(string, tag = "1")]
+    pub project: ::prost::alloc::string::String,
+    /// As it was recorded.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareDeploymentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub before: ::core::option::Option<Deployment>,
+    #[prost(message, optional, tag = "2")]
+    pub now: ::core::option::Option<Deployment>,
+    #[prost(message, repeated, tag = "3")]
+    pub lines: ::prost::alloc::vec::Vec<DeploymentLine>,
+}
+/// A compose project at one moment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Deployment {
+    #[prost(string, tag = "1")]
+    pub project: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, repeated, tag = "4")]
+    pub volumes: ::prost::alloc::vec::Vec<DeployedVolume>,
+    #[prost(message, repeated, tag = "5")]
+    pub counts: ::prost::alloc::vec::Vec<DeployedCount>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeployedVolume {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Of the compose file; the container's name where there is none.
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    /// Where the container sees it.
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    /// Name of the volume, or path of the host's directory.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// Unset: the engine does not tell.
+    #[prost(message, optional, tag = "5")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeployedCount {
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    #[prost(string, tag = "2")]
+    pub check: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub run: ::core::option::Option<CheckRun>,
+}
+/// One thing that must be after a deployment as it was before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeploymentLine {
+    /// "web-1 db /var/lib/postgresql/data", "web-1/shop-db/shop users".
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(enumeration = "DeploymentVerdict", tag = "2")]
+    pub verdict: i32,
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperatorRole {
@@ -5158,6 +5461,81 @@ impl ObjectiveVerdict {
             "OBJECTIVE_VERDICT_NEVER_MEASURED" => Some(Self::NeverMeasured),
             "OBJECTIVE_VERDICT_NO_TARGET" => Some(Self::NoTarget),
             "OBJECTIVE_VERDICT_STALE" => Some(Self::Stale),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RelationChangeKind {
+    Unspecified = 0,
+    Came = 1,
+    Went = 2,
+    Grew = 3,
+    Shrank = 4,
+    /// As many rows, others.
+    Changed = 5,
+}
+impl RelationChangeKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RELATION_CHANGE_KIND_UNSPECIFIED",
+            Self::Came => "RELATION_CHANGE_KIND_CAME",
+            Self::Went => "RELATION_CHANGE_KIND_WENT",
+            Self::Grew => "RELATION_CHANGE_KIND_GREW",
+            Self::Shrank => "RELATION_CHANGE_KIND_SHRANK",
+            Self::Changed => "RELATION_CHANGE_KIND_CHANGED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RELATION_CHANGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "RELATION_CHANGE_KIND_CAME" => Some(Self::Came),
+            "RELATION_CHANGE_KIND_WENT" => Some(Self::Went),
+            "RELATION_CHANGE_KIND_GREW" => Some(Self::Grew),
+            "RELATION_CHANGE_KIND_SHRANK" => Some(Self::Shrank),
+            "RELATION_CHANGE_KIND_CHANGED" => Some(Self::Changed),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DeploymentVerdict {
+    Unspecified = 0,
+    Same = 1,
+    /// Worth a look, but nothing is wrong.
+    New = 2,
+    Wrong = 3,
+    CouldNotCheck = 4,
+}
+impl DeploymentVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DEPLOYMENT_VERDICT_UNSPECIFIED",
+            Self::Same => "DEPLOYMENT_VERDICT_SAME",
+            Self::New => "DEPLOYMENT_VERDICT_NEW",
+            Self::Wrong => "DEPLOYMENT_VERDICT_WRONG",
+            Self::CouldNotCheck => "DEPLOYMENT_VERDICT_COULD_NOT_CHECK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DEPLOYMENT_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "DEPLOYMENT_VERDICT_SAME" => Some(Self::Same),
+            "DEPLOYMENT_VERDICT_NEW" => Some(Self::New),
+            "DEPLOYMENT_VERDICT_WRONG" => Some(Self::Wrong),
+            "DEPLOYMENT_VERDICT_COULD_NOT_CHECK" => Some(Self::CouldNotCheck),
             _ => None,
         }
     }
@@ -6145,6 +6523,204 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "VerifyAudit"));
             self.inner.unary(req, path, codec).await
         }
+        /// One job for each database.
+        pub async fn create_backups(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateBackupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateBackupsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/CreateBackups",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "CreateBackups"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_backups(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBackupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBackupsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListBackups",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListBackups"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetBackupResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetBackup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetBackup"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Which tables came, went and grew from one backup of a database to another.
+        pub async fn compare_backups(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareBackupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareBackupsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/CompareBackups",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "CompareBackups"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What is pinned is never removed.
+        pub async fn pin_backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PinBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PinBackupResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/PinBackup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "PinBackup"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Marks it; it goes when the time of grace is over.
+        pub async fn delete_backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteBackupResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/DeleteBackup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "DeleteBackup"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Notes which volumes and how many users a compose project has now: before it is deployed.
+        pub async fn record_deployment(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecordDeploymentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecordDeploymentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/RecordDeployment",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "RecordDeployment"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Compares what is now with what was noted last: after it was deployed.
+        pub async fn compare_deployment(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareDeploymentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareDeploymentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/CompareDeployment",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "CompareDeployment"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_repositories(
             &mut self,
             request: impl tonic::IntoRequest<super::ListRepositoriesRequest>,
@@ -6519,6 +7095,68 @@ pub mod operator_server {
             request: tonic::Request<super::VerifyAuditRequest>,
         ) -> std::result::Result<
             tonic::Response<super::VerifyAuditResponse>,
+            tonic::Status,
+        >;
+        /// One job for each database.
+        async fn create_backups(
+            &self,
+            request: tonic::Request<super::CreateBackupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateBackupsResponse>,
+            tonic::Status,
+        >;
+        async fn list_backups(
+            &self,
+            request: tonic::Request<super::ListBackupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBackupsResponse>,
+            tonic::Status,
+        >;
+        async fn get_backup(
+            &self,
+            request: tonic::Request<super::GetBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetBackupResponse>,
+            tonic::Status,
+        >;
+        /// Which tables came, went and grew from one backup of a database to another.
+        async fn compare_backups(
+            &self,
+            request: tonic::Request<super::CompareBackupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareBackupsResponse>,
+            tonic::Status,
+        >;
+        /// What is pinned is never removed.
+        async fn pin_backup(
+            &self,
+            request: tonic::Request<super::PinBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PinBackupResponse>,
+            tonic::Status,
+        >;
+        /// Marks it; it goes when the time of grace is over.
+        async fn delete_backup(
+            &self,
+            request: tonic::Request<super::DeleteBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteBackupResponse>,
+            tonic::Status,
+        >;
+        /// Notes which volumes and how many users a compose project has now: before it is deployed.
+        async fn record_deployment(
+            &self,
+            request: tonic::Request<super::RecordDeploymentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecordDeploymentResponse>,
+            tonic::Status,
+        >;
+        /// Compares what is now with what was noted last: after it was deployed.
+        async fn compare_deployment(
+            &self,
+            request: tonic::Request<super::CompareDeploymentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareDeploymentResponse>,
             tonic::Status,
         >;
         async fn list_repositories(
@@ -8269,6 +8907,366 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VerifyAuditSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/CreateBackups" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateBackupsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CreateBackupsRequest>
+                    for CreateBackupsSvc<T> {
+                        type Response = super::CreateBackupsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateBackupsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::create_backups(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateBackupsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListBackups" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBackupsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListBackupsRequest>
+                    for ListBackupsSvc<T> {
+                        type Response = super::ListBackupsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBackupsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_backups(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBackupsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetBackup" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetBackupSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetBackupRequest>
+                    for GetBackupSvc<T> {
+                        type Response = super::GetBackupResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetBackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetBackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/CompareBackups" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompareBackupsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CompareBackupsRequest>
+                    for CompareBackupsSvc<T> {
+                        type Response = super::CompareBackupsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareBackupsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::compare_backups(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareBackupsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/PinBackup" => {
+                    #[allow(non_camel_case_types)]
+                    struct PinBackupSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::PinBackupRequest>
+                    for PinBackupSvc<T> {
+                        type Response = super::PinBackupResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PinBackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::pin_backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PinBackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/DeleteBackup" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteBackupSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::DeleteBackupRequest>
+                    for DeleteBackupSvc<T> {
+                        type Response = super::DeleteBackupResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteBackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::delete_backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteBackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/RecordDeployment" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordDeploymentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::RecordDeploymentRequest>
+                    for RecordDeploymentSvc<T> {
+                        type Response = super::RecordDeploymentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecordDeploymentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::record_deployment(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordDeploymentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/CompareDeployment" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompareDeploymentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CompareDeploymentRequest>
+                    for CompareDeploymentSvc<T> {
+                        type Response = super::CompareDeploymentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareDeploymentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::compare_deployment(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareDeploymentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -11,7 +11,10 @@ mod store;
 
 use std::error::Error;
 
-use holdfast_proto::task::{FailureKind, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{FailureKind, TaskFailure},
+};
 use holdfast_repository::RepositoryError;
 
 use super::failure::failure;
@@ -30,6 +33,24 @@ pub fn with_causes(error: &dyn Error) -> String {
         cause = below.source();
     }
     message
+}
+
+/// Images in repositories are PostgreSQL's: nothing of it is tried on another server.
+///
+/// # Errors
+/// When the server is MariaDB or MySQL.
+pub fn supports(engine: Engine, instance: &str) -> Result<(), TaskFailure> {
+    match engine {
+        Engine::Postgres => Ok(()),
+        Engine::Mariadb | Engine::Mysql => Err(failure(
+            FailureKind::Invalid,
+            format!(
+                "{instance} is a {} server: its databases cannot be backed up or restored yet",
+                engine.label()
+            ),
+            "make a dump by other means until they can",
+        )),
+    }
 }
 
 /// What a repository answered, as the end of a task.
@@ -58,5 +79,24 @@ pub fn failed(doing: &str, error: &RepositoryError) -> TaskFailure {
     TaskFailure {
         retryable: error.again(),
         ..failure(kind, message, advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_postgres_is_tried() {
+        assert!(supports(Engine::Postgres, "shop-db").is_ok());
+        for engine in [Engine::Mariadb, Engine::Mysql] {
+            let failure = supports(engine, "shop-db").unwrap_err();
+            assert!(
+                failure
+                    .message
+                    .starts_with(&format!("shop-db is a {} server", engine.label()))
+            );
+            assert!(!failure.retryable);
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! What could stand in the way of a backup, asked before anything is read.
 
 use async_trait::async_trait;
-use holdfast_proto::task::TaskFailure;
+use holdfast_proto::task::{DatabaseFacts, TaskFailure};
 use serde_json::Value;
 
-use super::BackUpDatabase;
+use super::{BackUpDatabase, unsupported};
 use crate::job::{
-    copy_database::preflight::{self, Examined},
+    copy_database::preflight::{self, Examined, PreflightLine},
     definition::{Step, StepDone, StepFailure},
     event::Why,
     retry::Patience,
@@ -40,6 +40,7 @@ impl Step for Preflight<'_> {
             &request.selection,
             &mut lines,
         );
+        lines.extend(source.as_ref().ok().and_then(engine));
         let refusal = preflight::refusal(&lines, source.is_err());
         let examined = Examined {
             lines,
@@ -63,5 +64,41 @@ impl Step for Preflight<'_> {
 
     fn says(&self, output: &Value) -> String {
         preflight::says(output)
+    }
+}
+
+/// Objects only to what cannot be backed up.
+fn engine(source: &DatabaseFacts) -> Option<PreflightLine> {
+    unsupported(source.engine()).map(|why| {
+        PreflightLine::failed(
+            "its engine can be backed up",
+            why,
+            "make a dump by other means; a policy with `protect: false` and a reason ends the schedule",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_proto::fleet::Engine;
+
+    use super::*;
+
+    #[test]
+    fn only_postgres_passes() {
+        let of = |kind| {
+            let facts = DatabaseFacts {
+                engine: kind,
+                ..DatabaseFacts::default()
+            };
+            engine(&facts)
+        };
+        // An agent that names no engine knows no other.
+        assert_eq!((of(None), of(Some(Engine::Postgres))), (None, None));
+        for (kind, label) in [(Engine::Mariadb, "MariaDB"), (Engine::Mysql, "MySQL")] {
+            let line = of(Some(kind)).unwrap();
+            let said = format!("backups of {label} databases are not supported yet");
+            assert_eq!(line.detail, said);
+        }
     }
 }

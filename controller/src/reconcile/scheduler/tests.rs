@@ -273,6 +273,180 @@ async fn eventually_leads(scheduler: &Scheduler) {
 }
 
 #[tokio::test]
+async fn what_cannot_be_backed_up_has_no_failing_job_and_its_reason_is_told() {
+    let clock = clock();
+    let catalog = TestCatalog::with_clock(clock.shared()).await;
+    let fleet = fleet(&catalog, &["shop"]).await;
+    let mut other = instance(&["wiki"]);
+    (other.name, other.engine) = ("wiki-db".to_owned(), Engine::Mariadb);
+    let snapshot = HostSnapshot {
+        instances: vec![instance(&["shop"]), other],
+        ..HostSnapshot::default()
+    };
+    fleet.snapshot(&"web-1".parse().unwrap(), snapshot, catalog.clock.now());
+    let start = Submits::new(&catalog, false);
+    let scheduler = scheduler(&catalog, &fleet, &start);
+    scheduler.pass().await.unwrap();
+    clock.advance(Duration::from_mins(31));
+    scheduler.pass().await.unwrap();
+    clock.advance(Duration::from_hours(4));
+    scheduler.pass().await.unwrap();
+    let names: BTreeSet<_> = start.calls().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, BTreeSet::from(["shop".to_owned()]));
+    // Nothing was claimed either: the catalog does not fill with attempts.
+    let runs = catalog.scheduled_runs().await.unwrap();
+    assert!(runs.iter().all(|run| run.database.database == "shop"));
+    let hosts: Vec<HostFacts> = fleet
+        .hosts()
+        .iter()
+        .map(|h| HostFacts::from(&**h))
+        .collect();
+    let now = clock_now(&catalog);
+    let standing = stand(&gather(&catalog).await.unwrap(), &hosts, now);
+    let facts = crate::detect::Facts {
+        protection: standing.databases,
+        ..Default::default()
+    };
+    let why = "backups of MariaDB databases are not supported yet";
+    for seen in [
+        crate::detect::schedule_late::look(&facts, now),
+        crate::detect::no_fresh_backup::look(&facts, now),
+    ] {
+        let mut of_it = seen
+            .iter()
+            .filter(|seen| seen.subject == "web-1/wiki-db/wiki");
+        assert!(of_it.any(|seen| seen.message.contains(why)), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_drill_is_held_with_its_reason_and_claims_nothing() {
+    let clock = clock();
+    let catalog = TestCatalog::with_clock(clock.shared()).await;
+    let fleet = fleet(&catalog, &["shop"]).await;
+    let start = Submits::new(&catalog, false);
+    let scheduler = scheduler(&catalog, &fleet, &start);
+    scheduler.pass().await.unwrap();
+    let new = crate::catalog::NewBackup {
+        database: "web-1/shop-db/shop".parse().unwrap(),
+        engine: Engine::Postgres,
+        kind: crate::catalog::BackupKind::Full,
+        taken_at: clock_now(&catalog),
+        stored_at: clock_now(&catalog),
+        logical_bytes: 1,
+        stored_bytes: 1,
+        snapshot_id: "a".to_owned(),
+        manifest: serde_json::json!({}),
+        job: None,
+    };
+    catalog.add_backup(&new).await.unwrap();
+    clock.advance(Duration::from_hours(30));
+    scheduler.pass().await.unwrap();
+    let drills = start
+        .calls()
+        .into_iter()
+        .filter(|(_, work, _)| *work == Work::Drill);
+    assert_eq!(drills.count(), 0);
+    let runs = catalog.scheduled_runs().await.unwrap();
+    assert!(runs.iter().all(|run| run.work == Work::Backup));
+    let hosts: Vec<HostFacts> = fleet
+        .hosts()
+        .iter()
+        .map(|h| HostFacts::from(&**h))
+        .collect();
+    let now = clock_now(&catalog);
+    let standing = stand(&gather(&catalog).await.unwrap(), &hosts, now);
+    let work = &standing.databases[0].work;
+    let drill = work
+        .iter()
+        .find(|decision| decision.work == Work::Drill)
+        .unwrap();
+    let held =
+        matches!(&drill.verdict, Verdict::Held { by, .. } if by == crate::standing::NO_DRILLS);
+    assert!(held, "{drill:?}");
+}
+
+#[tokio::test]
+async fn what_somebody_deleted_stays_marked_and_its_newest_is_unmarked() {
+    let clock = clock();
+    let catalog = TestCatalog::with_clock(clock.shared()).await;
+    let fleet = fleet(&catalog, &["shop"]).await;
+    let start = Submits::new(&catalog, false);
+    let scheduler = scheduler(&catalog, &fleet, &start);
+    scheduler.pass().await.unwrap();
+    let mut ids = Vec::new();
+    for (snapshot, hours) in [("a", 3), ("b", 2), ("c", 1)] {
+        let taken_at = clock_now(&catalog) - TimeDelta::hours(hours);
+        let new = crate::catalog::NewBackup {
+            database: "web-1/shop-db/shop".parse().unwrap(),
+            engine: Engine::Postgres,
+            kind: crate::catalog::BackupKind::Full,
+            taken_at,
+            stored_at: taken_at,
+            logical_bytes: 1,
+            stored_bytes: 1,
+            snapshot_id: snapshot.to_owned(),
+            manifest: serde_json::json!({}),
+            job: None,
+        };
+        ids.push(catalog.add_backup(&new).await.unwrap());
+    }
+    let deletion = |forced| crate::retention::Deletion {
+        by: "operator/ann".to_owned(),
+        forced,
+    };
+    let marked = async |id| {
+        catalog
+            .backup(id)
+            .await
+            .unwrap()
+            .unwrap()
+            .marked_at
+            .is_some()
+    };
+    let now = clock_now(&catalog);
+    assert!(
+        catalog
+            .delete_backup(ids[0], &deletion(false), now)
+            .await
+            .unwrap()
+    );
+    assert!(
+        catalog
+            .delete_backup(ids[2], &deletion(true), now)
+            .await
+            .unwrap()
+    );
+    scheduler.pass().await.unwrap();
+    assert_eq!(
+        (
+            marked(ids[0]).await,
+            marked(ids[1]).await,
+            marked(ids[2]).await
+        ),
+        (true, false, true)
+    );
+    // The one that is left is asked away too, without force: as the newest it stays, and its mark goes.
+    assert!(
+        catalog
+            .delete_backup(ids[1], &deletion(false), now)
+            .await
+            .unwrap()
+    );
+    scheduler.pass().await.unwrap();
+    assert!(!marked(ids[1]).await);
+    assert!(catalog.pin_backup(ids[2], true).await.unwrap());
+    let pinned = catalog.backup(ids[2]).await.unwrap().unwrap();
+    assert_eq!((pinned.marked_at, pinned.deletion), (None, None));
+    assert!(
+        !catalog
+            .delete_backup(ids[2], &deletion(true), now)
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
 async fn what_fails_is_tried_again_after_a_pause_and_what_is_not_protected_never() {
     let clock = clock();
     let catalog = TestCatalog::with_clock(clock.shared()).await;

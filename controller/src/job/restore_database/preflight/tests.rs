@@ -91,6 +91,7 @@ fn facts() -> Facts {
                 job: None,
                 marked_at: None,
                 removed_at: None,
+                deletion: None,
             },
             contents: Ok(BackupContents {
                 format: 1,

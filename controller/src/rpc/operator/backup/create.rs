@@ -1,0 +1,155 @@
+//! Back databases up: named ones, those of a compose project, or all. A job for each.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use holdfast_chassis::telemetry;
+use holdfast_proto::{
+    names::{DatabaseName, HostName},
+    task::Selection,
+    wire::{CreateBackupsRequest, CreateBackupsResponse, StartedBackup},
+};
+use tonic::Code;
+
+use super::super::{
+    RpcError, Services,
+    caller::{Caller, Change},
+};
+use crate::{
+    detect::HostFacts,
+    fleet::nearest,
+    job::{BackUpDatabase, JobSpec, back_up_database::unsupported},
+    policy::{Subject, subjects},
+};
+
+pub async fn create(
+    services: Arc<Services>,
+    caller: Caller,
+    request: CreateBackupsRequest,
+) -> Result<CreateBackupsResponse, RpcError> {
+    let databases = match (
+        request.all || !request.project.is_empty(),
+        &request.databases[..],
+    ) {
+        (false, []) => return Err(RpcError::invalid("no database is named")),
+        (false, named) => named_ones(&services, named)?,
+        (true, []) => chosen(&services, &request).await?,
+        (true, _) => {
+            let message = "databases are named, and all are asked for: one of both";
+            return Err(RpcError::invalid(message));
+        }
+    };
+    let selection = request.selection.map(Selection::try_from).transpose()?;
+    let mut started = Vec::new();
+    for source in databases {
+        let backup = BackUpDatabase {
+            source,
+            selection: selection.clone().unwrap_or_default(),
+            jobs: request.jobs,
+            bandwidth: request.bandwidth,
+        };
+        started.push(start(&services, &caller, backup).await?);
+    }
+    Ok(CreateBackupsResponse { started })
+}
+
+/// A mistyped host or instance is told at once, before any job is made. Whether the database is there is
+/// the preflight's to say: a report is some seconds old, and the database may be younger.
+fn named_ones(
+    services: &Services,
+    named: &[holdfast_proto::wire::DatabaseName],
+) -> Result<BTreeSet<DatabaseName>, RpcError> {
+    let mut databases = BTreeSet::new();
+    for name in named {
+        let name = DatabaseName::try_from(name.clone())?;
+        services.fleet.host(&name.host)?.instance(&name.instance)?;
+        databases.insert(name);
+    }
+    Ok(databases)
+}
+
+/// Those that are reported now, and those whose server is down: their jobs say so.
+async fn chosen(
+    services: &Services,
+    request: &CreateBackupsRequest,
+) -> Result<BTreeSet<DatabaseName>, RpcError> {
+    let (project, host) = (&request.project, &request.host);
+    if !host.is_empty() {
+        services.fleet.host(&host.parse::<HostName>()?)?;
+    }
+    let hosts: Vec<HostFacts> = services
+        .fleet
+        .hosts()
+        .iter()
+        .map(|h| HostFacts::from(&**h))
+        .collect();
+    let known = services.catalog.known_databases().await?;
+    let mut all: Vec<Subject> = subjects(&hosts);
+    all.extend(known.into_iter().map(|known| known.subject));
+    let fits = |subject: &&Subject| {
+        (host.is_empty() || subject.database.host.as_str() == host)
+            && (project.is_empty() || subject.project == *project)
+    };
+    let databases: BTreeSet<_> = all
+        .iter()
+        .filter(fits)
+        .map(|s| s.database.clone())
+        .collect();
+    if databases.is_empty() {
+        return Err(none(request, &all));
+    }
+    Ok(databases)
+}
+
+fn none(request: &CreateBackupsRequest, all: &[Subject]) -> RpcError {
+    let projects = all.iter().map(|s| &s.project).filter(|p| !p.is_empty());
+    let near = nearest(&request.project, projects).filter(|near| *near != request.project);
+    let advice = match near {
+        Some(near) => format!("did you mean project {near}?"),
+        None => "`ctl database list` shows what there is".to_owned(),
+    };
+    let message = if request.project.is_empty() {
+        "there is no database".to_owned()
+    } else {
+        format!("no database is of a compose project {:?}", request.project)
+    };
+    RpcError::new(Code::NotFound, message, advice)
+}
+
+async fn start(
+    services: &Services,
+    caller: &Caller,
+    backup: BackUpDatabase,
+) -> Result<StartedBackup, RpcError> {
+    let database = backup.source.clone();
+    let host = services.fleet.host(&database.host);
+    let instance = host
+        .as_ref()
+        .ok()
+        .and_then(|host| host.instance(&database.instance).ok());
+    if let Some(refused) = instance.and_then(|instance| unsupported(instance.engine)) {
+        return Ok(StartedBackup {
+            database: Some(database.into()),
+            job: 0,
+            refused,
+        });
+    }
+    let change = Change {
+        action: "job.backup",
+        subject: database.to_string(),
+        detail: match backup.kind() {
+            crate::catalog::BackupKind::Full => String::new(),
+            kind => kind.to_string(),
+        },
+    };
+    let work = async {
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        let spec = JobSpec::BackUpDatabase(backup);
+        Ok(services.jobs.submit(spec, &by, &traceparent).await?)
+    };
+    let job = caller.change(services, change, work).await?;
+    Ok(StartedBackup {
+        database: Some(database.into()),
+        job,
+        refused: String::new(),
+    })
+}
