@@ -7,6 +7,7 @@ use holdfast_proto::{WireError, wire, wire::operator_client::OperatorClient};
 use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Channel};
 
 mod account;
+mod backup;
 mod call_error;
 mod check;
 mod fleet;
@@ -16,6 +17,7 @@ mod read;
 mod repository;
 mod restore;
 
+pub use backup::{BackupSpec, Started};
 pub use call_error::{CallError, CallProblem, Doing};
 pub use check::CheckSpec;
 pub use fleet::NewInstance;

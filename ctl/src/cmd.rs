@@ -6,6 +6,7 @@ use crate::{exit::Exit, failure::Failure, session::Session};
 
 pub mod apply;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod container;
@@ -54,6 +55,9 @@ pub enum Command {
     /// Copy from one host to another.
     #[command(subcommand)]
     Copy(copy::Copy),
+    /// Backups: made, seen, compared, pinned, deleted.
+    #[command(subcommand)]
+    Backup(backup::Backup),
     /// Bring a backup back.
     Restore(Box<restore::Restore>),
     /// Make the policies those of a file.
@@ -108,6 +112,7 @@ impl Command {
             Self::Instance(_) => "instance",
             Self::Database(_) => "database",
             Self::Copy(_) => "copy",
+            Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
             Self::Apply(_) => "apply",
             Self::Diff(_) => "diff",
@@ -139,6 +144,7 @@ impl Command {
             Self::Instance(command) => command.run(session).await,
             Self::Database(command) => command.run(session).await,
             Self::Copy(command) => command.run(session).await,
+            Self::Backup(command) => command.run(session).await,
             Self::Restore(command) => command.run(session).await,
             Self::Apply(command) => command.run(session).await,
             Self::Diff(command) => command.run(session).await,

@@ -5,11 +5,13 @@
 pub mod account;
 pub mod aftermath;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod container;
 pub mod context;
 pub mod copy;
 pub mod database;
+pub mod deployment;
 pub mod event;
 pub mod finding;
 pub mod host;

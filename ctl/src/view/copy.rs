@@ -168,7 +168,8 @@ impl End<'_> {
     }
 
     fn headline(&self, what: &str) -> (Tone, String) {
-        let done = words(&self.job.kind).done;
+        let of_kind = words(&self.job.kind);
+        let done = of_kind.done;
         let (proven, unproven) = (
             format!("{done} and proven"),
             format!("{done}, but not proven"),
@@ -178,7 +179,7 @@ impl End<'_> {
         let (tone, words) = match (self.job.state, self.proof) {
             (JobState::Succeeded, Some(proof)) if proof.green => (Tone::Good, proven.as_str()),
             (JobState::Succeeded, Some(_)) => (Tone::Warn, unproven.as_str()),
-            (JobState::Succeeded, None) => (Tone::Good, "succeeded; it carried no data"),
+            (JobState::Succeeded, None) => (Tone::Good, of_kind.without_proof),
             (JobState::Failed, _) if self.preflight.iter().any(PreflightLine::failed) => {
                 (Tone::Bad, "preflight failed; nothing was touched")
             }
@@ -250,6 +251,13 @@ mod tests {
         assert_eq!(
             head(false, |d| d.proof = None),
             "✓ A → B: succeeded; it carried no data"
+        );
+        assert_eq!(
+            head(false, |d| {
+                d.proof = None;
+                d.job.kind = "back-up-database".to_owned();
+            }),
+            "✓ A → B: backed up; `ctl backup list` shows it"
         );
         assert_eq!(
             head(false, |d| d

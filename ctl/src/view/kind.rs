@@ -9,7 +9,11 @@ pub struct Words {
     pub done: &'static str,
     /// Of a dry run that found nothing in the way.
     pub possible: &'static str,
+    /// Of a success without a proof.
+    pub without_proof: &'static str,
 }
+
+const WITHOUT_DATA: &str = "succeeded; it carried no data";
 
 /// By the kind's name; of one that a later version knows, those of a copy.
 #[must_use]
@@ -19,11 +23,19 @@ pub fn words(kind: &str) -> Words {
             noun: "restored database",
             done: "restored",
             possible: "this backup can be restored",
+            without_proof: WITHOUT_DATA,
+        },
+        "back-up-database" => Words {
+            noun: "backup",
+            done: "backed up",
+            possible: "this backup can be made",
+            without_proof: "backed up; `ctl backup list` shows it",
         },
         _ => Words {
             noun: "copy",
             done: "copied",
             possible: "this copy can be made",
+            without_proof: WITHOUT_DATA,
         },
     }
 }

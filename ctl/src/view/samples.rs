@@ -27,6 +27,7 @@ use super::{
 };
 use crate::output::testing::at;
 
+pub(crate) mod backup;
 mod every;
 mod job;
 pub(crate) mod policy;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod answers;
+mod backup;
 mod completion;
 mod controller;
 mod copy;

@@ -119,6 +119,22 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             "ctl job cancel, ctl job undo, --detach",
             json(&JobTaken { job: job.clone() }),
         ),
+        ("ctl backup create", json(&super::backup::backups_made())),
+        (
+            "ctl backup before-deploy",
+            json(&super::backup::before_deploy()),
+        ),
+        (
+            "ctl backup before-deploy --after",
+            json(&super::backup::deployment_diff()),
+        ),
+        ("ctl backup list", json(&super::backup::list())),
+        ("ctl backup show", json(&super::backup::detail())),
+        ("ctl backup diff", json(&super::backup::diff())),
+        (
+            "ctl backup pin, ctl backup unpin, ctl backup delete",
+            json(&super::backup::deleted()),
+        ),
         ("ctl apply", json(&policy::applied())),
         ("ctl diff", json(&policy::diff())),
         ("ctl export", json(&policy::exported())),
