@@ -1,5 +1,6 @@
 //! End-to-end tests: one binary, a module for each part of the product.
 
+mod backup;
 mod copy;
 mod demo;
 mod faults;

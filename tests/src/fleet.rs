@@ -49,6 +49,8 @@ pub struct Plan {
     pub controller_settings: String,
     /// Environment of the controller, the agents and `ctl`.
     pub environment: Vec<(String, String)>,
+    /// Whether the default policy backs databases up by itself; else nothing begins that the test did not ask for.
+    pub schedules: bool,
 }
 
 impl Fleet {
@@ -81,6 +83,9 @@ impl Fleet {
             dir,
         };
         fleet.log_in();
+        if !plan.schedules {
+            fleet.hold_schedules();
+        }
         for (index, host) in hosts.into_iter().take(count).enumerate() {
             fleet.enrol(&format!("web-{}", index + 1), host);
         }
@@ -127,6 +132,7 @@ impl Fleet {
         let plan = Plan {
             controller_settings: self.settings.clone(),
             environment: self.environment.clone(),
+            ..Plan::default()
         };
         self.controller = start_controller(self.dir.path(), self.port, &plan);
         self.wait_for_controller();
@@ -216,6 +222,15 @@ impl Fleet {
         let state = state.to_str().expect("UTF-8");
         self.ctl
             .ok(&["login", "--state-dir", state, "--controller", &address]);
+    }
+
+    /// Before there is a host: the first backup of a database may come with its first report.
+    fn hold_schedules(&self) {
+        let file = self.dir.path().join("no-schedules.yaml");
+        let text = "default: {protect: false, reason: the test makes its own backups}\n";
+        fs::write(&file, text).expect("a policy file");
+        let file = file.to_str().expect("UTF-8");
+        self.ctl.ok(&["apply", "-f", file, "--yes"]);
     }
 
     fn wait_for_controller(&self) {
