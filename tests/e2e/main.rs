@@ -7,5 +7,6 @@ mod faults;
 mod fleet;
 mod identity;
 mod kills;
+mod restore;
 mod thread;
 mod traces;
