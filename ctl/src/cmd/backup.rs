@@ -47,7 +47,7 @@ pub enum Backup {
     Pin(Named),
     /// Let retention decide again.
     Unpin(Named),
-    /// Mark a backup for removal; it goes a day later.
+    /// Mark a backup for removal, a day from now at the earliest.
     Delete(Delete),
 }
 
@@ -154,8 +154,8 @@ impl Delete {
             &session.console,
             &format!("deleting backup {backup}"),
             &format!(
-                "backup {backup} of {database} ({}) will be removed a day from now; until then \
-                 `ctl backup pin {backup}` keeps it.",
+                "backup {backup} of {database} ({}) is marked for removal, a day from now at the earliest; \
+                 `ctl backup pin {backup}` takes the mark back.",
                 taken.unwrap_or_default()
             ),
             database,
