@@ -9,7 +9,12 @@ use holdfast_proto::{
     names::HostName,
 };
 
-use crate::{check::CheckState, fleet::HostState, job::JobSummary, standing::DatabaseStanding};
+use crate::{
+    check::CheckState,
+    fleet::{Fleet, HostState},
+    job::JobSummary,
+    standing::DatabaseStanding,
+};
 
 pub mod anonymous_volume;
 pub mod archiver;
@@ -218,6 +223,15 @@ impl Facts {
                 Some((host, format!("{}/{}", host.name, instance.name), health))
             })
         })
+    }
+}
+
+impl HostFacts {
+    /// Of every host, as it was reported last.
+    #[must_use]
+    pub fn of_fleet(fleet: &Fleet) -> Vec<Self> {
+        let hosts = fleet.hosts();
+        hosts.iter().map(|host| Self::from(&**host)).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt::Debug};
 
 use async_trait::async_trait;
+use holdfast_chassis::telemetry::Chain;
 use holdfast_proto::names::HostName;
 use holdfast_repository::{BlobsError, Kind, Name};
 
@@ -38,12 +39,6 @@ impl Shelf for Repositories {
     }
 }
 
-fn told(error: &dyn Error) -> OutOfReach {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        text.push_str(&format!(": {below}"));
-        cause = below.source();
-    }
-    OutOfReach(text)
+fn told(error: &(dyn Error + 'static)) -> OutOfReach {
+    OutOfReach(Chain(error).to_string())
 }

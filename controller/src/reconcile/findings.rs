@@ -40,7 +40,7 @@ pub async fn run(catalog: Catalog, fleet: Fleet, history: TimeDelta, shutdown: C
     let mut trimmed = started;
     while !shutdown.is_cancelled() {
         let now = catalog.clock.now();
-        match look_once(&catalog, reports(&fleet), &before, started, now).await {
+        match look_once(&catalog, HostFacts::of_fleet(&fleet), &before, started, now).await {
             Ok(facts) => before = facts,
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -168,11 +168,6 @@ async fn close(
         tracing::info!(kind, key, "a finding is over");
     }
     Ok(())
-}
-
-fn reports(fleet: &Fleet) -> Vec<HostFacts> {
-    let hosts = fleet.hosts();
-    hosts.iter().map(|host| HostFacts::from(&**host)).collect()
 }
 
 async fn trim(catalog: &Catalog, older_than: DateTime<Utc>) {

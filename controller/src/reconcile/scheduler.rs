@@ -106,12 +106,7 @@ impl Scheduler {
         let Some(lead) = self.catalog.lead(SCHEDULING).await? else {
             return Ok(Vec::new());
         };
-        let hosts: Vec<HostFacts> = self
-            .fleet
-            .hosts()
-            .iter()
-            .map(|h| HostFacts::from(&**h))
-            .collect();
+        let hosts = HostFacts::of_fleet(&self.fleet);
         let done = self.lead(&hosts).await;
         lead.give_back().await?;
         done

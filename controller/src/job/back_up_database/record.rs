@@ -24,7 +24,7 @@ use crate::{
 pub const NAME: &str = "record";
 
 /// Of [`BackupContents`].
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 #[derive(Debug)]
 pub struct Record<'a>(pub &'a BackUpDatabase);
@@ -45,6 +45,23 @@ pub struct BackupContents {
 pub struct CheckedThen {
     pub name: String,
     pub outcome: CheckOutcome,
+}
+
+impl BackupContents {
+    /// From what the catalog keeps.
+    ///
+    /// # Errors
+    /// The reason, for the operator: a newer controller wrote it, or it is damaged.
+    pub fn read(record: Value) -> Result<Self, String> {
+        let format = record.get("format").and_then(Value::as_u64);
+        if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
+            return Err(format!(
+                "its record has format {format}, and this controller knows up to {FORMAT}"
+            ));
+        }
+        serde_json::from_value(record)
+            .map_err(|error| format!("its record cannot be read: {error}"))
+    }
 }
 
 /// What the step puts out.
@@ -139,5 +156,21 @@ fn could_not(ctx: &StepContext, error: String) -> CheckOutcome {
         count: None,
         newest: None,
         error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_newer_controller_is_told_apart_from_a_damaged_one() {
+        let read = |record| BackupContents::read(record).unwrap_err();
+        let newer = read(json!({"format": FORMAT + 1, "image": "of another shape"}));
+        assert!(newer.contains("this controller knows up to 1"), "{newer}");
+        let damaged = read(json!({"format": FORMAT}));
+        assert!(damaged.contains("cannot be read"), "{damaged}");
     }
 }

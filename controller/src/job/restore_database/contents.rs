@@ -5,10 +5,7 @@ use holdfast_proto::task::{FailureKind, TaskFailure};
 use super::RestoreDatabase;
 use crate::{
     catalog::{Backup, Catalog},
-    job::{
-        back_up_database::record::{BackupContents, FORMAT},
-        step::catalog_failure,
-    },
+    job::{back_up_database::record::BackupContents, step::catalog_failure},
 };
 
 /// A backup with what was noted when it was made.
@@ -33,7 +30,7 @@ pub async fn known(
     let manifest = manifest.map_err(|error| catalog_failure(&error))?;
     Ok(backup.zip(manifest).map(|(backup, manifest)| Known {
         backup,
-        contents: read(manifest),
+        contents: BackupContents::read(manifest),
     }))
 }
 
@@ -56,17 +53,4 @@ pub async fn contents(
     };
     let contents = contents.map_err(gone)?;
     Ok((backup, contents))
-}
-
-fn read(manifest: serde_json::Value) -> Result<BackupContents, String> {
-    let format = manifest.get("format").and_then(serde_json::Value::as_u64);
-    match format {
-        Some(format) if format > u64::from(FORMAT) => {
-            return Err(format!(
-                "its record has format {format}, and this controller knows up to {FORMAT}"
-            ));
-        }
-        _ => {}
-    }
-    serde_json::from_value(manifest).map_err(|error| format!("its record cannot be read: {error}"))
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backup_diff::diff,
-    backup_name::{self, BackupName, NoSuchBackup},
+    backup_name::{self, BackupName, FindError, NoSuchBackup},
     catalog::{Backup, BackupId},
     job::back_up_database::record::BackupContents,
     retention::{Deletion, Reason, keeps_from_deletion},
@@ -169,13 +169,14 @@ async fn mark(
 fn refused(id: BackupId, kept_for: &[Reason]) -> RpcError {
     let told: Vec<_> = kept_for.iter().map(ToString::to_string).collect();
     let message = format!("backup {id} is not deleted: {}", told.join("; "));
+    let reader = kept_for.iter().find_map(|reason| match reason {
+        Reason::ReadBy(job) => Some(job),
+        _ => None,
+    });
     let advice = if kept_for.contains(&Reason::Pinned) {
         format!("`ctl backup unpin {id}` takes the pin away")
-    } else if kept_for
-        .iter()
-        .any(|reason| matches!(reason, Reason::ReadBy(_)))
-    {
-        "wait for the job, or cancel it".to_owned()
+    } else if let Some(job) = reader {
+        format!("wait for it (ctl job watch {job}), or cancel it (ctl job cancel {job})")
     } else {
         format!("make another one first; or, if you are sure: ctl backup delete {id} --force")
     };
@@ -184,10 +185,7 @@ fn refused(id: BackupId, kept_for: &[Reason]) -> RpcError {
 
 async fn row(services: &Services, id: BackupId) -> Result<Backup, RpcError> {
     let backup = services.catalog.backup(id).await?;
-    backup.ok_or_else(|| {
-        let error = NoSuchBackup::Id(id);
-        RpcError::new(Code::NotFound, error.to_string(), error.advice())
-    })
+    backup.ok_or_else(|| FindError::from(NoSuchBackup::Id(id)).into())
 }
 
 fn gone(id: BackupId) -> RpcError {
@@ -209,7 +207,10 @@ async fn before(services: &Services, newer: &Backup) -> Result<Backup, RpcError>
                 "backup {} is the first {} one of {}: there is none to compare it with",
                 newer.id, newer.kind, newer.database
             ),
-            "",
+            format!(
+                "name the other: ctl backup diff {} BACKUP; `ctl backup list` shows them",
+                newer.id
+            ),
         )
     })
 }
@@ -217,9 +218,10 @@ async fn before(services: &Services, newer: &Backup) -> Result<Backup, RpcError>
 async fn contents(services: &Services, backup: &Backup) -> Result<BackupContents, RpcError> {
     let manifest = services.catalog.backup_manifest(backup.id).await?;
     let unreadable = |why: String| {
-        let message = format!("the manifest of backup {} cannot be read: {why}", backup.id);
-        RpcError::new(Code::DataLoss, message, "was it made by a newer version?")
+        let message = format!("what is in backup {} cannot be told: {why}", backup.id);
+        let advice = "with a controller as new as the one that made it, try again; the rows are in the repository all the same";
+        RpcError::new(Code::DataLoss, message, advice)
     };
-    let manifest = manifest.ok_or_else(|| unreadable("there is none".to_owned()))?;
-    serde_json::from_value(manifest).map_err(|error| unreadable(error.to_string()))
+    let manifest = manifest.ok_or_else(|| unreadable("it has no record".to_owned()))?;
+    BackupContents::read(manifest).map_err(unreadable)
 }

@@ -91,12 +91,7 @@ async fn look(
     host: Option<&HostName>,
     before: Option<&Deployment>,
 ) -> Result<Deployment, RpcError> {
-    let hosts: Vec<HostFacts> = services
-        .fleet
-        .hosts()
-        .iter()
-        .map(|h| HostFacts::from(&**h))
-        .collect();
+    let hosts = HostFacts::of_fleet(&services.fleet);
     let found = picture(project, host, &hosts, services.clock.now());
     let mut deployment = match (found, before) {
         (Some(found), _) => found,

@@ -32,8 +32,7 @@ use crate::{
 /// How everything stands now.
 pub async fn standing(services: &Services) -> Result<Standing, RpcError> {
     let gathered = gather(&services.catalog).await?;
-    let states = services.fleet.hosts();
-    let hosts: Vec<HostFacts> = states.iter().map(|host| HostFacts::from(&**host)).collect();
+    let hosts = HostFacts::of_fleet(&services.fleet);
     Ok(stand(&gathered, &hosts, services.clock.now()))
 }
 

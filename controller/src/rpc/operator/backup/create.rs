@@ -76,12 +76,7 @@ async fn chosen(
     if !host.is_empty() {
         services.fleet.host(&host.parse::<HostName>()?)?;
     }
-    let hosts: Vec<HostFacts> = services
-        .fleet
-        .hosts()
-        .iter()
-        .map(|h| HostFacts::from(&**h))
-        .collect();
+    let hosts = HostFacts::of_fleet(&services.fleet);
     let known = services.catalog.known_databases().await?;
     let mut all: Vec<Subject> = subjects(&hosts);
     all.extend(known.into_iter().map(|known| known.subject));
