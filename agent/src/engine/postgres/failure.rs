@@ -25,13 +25,17 @@ pub fn failure(kind: FailureKind, message: impl Display, advice: impl Display) -
 #[must_use]
 pub fn raw(doing: impl Display, error: &RawError) -> TaskFailure {
     match error {
-        RawError::Server { code, message } => {
+        RawError::Server {
+            code,
+            message,
+            hint,
+        } => {
             let code = SqlState::from_code(code);
             let (kind, retryable) = classify(&code);
             let message = format!("{doing}: {message} (SQLSTATE {})", code.code());
             TaskFailure {
                 retryable,
-                ..failure(kind, message, advice(&code, None))
+                ..failure(kind, message, advice(&code, Some(hint)))
             }
         }
         RawError::Miscounted { .. } => failure(
@@ -135,7 +139,13 @@ mod tests {
         let told = |code: &str| {
             let message = "could not extend file".to_owned();
             let code = code.to_owned();
-            raw("loading app.users", &RawError::Server { code, message })
+            let hint = String::new();
+            let error = RawError::Server {
+                code,
+                message,
+                hint,
+            };
+            raw("loading app.users", &error)
         };
         let full = told("53100");
         assert!(full.advice.contains("the target's"), "{full:?}");

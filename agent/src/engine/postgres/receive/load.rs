@@ -1,31 +1,25 @@
 //! One part of a table: from the stream into the server, for good or not at all.
 
-use std::pin::Pin;
-
-use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
+use futures::StreamExt;
 use holdfast_proto::{
     image::{CloseStream, CopyFormat, Hash128, Part, RelationKind, RelationPlan},
     task::{FailureKind, TaskFailure},
 };
-use tokio_postgres::{Client, CopyInSink};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{accept::Trouble, pool::Pool};
 use crate::engine::postgres::{
     copy_sql::{self, BINARY_HEADER, BINARY_TRAILER},
-    failure::{failed, failure},
+    failure::{failure, raw},
     image::{Body, Interrupted, Piece},
     meter::Meter,
     quote::qualified,
+    wire::{RawError, RawSession},
 };
-
-/// Small sends: the server looks at a message when it has all of it.
-const SEND_BYTES: usize = 64 << 10;
 
 /// A part that the server has, in a transaction that is still open: dropped, nothing of it stays.
 pub(super) struct Loaded {
-    client: Client,
+    session: RawSession,
     part: Part,
     parts: u32,
     doing: String,
@@ -42,14 +36,23 @@ pub(super) async fn part(
 ) -> Result<Loaded, Trouble> {
     let name = format!("{}.{}", plan.schema, plan.name);
     let doing = format!("loading {name} (part {})", part.index);
-    let client = pool.writer().await?;
+    let mut session = pool.loader().await?;
     let (begin, freeze) = opening(plan, by_root);
-    client
-        .batch_execute(&begin)
+    session
+        .execute(&begin)
         .await
-        .map_err(|error| failed(&doing, &error))?;
+        .map_err(|error| raw(&doing, &error))?;
     let mut counted = (0, 0);
-    let stored = copy(&client, meter, plan, freeze, body, &doing, &mut counted).await;
+    let stored = copy(
+        &mut session,
+        meter,
+        plan,
+        freeze,
+        body,
+        &doing,
+        &mut counted,
+    )
+    .await;
     let close = match stored {
         Ok(close) => close,
         Err(trouble) => {
@@ -59,13 +62,13 @@ pub(super) async fn part(
         }
     };
     if copy_sql::makes_large_objects(plan) {
-        client
-            .batch_execute(&copy_sql::make_large_objects())
+        session
+            .execute(&copy_sql::make_large_objects())
             .await
-            .map_err(|error| failed("making the large objects", &error))?;
+            .map_err(|error| raw("making the large objects", &error))?;
     }
     Ok(Loaded {
-        client,
+        session,
         part: Part {
             rows: close.rows,
             bytes: close.bytes,
@@ -82,13 +85,13 @@ impl Loaded {
     /// way happens whether somebody waits for it or not.
     pub(super) async fn commit(self, pool: &Pool) -> Result<Part, Trouble> {
         let Self {
-            client,
+            mut session,
             part,
             parts,
             doing,
         } = self;
-        commit(&client, parts, &doing).await?;
-        pool.give_back(client);
+        commit(&mut session, parts, &doing).await?;
+        pool.give_back_loader(session);
         Ok(part)
     }
 }
@@ -115,7 +118,7 @@ fn opening(plan: &RelationPlan, by_root: bool) -> (String, bool) {
 }
 
 async fn copy(
-    client: &Client,
+    session: &mut RawSession,
     meter: &Meter,
     plan: &RelationPlan,
     freeze: bool,
@@ -123,28 +126,24 @@ async fn copy(
     doing: &str,
     counted: &mut (u64, u64),
 ) -> Result<CloseStream, Trouble> {
-    let explain = |error: tokio_postgres::Error| Trouble::Fatal(failed(doing, &error));
+    let explain = |error: RawError| Trouble::Fatal(raw(doing, &error));
     let sql = copy_sql::into(plan, freeze);
-    let sink = client.copy_in::<_, Bytes>(&sql).await.map_err(explain)?;
-    let mut sink: Pin<Box<CopyInSink<Bytes>>> = Box::pin(sink);
+    let mut copy = session.copy_in(&sql).await.map_err(explain)?;
     let binary = plan.format == CopyFormat::Binary;
     if binary {
-        let header = Bytes::from_static(BINARY_HEADER);
-        sink.feed(header).await.map_err(explain)?;
+        copy.send(BINARY_HEADER).await.map_err(explain)?;
     }
     let mut hash = Xxh3Default::new();
     let mut bytes = 0;
     let close = loop {
         match body.next().await {
-            Some(Ok(Piece::Data(mut piece))) => {
+            Some(Ok(Piece::Data(piece))) => {
                 hash.update(&piece);
-                bytes += piece.len() as u64;
-                while !piece.is_empty() {
-                    let length = piece.len().min(SEND_BYTES);
-                    sink.send(piece.split_to(length)).await.map_err(explain)?;
-                    meter.flowed(length as u64, 0);
-                    counted.0 += length as u64;
-                }
+                let length = piece.len() as u64;
+                bytes += length;
+                copy.send(&piece).await.map_err(explain)?;
+                meter.flowed(length, 0);
+                counted.0 += length;
             }
             Some(Ok(Piece::Close(close))) => break close,
             Some(Err(interrupted)) => return Err(interrupted.into()),
@@ -156,10 +155,9 @@ async fn copy(
         return Err(changed(doing, format!("{bytes} bytes of {}", close.bytes)).into());
     }
     if binary {
-        let trailer = Bytes::from_static(BINARY_TRAILER);
-        sink.feed(trailer).await.map_err(explain)?;
+        copy.send(BINARY_TRAILER).await.map_err(explain)?;
     }
-    let rows = sink.as_mut().finish().await.map_err(explain)?;
+    let rows = copy.finish().await.map_err(explain)?;
     if rows != close.rows {
         return Err(changed(doing, format!("{rows} rows of {}", close.rows)).into());
     }
@@ -169,14 +167,14 @@ async fn copy(
 }
 
 /// A part of several is only added: if it is not known whether it was, it must not be added again.
-async fn commit(client: &Client, parts: u32, doing: &str) -> Result<(), Trouble> {
-    match client.batch_execute("COMMIT").await {
+async fn commit(session: &mut RawSession, parts: u32, doing: &str) -> Result<(), Trouble> {
+    match session.execute("COMMIT").await {
         Ok(()) => Ok(()),
-        Err(error) if error.as_db_error().is_none() && parts == 1 => {
+        Err(RawError::Broken(_)) if parts == 1 => {
             Err(Interrupted(format!("{doing}: the server went away at the commit")).into())
         }
-        Err(error) => Err(Trouble::Fatal(failed(
-            &format!("{doing}, at the commit"),
+        Err(error) => Err(Trouble::Fatal(raw(
+            format!("{doing}, at the commit"),
             &error,
         ))),
     }

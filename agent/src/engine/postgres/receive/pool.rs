@@ -27,6 +27,7 @@ struct Shared {
     application: String,
     settings: String,
     writers: Mutex<Vec<Client>>,
+    loaders: Mutex<Vec<RawSession>>,
     readers: Mutex<Vec<RawSession>>,
 }
 
@@ -40,6 +41,7 @@ impl Pool {
             application: target.application.clone(),
             settings: settings::writer(memory),
             writers: Mutex::default(),
+            loaders: Mutex::default(),
             readers: Mutex::default(),
         };
         Self {
@@ -76,24 +78,36 @@ impl Pool {
         push(&self.shared.writers, client);
     }
 
+    /// A bare session for loading rows, under the rules of [`Pool::writer`].
+    pub(super) async fn loader(&self) -> Result<RawSession, TaskFailure> {
+        match pop(&self.shared.loaders) {
+            Some(session) => Ok(session),
+            None => self.bare("to load rows", &self.shared.settings).await,
+        }
+    }
+
+    pub(super) fn give_back_loader(&self, session: RawSession) {
+        push(&self.shared.loaders, session);
+    }
+
     /// A bare session for reading back.
     pub(super) async fn reader(&self) -> Result<RawSession, TaskFailure> {
-        let shared = &self.shared;
-        if let Some(session) = pop(&shared.readers) {
-            return Ok(session);
+        match pop(&self.shared.readers) {
+            Some(session) => Ok(session),
+            None => self.bare("to read back", &settings::reader()).await,
         }
-        RawSession::open(
-            &shared.route,
-            &shared.database,
-            &shared.application,
-            &settings::reader(),
-        )
-        .await
-        .map_err(|error| raw("opening a session to read back", &error))
     }
 
     pub(super) fn give_back_reader(&self, session: RawSession) {
         push(&self.shared.readers, session);
+    }
+
+    async fn bare(&self, purpose: &str, settings: &str) -> Result<RawSession, TaskFailure> {
+        let shared = &self.shared;
+        let (database, application) = (&shared.database, &shared.application);
+        RawSession::open(&shared.route, database, application, settings)
+            .await
+            .map_err(|error| raw(format!("opening a session {purpose}"), &error))
     }
 
     /// Runs statements on a session of the pool.

@@ -6,7 +6,7 @@ use postgres_protocol::message::backend::Message;
 
 use super::{
     rows::RowReader,
-    session::{RawError, RawSession, is_aside},
+    session::{RawError, RawSession, copied, is_aside},
 };
 
 /// What a COPY came to, after its end.
@@ -105,16 +105,12 @@ impl CopyOut<'_> {
             message if is_aside(&message) => Ok(false),
             Message::CopyDone => Ok(false),
             Message::CommandComplete(body) => {
-                let tag = body.tag().map_err(RawError::Broken)?;
-                let said = tag
-                    .strip_prefix("COPY ")
-                    .and_then(|n| n.parse::<u64>().ok())
-                    .ok_or_else(|| RawError::Protocol(format!("a COPY that ended with {tag:?}")))?;
+                let said = copied(&body)?;
                 let seen = self.reader.rows();
                 if said != seen {
                     return Err(RawError::Miscounted { said, seen });
                 }
-                self.wait_end().await?;
+                self.session.wait_ready().await?;
                 self.ended = Some(Tally {
                     rows: seen,
                     bytes: self.reader.bytes(),
@@ -126,13 +122,6 @@ impl CopyOut<'_> {
             _ => Err(RawError::Protocol(
                 "something else inside a COPY".to_owned(),
             )),
-        }
-    }
-
-    async fn wait_end(&mut self) -> Result<(), RawError> {
-        match self.session.message().await? {
-            Message::ReadyForQuery(_) => Ok(()),
-            _ => Err(RawError::Protocol("something else after a COPY".to_owned())),
         }
     }
 }

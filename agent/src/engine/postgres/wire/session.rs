@@ -1,11 +1,11 @@
-//! A session on a bare socket: startup, simple statements, and the door to COPY OUT.
+//! A session on a bare socket: startup, simple statements, and the door to COPY.
 
 use std::io;
 
 use bytes::{BufMut, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::{
-    backend::{ErrorResponseBody, Message},
+    backend::{CommandCompleteBody, ErrorResponseBody, Message},
     frontend,
 };
 use tokio::{
@@ -31,7 +31,12 @@ pub enum RawError {
     Connect(#[from] ConnectError),
     /// The server's own words.
     #[error("{message} (SQLSTATE {code})")]
-    Server { code: String, message: String },
+    Server {
+        code: String,
+        /// With the detail, when there is one.
+        message: String,
+        hint: String,
+    },
     #[error("the connection to the server broke")]
     Broken(#[source] io::Error),
     #[error("the server said it sent {said} rows and {seen} arrived")]
@@ -149,15 +154,33 @@ impl RawSession {
 
     pub(super) async fn any_message(&mut self) -> Result<Message, RawError> {
         loop {
-            match Message::parse(&mut self.inbox).map_err(RawError::Broken)? {
-                Some(Message::ErrorResponse(body)) => return Err(server_error(&body)),
+            match self.parsed()? {
                 Some(message) => return Ok(message),
                 None => self.fill().await?,
             }
         }
     }
 
-    async fn wait_ready(&mut self) -> Result<(), RawError> {
+    /// The message that stands whole in the inbox.
+    pub(super) fn parsed(&mut self) -> Result<Option<Message>, RawError> {
+        match Message::parse(&mut self.inbox).map_err(RawError::Broken)? {
+            Some(Message::ErrorResponse(body)) => Err(server_error(&body)),
+            message => Ok(message),
+        }
+    }
+
+    /// Why the server hung up, if it said so before; else `source`.
+    pub(super) async fn last_words(&mut self, source: io::Error) -> RawError {
+        loop {
+            match self.message().await {
+                Ok(_) => {}
+                Err(RawError::Broken(_)) => return RawError::Broken(source),
+                Err(said) => return said,
+            }
+        }
+    }
+
+    pub(super) async fn wait_ready(&mut self) -> Result<(), RawError> {
         loop {
             match self.message().await {
                 Ok(Message::ReadyForQuery(_)) => return Ok(()),
@@ -228,17 +251,34 @@ async fn encrypt(
     Ok(Box::new(stream))
 }
 
+/// How many rows the server says that a COPY had.
+pub(super) fn copied(ended: &CommandCompleteBody) -> Result<u64, RawError> {
+    let tag = ended.tag().map_err(RawError::Broken)?;
+    tag.strip_prefix("COPY ")
+        .and_then(|rows| rows.parse().ok())
+        .ok_or_else(|| RawError::Protocol(format!("a COPY that ended with {tag:?}")))
+}
+
 fn server_error(body: &ErrorResponseBody) -> RawError {
-    let mut code = String::new();
-    let mut message = String::new();
+    let (mut code, mut message) = (String::new(), String::new());
+    let (mut detail, mut hint) = (String::new(), String::new());
     let mut fields = body.fields();
     while let Ok(Some(field)) = fields.next() {
         let text = String::from_utf8_lossy(field.value_bytes()).into_owned();
         match field.type_() {
             b'C' => code = text,
             b'M' => message = text,
+            b'D' => detail = text.replace('\n', " "),
+            b'H' => hint = text,
             _ => {}
         }
     }
-    RawError::Server { code, message }
+    if !detail.is_empty() {
+        message = format!("{message} ({detail})");
+    }
+    RawError::Server {
+        code,
+        message,
+        hint,
+    }
 }
