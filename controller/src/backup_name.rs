@@ -370,7 +370,14 @@ mod tests {
         let id = catalog.add_backup(&new).await.unwrap();
         // A number means that one, whatever its kind.
         assert_eq!(find(&catalog, &BackupName::Id(id)).await.unwrap().id, id);
-        assert!(catalog.removed_backup(id, start()).await.unwrap());
+        catalog.mark_backup(id, Some(start())).await.unwrap();
+        let after = start() + chrono::TimeDelta::seconds(1);
+        assert!(
+            catalog
+                .remove_backup(id, after, (7, start()))
+                .await
+                .unwrap()
+        );
         let error = find(&catalog, &BackupName::Id(id)).await.unwrap_err();
         let said = format!("backup {id} of web-1/shop-db/shop was removed at 2026-11-20 06:00 UTC");
         assert_eq!(error.to_string(), said);

@@ -18,6 +18,7 @@ mod leader;
 mod lock;
 mod migrations;
 mod policy_set;
+mod pruning;
 mod recovery_measurement;
 mod report;
 mod repository;
@@ -37,13 +38,14 @@ use sqlx::{
 
 pub use self::{
     audit::VerifyError,
-    backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, UnknownWord},
+    backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, Shelved, UnknownWord},
     certificate::{CertificateRow, SubjectRow},
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     leader::{Lead, SCHEDULING},
     migrations::{MigrateError, latest_known},
     policy_set::Applied,
+    pruning::Pruning,
     repository::RepositoryRow,
     schedule_run::{RunId, ScheduledRun, requested_by},
     token::TokenRow,

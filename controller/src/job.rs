@@ -21,6 +21,7 @@ pub mod position;
 pub mod progress;
 #[cfg(test)]
 mod proofs;
+pub mod prune_repository;
 mod requests;
 pub mod restore_database;
 pub mod retry;
@@ -36,6 +37,7 @@ pub use copy_database::CopyDatabase;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
+pub use prune_repository::PruneRepository;
 pub use restore_database::RestoreDatabase;
 pub use shelf::Shelf;
 pub use view::{
@@ -57,6 +59,7 @@ pub enum JobSpec {
     CopyDatabase(CopyDatabase),
     BackUpDatabase(BackUpDatabase),
     RestoreDatabase(RestoreDatabase),
+    PruneRepository(PruneRepository),
 }
 
 impl JobSpec {
@@ -66,6 +69,7 @@ impl JobSpec {
             Self::CopyDatabase(copy) => copy,
             Self::BackUpDatabase(backup) => backup,
             Self::RestoreDatabase(restore) => restore,
+            Self::PruneRepository(prune) => prune,
         }
     }
 
@@ -77,7 +81,7 @@ impl JobSpec {
                 sender: copy.source.host.clone(),
                 receiver: copy.target.host.clone(),
             }),
-            Self::BackUpDatabase(_) | Self::RestoreDatabase(_) => None,
+            Self::BackUpDatabase(_) | Self::RestoreDatabase(_) | Self::PruneRepository(_) => None,
         }
     }
 
@@ -87,6 +91,7 @@ impl JobSpec {
             Self::CopyDatabase(_) => JobKind::CopyDatabase,
             Self::BackUpDatabase(_) => JobKind::BackUpDatabase,
             Self::RestoreDatabase(_) => JobKind::RestoreDatabase,
+            Self::PruneRepository(_) => JobKind::PruneRepository,
         }
     }
 }
@@ -97,14 +102,16 @@ pub enum JobKind {
     CopyDatabase,
     BackUpDatabase,
     RestoreDatabase,
+    PruneRepository,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
+        Self::PruneRepository,
     ];
 
     #[must_use]
@@ -113,6 +120,7 @@ impl JobKind {
             Self::CopyDatabase => "copy-database",
             Self::BackUpDatabase => "back-up-database",
             Self::RestoreDatabase => "restore-database",
+            Self::PruneRepository => "prune-repository",
         }
     }
 }

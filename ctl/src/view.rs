@@ -21,6 +21,7 @@ pub mod kind;
 pub mod objective;
 pub mod policy;
 pub mod proof;
+pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod retention;

@@ -20,6 +20,8 @@ pub struct Grace(Duration);
 pub struct Pruned {
     /// Packs that were marked in this run, and will be removed when their grace is over.
     pub marked_packs: u64,
+    /// Packs that were marked before, and whose grace is not over.
+    pub waiting_packs: u64,
     /// Packs that had been marked long enough, and are gone.
     pub removed_packs: u64,
     /// Packs that had been marked and are needed again.
@@ -99,6 +101,7 @@ impl Repository {
                 let plan = opened.prune_plan(&options)?;
                 let pruned = Pruned {
                     marked_packs: plan.stats.packs.unused + plan.stats.packs.repack,
+                    waiting_packs: plan.stats.packs_to_delete.keep,
                     removed_packs: plan.stats.packs_to_delete.remove,
                     recovered_packs: plan.stats.packs_to_delete.recover,
                     ..Pruned::default()

@@ -15,6 +15,8 @@ use crate::{job::JobId, retention::Deletion};
 
 mod removal;
 
+pub use removal::Shelved;
+
 /// Counted from 1.
 pub type BackupId = u64;
 
@@ -419,7 +421,7 @@ mod tests {
     use super::*;
     use crate::catalog::testing::TestCatalog;
 
-    fn new(snapshot: &str, taken_at: DateTime<Utc>) -> NewBackup {
+    pub(super) fn new(snapshot: &str, taken_at: DateTime<Utc>) -> NewBackup {
         NewBackup {
             database: "web-1/shop-db/shop".parse().unwrap(),
             engine: Engine::Postgres,
@@ -435,7 +437,7 @@ mod tests {
     }
 
     /// Whole microseconds: what PostgreSQL keeps.
-    fn moment() -> DateTime<Utc> {
+    pub(super) fn moment() -> DateTime<Utc> {
         "2026-11-20T06:00:00Z".parse().unwrap()
     }
 
@@ -460,17 +462,18 @@ mod tests {
         let manifest = catalog.backup_manifest(old).await.unwrap();
         assert_eq!(manifest, Some(serde_json::json!({ "relations": [] })));
 
-        assert!(catalog.removed_backup(old, moment()).await.unwrap());
-        assert!(!catalog.removed_backup(old, moment()).await.unwrap());
+        let remove = || catalog.remove_backup(old, moment() + TimeDelta::seconds(1), (7, moment()));
+        assert!(!remove().await.unwrap(), "nobody has marked it");
+        catalog.mark_backup(old, Some(moment())).await.unwrap();
+        assert!(remove().await.unwrap());
+        assert!(!remove().await.unwrap());
         assert_eq!(catalog.backups(false).await.unwrap().len(), 1);
         assert_eq!(catalog.backups(true).await.unwrap().len(), 2);
         let gone = catalog.backup(old).await.unwrap().unwrap();
         assert_eq!(gone.state, BackupState::Expired);
     }
 
-    #[tokio::test]
-    async fn a_job_that_stores_twice_has_stored_once() {
-        let catalog = TestCatalog::new().await;
+    pub(super) async fn a_job(catalog: &Catalog) -> i64 {
         let (job,): (i64,) = sqlx::query_as(
             "insert into job (kind, spec, title, requested_by, created_at, state, summary)
              values ('x', '{}', 'x', 'x', now(), 'running', '{}') returning id",
@@ -478,6 +481,13 @@ mod tests {
         .fetch_one(&catalog.pool)
         .await
         .unwrap();
+        job
+    }
+
+    #[tokio::test]
+    async fn a_job_that_stores_twice_has_stored_once() {
+        let catalog = TestCatalog::new().await;
+        let job = a_job(&catalog).await;
         let mut backup = new("a", moment());
         backup.job = Some(job.cast_unsigned());
         let first = catalog.add_backup(&backup).await.unwrap();
@@ -516,7 +526,7 @@ mod tests {
         assert!(catalog.pin_backup(id, true).await.unwrap());
         let pinned = catalog.backup(id).await.unwrap().unwrap();
         assert_eq!((pinned.pinned, pinned.marked_at), (true, None));
-        assert!(!catalog.removed_backup(id, later).await.unwrap());
+        assert!(!catalog.remove_backup(id, later, (7, later)).await.unwrap());
         catalog.mark_backup(id, Some(later)).await.unwrap();
         assert_eq!(catalog.backup(id).await.unwrap().unwrap(), pinned);
         assert!(catalog.pin_backup(id, false).await.unwrap());

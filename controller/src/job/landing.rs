@@ -88,6 +88,7 @@ impl Landing<'_> {
             roles_left_uncertain: roles.uncertain,
             kept: aftermath::kept(*self, job, position),
             undo: aftermath::undo(*self, job, position, now),
+            pruned: None,
         }
     }
 

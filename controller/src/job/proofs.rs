@@ -11,6 +11,7 @@ mod failure;
 mod fuse;
 mod harness;
 mod leases;
+mod prune_repository;
 mod remains;
 mod restore_database;
 mod success;

@@ -9,7 +9,10 @@ use holdfast_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, copy_database::preflight::PreflightLine, landing::proof::CopyProof};
+use super::{
+    JobId, copy_database::preflight::PreflightLine, landing::proof::CopyProof,
+    prune_repository::PruneReport,
+};
 
 /// Where a job stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,6 +113,9 @@ pub struct JobReport {
     /// What an undo would do, in one sentence; empty when it would do nothing.
     #[serde(default)]
     pub undo: String,
+    /// Of a job that prunes a repository.
+    #[serde(default)]
+    pub pruned: Option<PruneReport>,
 }
 
 /// A database that is kept for a while and then dropped.

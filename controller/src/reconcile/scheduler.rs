@@ -3,11 +3,11 @@
 //! Databases of hosts that are connected to another controller are that one's to start: here they only
 //! look as if their host were away.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use holdfast_proto::names::DatabaseName;
+use holdfast_proto::names::{DatabaseName, HostName};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod jobs;
+mod pruning;
 
 /// Schedules have minutes: a start is this late at most.
 const EVERY: Duration = Duration::from_secs(10);
@@ -45,6 +46,12 @@ pub trait Start: Send + Sync + std::fmt::Debug {
     /// As [`Self::backup`].
     async fn drill(&self, database: &DatabaseName, requested_by: &str)
     -> Result<JobId, NotStarted>;
+
+    /// Of the host's repository.
+    ///
+    /// # Errors
+    /// As [`Self::backup`], but for the pause: a day.
+    async fn prune(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted>;
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +105,8 @@ impl Scheduler {
         }
     }
 
-    /// One look: starts what is due, and marks what retention does not want. Nothing while another leads.
+    /// One look: starts what is due (pruning too), and marks what retention does not want. Nothing while another
+    /// leads.
     ///
     /// # Errors
     /// When the catalog fails; the next look makes up for it.
@@ -118,14 +126,19 @@ impl Scheduler {
         self.catalog.note_databases(&call, now).await?;
         self.catalog.adopt_runs().await?;
         let gathered = gather(&self.catalog).await?;
+        let mut going = BTreeSet::new();
         for (backup, decision, _) in retain(&gathered, now) {
             match removal::step(decision.keep, backup.marked_at, removal::GRACE, now) {
                 Step::Mark => self.catalog.mark_backup(backup.id, Some(now)).await?,
                 Step::Unmark => self.catalog.mark_backup(backup.id, None).await?,
-                // What may go is the pruning job's to take, which looks again.
-                Step::Leave | Step::Wait { .. } | Step::Remove => {}
+                // The pruning job's to take, which looks again.
+                Step::Remove => {
+                    going.insert(backup.database.host);
+                }
+                Step::Leave | Step::Wait { .. } => {}
             }
         }
+        self.prune(&going, now).await?;
         let mut started = Vec::new();
         let standing = stand(&gathered, hosts, now);
         policy_checks::settle(&self.catalog, &standing, now).await?;

@@ -469,6 +469,14 @@ impl Operator for OperatorService {
             .await
     }
 
+    async fn prune_repository(
+        &self,
+        request: Request<wire::PruneRepositoryRequest>,
+    ) -> Reply<wire::PruneRepositoryResponse> {
+        self.answer(Call::PruneRepository, request, repository::prune)
+            .await
+    }
+
     async fn export_repository_key(
         &self,
         request: Request<wire::ExportRepositoryKeyRequest>,

@@ -53,6 +53,7 @@ pub enum Call {
     ListRepositories,
     CheckRepository,
     GetRepositoryStats,
+    PruneRepository,
     ExportRepositoryKey,
 }
 
@@ -113,6 +114,8 @@ impl Call {
             | Self::RestoreDatabase
             | Self::CreateBackups
             | Self::PinBackup
+            // It takes what admins, by policy or by name, let go a day ago.
+            | Self::PruneRepository
             | Self::RecordDeployment
             | Self::CompareDeployment
             | Self::CancelJob
@@ -136,7 +139,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 49] = [
+    pub const TABLE: [(Call, Role); 50] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -185,6 +188,7 @@ pub mod tests {
         (Call::ListRepositories, Role::Viewer),
         (Call::CheckRepository, Role::Operator),
         (Call::GetRepositoryStats, Role::Viewer),
+        (Call::PruneRepository, Role::Operator),
         (Call::ExportRepositoryKey, Role::Admin),
     ];
 

@@ -24,6 +24,7 @@ use crate::{
         check::Outcome,
         job::{Job, JobDetail, JobEvent, JobState},
         proof::{Answer, CopyProof, PreflightLine, ProvenCheck, ProvenRelation},
+        prune::Pruned,
     },
 };
 
@@ -230,6 +231,7 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
             roles_left_uncertain,
             kept,
             undo,
+            pruned,
         } = report.unwrap_or_default();
         Ok(Self {
             job: required("GetJobResponse", "job", job)?.try_into()?,
@@ -251,6 +253,7 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
                     .collect::<Result<_, _>>()?,
                 undo,
             },
+            pruned: pruned.map(Pruned::from),
         })
     }
 }

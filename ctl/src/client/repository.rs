@@ -1,10 +1,12 @@
-//! Repositories: list, check, measure, export the key.
+//! Repositories: list, check, measure, prune, export the key.
 
 use holdfast_proto::{WireError, names::HostName, wire};
 
 use super::{CallError, Client, each, read::time, within};
-use crate::view::repository::{
-    Repository, RepositoryCheck, RepositorySeries, RepositoryStats, ratio,
+use crate::view::{
+    prune::{FreedSpace, Pruned},
+    repository::{Repository, RepositoryCheck, RepositorySeries, RepositoryStats, ratio},
+    retention::RetentionLine,
 };
 
 /// What opens every repository. `Debug` shows nothing.
@@ -68,6 +70,22 @@ impl Client {
         })
     }
 
+    /// The number of the job (none: a dry run), and what is due now.
+    pub async fn prune_repository(
+        &mut self,
+        host: &HostName,
+        dry_run: bool,
+    ) -> Result<(Option<u64>, Vec<RetentionLine>), CallError> {
+        let request = wire::PruneRepositoryRequest {
+            host: host.to_string(),
+            dry_run,
+        };
+        let answer = within(self.within, self.inner.prune_repository(request)).await?;
+        let wire::PruneRepositoryResponse { job, lines } = answer;
+        let job = Some(job).filter(|job| *job != 0);
+        Ok((job, each(lines, RetentionLine::try_from)?))
+    }
+
     pub async fn export_repository_key(&mut self) -> Result<RecoveryKey, CallError> {
         let request = wire::ExportRepositoryKeyRequest {};
         let answer = within(self.within, self.inner.export_repository_key(request)).await?;
@@ -111,6 +129,44 @@ impl From<wire::RepositorySeries> for RepositorySeries {
             logical_bytes,
             added_bytes,
             ratio: ratio(logical_bytes, added_bytes),
+        }
+    }
+}
+
+impl From<wire::PruneReport> for Pruned {
+    fn from(report: wire::PruneReport) -> Self {
+        let wire::PruneReport {
+            backups,
+            unknown_snapshots,
+            freed,
+            missing_backups,
+        } = report;
+        Self {
+            backups,
+            unknown_snapshots,
+            missing_backups,
+            freed: freed.map(FreedSpace::from),
+        }
+    }
+}
+
+impl From<wire::FreedSpace> for FreedSpace {
+    fn from(freed: wire::FreedSpace) -> Self {
+        let wire::FreedSpace {
+            marked_packs,
+            waiting_packs,
+            removed_packs,
+            recovered_packs,
+            bytes_before,
+            bytes_after,
+        } = freed;
+        Self {
+            marked_packs,
+            waiting_packs,
+            removed_packs,
+            recovered_packs,
+            bytes_before,
+            bytes_after,
         }
     }
 }

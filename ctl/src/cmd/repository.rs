@@ -1,23 +1,27 @@
-//! `ctl repository`: where backups are kept, whether they are sound, and the key to all of them.
+//! `ctl repository`: where backups are kept, whether they are sound, what leaves them, and the key to all of them.
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use holdfast_proto::names::HostName;
 use serde_json::json;
 
 use crate::{
-    client::{Doing as _, RecoveryKey},
+    client::{Client, Doing as _, RecoveryKey},
     complete,
     exit::Exit,
     failure::Failure,
+    follow::{Followed, Preflight, follow},
     output::units,
     session::Session,
-    view::repository::{ExportedKey, RepositoryList},
+    view::{
+        prune::RepositoryPruned,
+        repository::{ExportedKey, RepositoryList},
+    },
 };
 
 /// Reading every byte of a large repository over a slow line.
@@ -42,9 +46,24 @@ pub enum Repository {
         #[arg(add = ArgValueCompleter::new(complete::hosts))]
         host: HostName,
     },
+    /// Remove backups that have been marked for a day, and free the space of what went before; done daily by itself.
+    Prune(Prune),
     /// The key that opens every repository when all else is lost.
     #[command(subcommand)]
     Key(Key),
+}
+
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Host that it belongs to.
+    #[arg(add = ArgValueCompleter::new(complete::hosts))]
+    host: HostName,
+    /// Only show which backups would go, and why.
+    #[arg(long, conflicts_with = "detach")]
+    dry_run: bool,
+    /// Submit and do not wait.
+    #[arg(long)]
+    detach: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +98,7 @@ impl Repository {
                 let stats = stats.doing(|| format!("measure the repository of {host}"))?;
                 session.show(&stats)?;
             }
+            Self::Prune(prune) => return prune.run(session, &mut client).await,
             Self::Key(Key::Export { file }) => {
                 let doing = || "export the key of the repositories".to_owned();
                 let key = client.export_repository_key().await.doing(doing)?;
@@ -90,6 +110,37 @@ impl Repository {
             }
         }
         Ok(Exit::Ok)
+    }
+}
+
+impl Prune {
+    async fn run(self, session: &Session, client: &mut Client) -> Result<Exit, Failure> {
+        let Self {
+            host,
+            dry_run,
+            detach,
+        } = self;
+        let doing = || format!("prune the repository of {host}");
+        let asked = client.prune_repository(&host, dry_run).await;
+        let (job, due) = asked.doing(doing)?;
+        let host = host.to_string();
+        let pruned = match job {
+            None => RepositoryPruned::dry(host, due),
+            Some(job) if detach => {
+                let job = client.job(job).await.doing(|| format!("show job {job}"))?;
+                RepositoryPruned::left(host, due, job.job)
+            }
+            Some(job) => {
+                let console = &session.console;
+                console.say(&format!("job {job}: prune the repository of {host}"));
+                match follow(session, client, job, Preflight::Tell).await? {
+                    Followed::Detached => return Ok(Exit::Interrupted),
+                    Followed::Ended(detail) => RepositoryPruned::ended(host, due, *detail),
+                }
+            }
+        };
+        session.show(&pruned)?;
+        Ok(pruned.exit)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     job::{Job, JobDetail, JobState, moment},
     kind::words,
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
+    prune::Pruned,
 };
 use crate::output::{Page, View, paint::Tone};
 
@@ -43,6 +44,8 @@ struct End<'a> {
     preflight: &'a [PreflightLine],
     proof: Option<&'a CopyProof>,
     after: &'a Aftermath,
+    /// What it removed and nobody brings back; empty when nothing.
+    removed: String,
 }
 
 impl CopyResult {
@@ -85,6 +88,7 @@ impl CopyResult {
             preflight: &self.preflight,
             proof: self.proof.as_ref(),
             after: &self.after,
+            removed: String::new(),
         }
     }
 }
@@ -123,6 +127,7 @@ impl View for JobEnded {
             preflight,
             proof,
             after,
+            pruned,
             ..
         } = &self.0;
         let end = End {
@@ -130,6 +135,10 @@ impl View for JobEnded {
             preflight,
             proof: proof.as_ref(),
             after,
+            removed: pruned
+                .as_ref()
+                .map(Pruned::stay_removed)
+                .unwrap_or_default(),
         };
         end.text(&job.title, page)
     }
@@ -175,7 +184,7 @@ impl End<'_> {
             format!("{done}, but not proven"),
         );
         // "Else": the line below says what.
-        let roles_stay = !self.after.roles_left.is_empty();
+        let some_stays = !self.after.roles_left.is_empty() || !self.removed.is_empty();
         let (tone, words) = match (self.job.state, self.proof) {
             (JobState::Succeeded, Some(proof)) if proof.green => (Tone::Good, proven.as_str()),
             (JobState::Succeeded, Some(_)) => (Tone::Warn, unproven.as_str()),
@@ -183,11 +192,11 @@ impl End<'_> {
             (JobState::Failed, _) if self.preflight.iter().any(PreflightLine::failed) => {
                 (Tone::Bad, "preflight failed; nothing was touched")
             }
-            (JobState::Failed, _) if roles_stay => {
+            (JobState::Failed, _) if some_stays => {
                 (Tone::Bad, "failed; everything else it had done is undone")
             }
             (JobState::Failed, _) => (Tone::Bad, "failed; everything it had done is undone"),
-            (JobState::Cancelled, _) if roles_stay => (
+            (JobState::Cancelled, _) if some_stays => (
                 Tone::Warn,
                 "cancelled; everything else it had done is undone",
             ),
@@ -202,7 +211,11 @@ impl End<'_> {
             Tone::Bad => "✗ ",
             _ => "",
         };
-        (tone, format!("{mark}{what}: {words}"))
+        let removed = match self.job.state {
+            JobState::Succeeded => "",
+            _ => &self.removed,
+        };
+        (tone, format!("{mark}{what}: {words}{removed}"))
     }
 }
 

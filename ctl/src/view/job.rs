@@ -9,6 +9,7 @@ use super::{
     Time,
     aftermath::{Aftermath, aftermath_text},
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
+    prune::Pruned,
 };
 use crate::{
     exit::Exit,
@@ -75,6 +76,7 @@ pub struct JobDetail {
     pub proof: Option<CopyProof>,
     #[serde(flatten)]
     pub after: Aftermath,
+    pub pruned: Option<Pruned>,
 }
 
 /// What a cancel or undo was answered with, or a job that was submitted and left alone.

@@ -31,6 +31,12 @@ pub fn words(kind: &str) -> Words {
             possible: "this backup can be made",
             without_proof: "backed up; `ctl backup list` shows it",
         },
+        "prune-repository" => Words {
+            noun: "prune",
+            done: "pruned",
+            possible: "it can be pruned",
+            without_proof: "pruned",
+        },
         _ => Words {
             noun: "copy",
             done: "copied",

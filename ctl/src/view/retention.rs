@@ -49,8 +49,8 @@ impl RetentionPreview {
     }
 }
 
-impl View for RetentionPreview {
-    fn text(&self, page: &Page) -> String {
+impl RetentionPreview {
+    pub(super) fn table(&self, page: &Page) -> String {
         let head = ["BACKUP", "DATABASE", "TAKEN", "STATE", "STORED", "", "WHY"];
         let mut grid = Grid::new(page, &head, "no backups").right(&[0, 4]);
         for line in &self.backups {
@@ -73,7 +73,13 @@ impl View for RetentionPreview {
                 plain(line.reasons.join("; ")),
             ]);
         }
-        let mut out = grid.render();
+        grid.render()
+    }
+}
+
+impl View for RetentionPreview {
+    fn text(&self, page: &Page) -> String {
+        let mut out = self.table(page);
         if !self.backups.is_empty() {
             out.push_str(&format!(
                 "{} stay, {} go ({})\n",

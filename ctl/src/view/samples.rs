@@ -35,7 +35,7 @@ mod restore;
 
 pub(crate) use every::every;
 use job::job;
-pub(crate) use job::{aftermath, job_detail, job_event, job_list, proof};
+pub(crate) use job::{aftermath, job_detail, job_event, job_list, proof, pruned};
 pub(crate) use restore::restored;
 
 const MIB: u64 = 1024 * 1024;

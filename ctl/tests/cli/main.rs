@@ -11,6 +11,7 @@ mod errors;
 mod identity;
 mod jobs;
 mod nouns;
+mod prune;
 mod restore;
 mod scripted;
 mod traces;

@@ -224,5 +224,6 @@ operator_service! {
     list_repositories: ListRepositoriesRequest => ListRepositoriesResponse,
     check_repository: CheckRepositoryRequest => CheckRepositoryResponse,
     get_repository_stats: GetRepositoryStatsRequest => GetRepositoryStatsResponse,
+    prune_repository: PruneRepositoryRequest => PruneRepositoryResponse,
     export_repository_key: ExportRepositoryKeyRequest => ExportRepositoryKeyResponse,
 }

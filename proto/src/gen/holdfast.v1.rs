@@ -4118,6 +4118,44 @@ pub struct JobReport {
     /// What an undo would do, in one sentence; empty when it would do nothing.
     #[prost(string, tag = "6")]
     pub undo: ::prost::alloc::string::String,
+    /// Of a job that prunes a repository.
+    #[prost(message, optional, tag = "7")]
+    pub pruned: ::core::option::Option<PruneReport>,
+}
+/// What a prune did to a repository. Packs are the files that its data lie in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneReport {
+    /// Their snapshots are gone.
+    #[prost(uint64, repeated, tag = "1")]
+    pub backups: ::prost::alloc::vec::Vec<u64>,
+    /// Snapshots that no backup of the catalog has: left alone, since it may be the catalog that lost something.
+    #[prost(uint64, tag = "2")]
+    pub unknown_snapshots: u64,
+    /// Unset: the space was not looked at (yet).
+    #[prost(message, optional, tag = "3")]
+    pub freed: ::core::option::Option<FreedSpace>,
+    /// Backups that count and whose snapshots are not there. Others took their places: nothing went for their sake.
+    #[prost(uint64, repeated, tag = "4")]
+    pub missing_backups: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FreedSpace {
+    /// Nobody needs them since now; they go with a prune that comes a day later.
+    #[prost(uint64, tag = "1")]
+    pub marked_packs: u64,
+    /// Marked before, and their day is not over.
+    #[prost(uint64, tag = "2")]
+    pub waiting_packs: u64,
+    #[prost(uint64, tag = "3")]
+    pub removed_packs: u64,
+    /// Were marked, and are needed again.
+    #[prost(uint64, tag = "4")]
+    pub recovered_packs: u64,
+    /// Everything that lies there.
+    #[prost(uint64, tag = "5")]
+    pub bytes_before: u64,
+    #[prost(uint64, tag = "6")]
+    pub bytes_after: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeptDatabase {
@@ -4526,6 +4564,23 @@ pub struct RepositorySeries {
     /// What the storage grew by for them.
     #[prost(uint64, tag = "4")]
     pub added_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneRepositoryRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Only tells what would go.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PruneRepositoryResponse {
+    /// 0: a dry run.
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    /// Backups whose time is over, as far as is known now; the job looks again.
+    #[prost(message, repeated, tag = "2")]
+    pub lines: ::prost::alloc::vec::Vec<RetentionLine>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportRepositoryKeyRequest {}
@@ -6794,6 +6849,31 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "GetRepositoryStats"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a job that removes what has been marked for longer than the grace, and frees the space of what went before.
+        pub async fn prune_repository(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PruneRepositoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PruneRepositoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/PruneRepository",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "PruneRepository"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What opens every repository when all else is lost.
         pub async fn export_repository_key(
             &mut self,
@@ -7179,6 +7259,14 @@ pub mod operator_server {
             request: tonic::Request<super::GetRepositoryStatsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetRepositoryStatsResponse>,
+            tonic::Status,
+        >;
+        /// Makes a job that removes what has been marked for longer than the grace, and frees the space of what went before.
+        async fn prune_repository(
+            &self,
+            request: tonic::Request<super::PruneRepositoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PruneRepositoryResponse>,
             tonic::Status,
         >;
         /// What opens every repository when all else is lost.
@@ -9402,6 +9490,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetRepositoryStatsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/PruneRepository" => {
+                    #[allow(non_camel_case_types)]
+                    struct PruneRepositorySvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::PruneRepositoryRequest>
+                    for PruneRepositorySvc<T> {
+                        type Response = super::PruneRepositoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PruneRepositoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::prune_repository(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PruneRepositorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

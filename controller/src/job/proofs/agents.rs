@@ -1,7 +1,7 @@
 //! Scripted agents: they keep databases, outcomes and fences as real ones do, and fail on request.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard},
 };
 
@@ -17,6 +17,7 @@ use crate::{
     dispatch::{Dispatch, ProgressSink},
     job::{
         hosts::{Hosts, Standing},
+        prune_repository::prune::Freed,
         shelf::{OutOfReach, Shelf},
     },
 };
@@ -61,6 +62,15 @@ struct State {
     epochs: HashMap<(HostName, u64), u64>,
     /// Places of the tasks that were really worked on, in order.
     worked: Vec<String>,
+}
+
+impl State {
+    fn take_fault(&mut self, place: &str) -> Option<Fault> {
+        let mut faults = self.faults.iter_mut();
+        let fault = faults.find(|fault| fault.at == place && fault.times > 0)?;
+        fault.times -= 1;
+        Some(fault.clone())
+    }
 }
 
 impl Agents {
@@ -137,14 +147,7 @@ impl Agents {
         }
         let place = place(&task.task_id);
         state.worked.push(place.clone());
-        let fault = state
-            .faults
-            .iter_mut()
-            .find(|fault| fault.at == place && fault.times > 0);
-        let fault = fault.map(|fault| {
-            fault.times -= 1;
-            fault.clone()
-        });
+        let fault = state.take_fault(&place);
         let outcome = match fault {
             Some(fault) if !fault.after_work => Err(fault.failure()),
             Some(fault) => {
@@ -163,6 +166,27 @@ impl Agents {
         };
         state.outcomes.insert(task.task_id.clone(), outcome.clone());
         outcome
+    }
+
+    /// What a step does with a repository itself; it fails like a task, and nobody has to remember its outcome.
+    fn shelf_work<T: Default>(
+        &self,
+        place: &str,
+        work: impl Fn(&mut Databases) -> T,
+    ) -> Result<T, OutOfReach> {
+        let mut state = self.state();
+        state.worked.push(place.to_owned());
+        let fault = state.take_fault(place);
+        if fault.as_ref().is_none_or(|fault| fault.after_work) {
+            work(&mut state.databases);
+        }
+        match fault {
+            None => Ok(work(&mut state.databases)),
+            Some(fault) => Err(OutOfReach {
+                why: fault.failure().message,
+                again: fault.retryable,
+            }),
+        }
     }
 
     async fn cancelled(&self, task_id: &str) {
@@ -217,11 +241,35 @@ impl Hosts for Agents {
     }
 }
 
-/// Repositories that hold whatever is asked for.
+/// Repositories that hold whatever is asked for. Their snapshots are in the world as `host/snapshot/name`.
 #[async_trait]
 impl Shelf for Agents {
     async fn holds(&self, _: &HostName, _: &str) -> Result<bool, OutOfReach> {
         Ok(true)
+    }
+
+    async fn snapshots(&self, host: &HostName) -> Result<BTreeSet<String>, OutOfReach> {
+        self.shelf_work("remove.list/do", |world| {
+            let prefix = format!("{host}/snapshot/");
+            let names = world.keys().filter_map(|name| name.strip_prefix(&prefix));
+            names.map(str::to_owned).collect()
+        })
+    }
+
+    async fn forget(
+        &self,
+        host: &HostName,
+        snapshots: &BTreeSet<String>,
+    ) -> Result<(), OutOfReach> {
+        self.shelf_work("remove.forget/do", |world| {
+            for name in snapshots {
+                world.remove(&format!("{host}/snapshot/{name}"));
+            }
+        })
+    }
+
+    async fn prune(&self, _: &HostName) -> Result<Freed, OutOfReach> {
+        self.shelf_work("prune.prune/do", |_| Freed::default())
     }
 }
 

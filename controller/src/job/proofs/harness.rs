@@ -15,11 +15,11 @@ use super::{
     agents::{Agents, Databases, Verbs},
     back_up_database, copy,
     fuse::Moment,
-    restore_database,
+    prune_repository, restore_database,
 };
 use crate::{
     catalog::testing::TestCatalog,
-    job::{Engine, JobId, JobKind, JobSpec, JobState, JobSummary, Settings},
+    job::{Engine, JobId, JobKind, JobSpec, JobState, JobSummary, Settings, Shelf},
 };
 
 /// Generous: the machine may be busy, and nothing here waits for time to pass.
@@ -59,6 +59,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                         .map(|sample| (restore_database::verbs as Verbs, sample))
                         .collect()
                 }
+                JobKind::PruneRepository => {
+                    let samples = prune_repository::samples().into_iter();
+                    samples
+                        .map(|sample| (prune_repository::verbs as Verbs, sample))
+                        .collect()
+                }
                 JobKind::CopyDatabase => {
                     let samples = copy::samples().into_iter();
                     samples
@@ -91,6 +97,8 @@ pub struct World {
     pub catalog: Arc<TestCatalog>,
     pub clock: Arc<JumpingClock>,
     pub agents: Arc<Agents>,
+    /// The repositories; the agents' own if nobody brought others.
+    pub shelf: Arc<dyn Shelf>,
     pub sample: Sample,
 }
 
@@ -131,10 +139,12 @@ impl World {
         verbs: Verbs,
         sample: &Sample,
     ) -> Self {
+        let agents = Arc::new(Agents::new(verbs, sample.before.clone()));
         Self {
             catalog: Arc::clone(catalog),
             clock: Arc::clone(clock),
-            agents: Arc::new(Agents::new(verbs, sample.before.clone())),
+            shelf: Arc::clone(&agents) as _,
+            agents,
             sample: sample.clone(),
         }
     }
@@ -154,8 +164,8 @@ impl World {
         Engine::new(
             (**self.catalog).clone(),
             Arc::clone(&agents) as _,
-            Arc::clone(&agents) as _,
             agents,
+            Arc::clone(&self.shelf),
             Arc::clone(&self.clock) as _,
             settings,
         )

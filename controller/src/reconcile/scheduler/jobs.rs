@@ -1,10 +1,13 @@
 //! What is due becomes a job of the engine.
 
 use async_trait::async_trait;
-use holdfast_proto::{names::DatabaseName, task::Selection};
+use holdfast_proto::{
+    names::{DatabaseName, HostName},
+    task::Selection,
+};
 
 use super::{NotStarted, Start};
-use crate::job::{BackUpDatabase, JobId, JobSpec, engine::Engine};
+use crate::job::{BackUpDatabase, JobId, JobSpec, PruneRepository, engine::Engine};
 
 #[async_trait]
 impl Start for Engine {
@@ -28,5 +31,11 @@ impl Start for Engine {
     // `standing` holds every drill back before it comes to this.
     async fn drill(&self, _: &DatabaseName, _: &str) -> Result<JobId, NotStarted> {
         Err(NotStarted(crate::standing::NO_DRILLS.to_owned()))
+    }
+
+    async fn prune(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted> {
+        let spec = JobSpec::PruneRepository(PruneRepository { host: host.clone() });
+        let submitted = self.submit(spec, requested_by, "").await;
+        submitted.map_err(|error| NotStarted(error.to_string()))
     }
 }

@@ -13,7 +13,9 @@ use holdfast_proto::{
 };
 
 use super::*;
-use crate::catalog::testing::TestCatalog;
+use crate::{catalog::testing::TestCatalog, job::locks::Resource};
+
+mod pruning;
 
 /// Submits rows that nobody works on.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ struct Submits {
     catalog: Catalog,
     /// Every call: the database, the work, and who asked.
     calls: Mutex<Vec<(String, Work, String)>>,
+    /// Hosts whose repositories were to be pruned.
+    prunes: Mutex<Vec<String>>,
     /// It dies after the job is there, before anybody hears of it.
     dies: bool,
 }
@@ -30,12 +34,20 @@ impl Submits {
         Arc::new(Self {
             catalog: catalog.clone(),
             calls: Mutex::default(),
+            prunes: Mutex::default(),
             dies,
         })
     }
 
     fn calls(&self) -> Vec<(String, Work, String)> {
         self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn prunes(&self) -> Vec<String> {
+        self.prunes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -70,6 +82,28 @@ impl Start for Submits {
 
     async fn drill(&self, database: &DatabaseName, by: &str) -> Result<JobId, NotStarted> {
         self.submit(database, Work::Drill, by).await
+    }
+
+    async fn prune(&self, host: &HostName, by: &str) -> Result<JobId, NotStarted> {
+        assert_eq!(by, "schedule");
+        let repository = Resource::Repository(host.clone()).to_string();
+        self.prunes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(host.to_string());
+        let (job,): (i64,) = sqlx::query_as(
+            "with job as (insert into job (kind, spec, title, requested_by, created_at, state, summary)
+                values ('x', '{}', 'x', $1, now(), 'running', '{}') returning id),
+             wish as (insert into resource_lock (job, resource, exclusive, wanted_at)
+                select id, $2, true, now() from job)
+             select id from job",
+        )
+        .bind(by)
+        .bind(repository)
+        .fetch_one(&self.catalog.pool)
+        .await
+        .unwrap();
+        Ok(job.cast_unsigned())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::job::{
     Update,
     copy_database::preflight::{PreflightLine, PreflightVerdict},
     landing::proof::{CopyProof, ProvenCheck, ProvenRelation},
+    prune_repository::{PruneReport, prune::Freed, remove::Removed},
 };
 
 impl From<JobSummary> for wire::Job {
@@ -144,6 +145,7 @@ impl From<JobReport> for wire::JobReport {
             roles_left_uncertain,
             kept,
             undo,
+            pruned,
         } = report;
         Self {
             preflight: preflight.into_iter().map(Into::into).collect(),
@@ -152,6 +154,45 @@ impl From<JobReport> for wire::JobReport {
             roles_left_uncertain,
             kept: kept.into_iter().map(Into::into).collect(),
             undo,
+            pruned: pruned.map(Into::into),
+        }
+    }
+}
+
+impl From<PruneReport> for wire::PruneReport {
+    fn from(report: PruneReport) -> Self {
+        let PruneReport { removed, freed } = report;
+        let Removed {
+            backups,
+            unknown,
+            missing,
+        } = removed;
+        Self {
+            backups,
+            unknown_snapshots: unknown,
+            freed: freed.map(Into::into),
+            missing_backups: missing,
+        }
+    }
+}
+
+impl From<Freed> for wire::FreedSpace {
+    fn from(freed: Freed) -> Self {
+        let Freed {
+            marked_packs,
+            waiting_packs,
+            removed_packs,
+            recovered_packs,
+            bytes_before,
+            bytes_after,
+        } = freed;
+        Self {
+            marked_packs,
+            waiting_packs,
+            removed_packs,
+            recovered_packs,
+            bytes_before,
+            bytes_after,
         }
     }
 }

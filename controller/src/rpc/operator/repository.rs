@@ -1,11 +1,16 @@
-//! Repositories: list, check, measure, and the key for the day when all else is lost.
+//! Repositories: list, check, measure, prune, and the key for the day when all else is lost.
 
 use std::sync::Arc;
 
-use holdfast_proto::wire::{
-    CheckRepositoryRequest, CheckRepositoryResponse, ExportRepositoryKeyRequest,
-    ExportRepositoryKeyResponse, GetRepositoryStatsRequest, GetRepositoryStatsResponse,
-    ListRepositoriesRequest, ListRepositoriesResponse, Repository, RepositorySeries,
+use holdfast_chassis::telemetry;
+use holdfast_proto::{
+    names::HostName,
+    wire::{
+        CheckRepositoryRequest, CheckRepositoryResponse, ExportRepositoryKeyRequest,
+        ExportRepositoryKeyResponse, GetRepositoryStatsRequest, GetRepositoryStatsResponse,
+        ListRepositoriesRequest, ListRepositoriesResponse, PruneRepositoryRequest,
+        PruneRepositoryResponse, Repository, RepositorySeries,
+    },
 };
 use holdfast_repository::Depth;
 
@@ -13,7 +18,13 @@ use super::{
     RpcError, Services,
     caller::{Caller, Change},
 };
-use crate::{catalog::RepositoryRow, repository::RepositoriesError, rpc::convert::time};
+use crate::{
+    catalog::RepositoryRow,
+    job::{JobId, JobSpec, PruneRepository, prune_repository::remove::due},
+    repository::RepositoriesError,
+    rpc::convert::{retention_row, time},
+    standing::{gather, retain},
+};
 
 pub async fn list(
     services: Arc<Services>,
@@ -78,6 +89,45 @@ pub async fn stats(
         objects: stats.objects,
         series: series.collect(),
     })
+}
+
+pub async fn prune(
+    services: Arc<Services>,
+    caller: Caller,
+    request: PruneRepositoryRequest,
+) -> Result<PruneRepositoryResponse, RpcError> {
+    let host: HostName = request.host.parse()?;
+    services.repositories.house(&host).await?;
+    let now = services.clock.now();
+    let going = due(retain(&gather(&services.catalog).await?, now), &host, now);
+    let lines = going
+        .into_iter()
+        .map(|(backup, decision, policy)| retention_row(backup, &decision, policy));
+    let lines = lines.collect();
+    let job = if request.dry_run {
+        0
+    } else {
+        start_pruning(&services, &caller, host).await?
+    };
+    Ok(PruneRepositoryResponse { job, lines })
+}
+
+async fn start_pruning(
+    services: &Services,
+    caller: &Caller,
+    host: HostName,
+) -> Result<JobId, RpcError> {
+    let change = Change {
+        action: "job.prune",
+        subject: host.to_string(),
+        detail: String::new(),
+    };
+    let work = async {
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        let spec = JobSpec::PruneRepository(PruneRepository { host });
+        Ok(services.jobs.submit(spec, &by, &traceparent).await?)
+    };
+    caller.change(services, change, work).await
 }
 
 pub async fn export_key(

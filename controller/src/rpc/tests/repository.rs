@@ -1,16 +1,24 @@
 //! Operators and the repositories: what they see, and the export that opens everything.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt as _;
 use holdfast_chassis::identity::Role;
-use holdfast_proto::wire;
-use holdfast_repository::{About, Plan, Repository};
+use holdfast_proto::{fleet::Engine, wire};
+use holdfast_repository::{About, Depth, Plan, Repository, SnapshotId};
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::house::House;
+use crate::{
+    catalog::{BackupKind, NewBackup},
+    job::JobState,
+    retention::Deletion,
+};
 
-async fn back_up(repository: &Repository, rows: &'static [u8]) {
+async fn back_up(repository: &Repository, rows: &'static [u8]) -> SnapshotId {
     let mut writing = repository.write(Plan {
         about: About {
             host: "web-1".to_owned(),
@@ -25,7 +33,108 @@ async fn back_up(repository: &Repository, rows: &'static [u8]) {
     let mut entry = writing.next().await.unwrap();
     entry.send(Bytes::from_static(rows)).await.unwrap();
     entry.whole(rows.len() as u64).await.unwrap();
-    writing.finish("{}").await.unwrap();
+    writing.finish("{}").await.unwrap().snapshot
+}
+
+/// Its row in the catalog.
+async fn noted(house: &House, snapshot: SnapshotId, taken_at: DateTime<Utc>) -> u64 {
+    let new = NewBackup {
+        database: "web-1/shop-db/shop".parse().unwrap(),
+        engine: Engine::Postgres,
+        kind: BackupKind::Full,
+        taken_at,
+        stored_at: taken_at,
+        logical_bytes: 8,
+        stored_bytes: 8,
+        snapshot_id: snapshot.to_string(),
+        manifest: serde_json::json!({}),
+        job: None,
+    };
+    house.catalog.add_backup(&new).await.unwrap()
+}
+
+/// From the request to the storage, with the grace that operators have: what is marked today stays today.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prune_shows_what_is_due_and_takes_that_and_nothing_else() {
+    let house = House::open().await;
+    let mut bob = house.operator("bob", Role::Operator).await;
+    let mut prune = async |dry_run| {
+        let request = wire::PruneRepositoryRequest {
+            host: "web-1".to_owned(),
+            dry_run,
+        };
+        let answer = bob.prune_repository(request).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    assert_eq!(prune(true).await.unwrap_err().code(), Code::NotFound);
+    let host = "web-1".parse().unwrap();
+    house.services.repositories.ensure(&host).await.unwrap();
+    let repository = house.services.repositories.repository(&host).await.unwrap();
+    let now = Utc::now();
+    let mut ids = Vec::new();
+    for (days, rows) in [
+        (3, &b"the oldest rows"[..]),
+        (2, b"old rows"),
+        (1, b"the rows"),
+    ] {
+        let snapshot = back_up(&repository, rows).await;
+        ids.push((
+            noted(&house, snapshot, now - TimeDelta::days(days)).await,
+            snapshot,
+        ));
+    }
+    let deletion = Deletion {
+        by: "operator/ann".to_owned(),
+        forced: false,
+    };
+    for ((id, _), hours) in ids.iter().zip([25, 23]) {
+        let at = now - TimeDelta::hours(hours);
+        assert!(
+            house
+                .catalog
+                .delete_backup(*id, &deletion, at)
+                .await
+                .unwrap()
+        );
+    }
+    let told = prune(true).await.unwrap();
+    assert_eq!((told.job, told.lines.len()), (0, 1), "{told:?}");
+    assert_eq!(told.lines[0].backup, ids[0].0);
+    assert_eq!(told.lines[0].reasons, ["deleted by operator/ann"]);
+    assert!(house.services.jobs.list(0, false).await.unwrap().is_empty());
+    assert_eq!(repository.snapshots().await.unwrap().len(), 3);
+
+    let begun = prune(false).await.unwrap();
+    assert_eq!(begun.lines, told.lines);
+    let line = house.audited(|line| line.action == "job.prune").await;
+    assert_eq!(
+        (line.actor.as_str(), line.subject.as_str()),
+        ("operator/bob", "web-1")
+    );
+    let (jobs, stop) = (house.services.jobs.clone(), CancellationToken::new());
+    let running = tokio::spawn({
+        let (jobs, stop) = (jobs.clone(), stop.clone());
+        async move { jobs.run(stop).await }
+    });
+    let watched = jobs.watch(begun.job, 0).await.unwrap();
+    let _ = watched.collect::<Vec<_>>().await;
+    stop.cancel();
+    running.await.unwrap();
+    let details = jobs.get(begun.job).await.unwrap();
+    assert_eq!(details.job.state, JobState::Succeeded, "{:?}", details.job);
+    let report = wire::GetJobResponse::from(details).report.unwrap();
+    let pruned = report.pruned.unwrap();
+    assert_eq!(pruned.backups, [ids[0].0]);
+    let freed = pruned.freed.unwrap();
+    assert!(
+        freed.marked_packs > 0 && freed.removed_packs == 0,
+        "{freed:?}"
+    );
+    let left = repository.snapshots().await.unwrap();
+    let left: BTreeSet<_> = left.iter().map(|snapshot| snapshot.id).collect();
+    assert_eq!(left, BTreeSet::from([ids[1].1, ids[2].1]));
+    let sound = repository.check(Depth::Data { percent: 100.0 }).await;
+    assert!(sound.unwrap().is_sound());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,7 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::ListRepositories => ask!(list_repositories, ListRepositoriesRequest),
         Call::CheckRepository => ask!(check_repository, CheckRepositoryRequest),
         Call::GetRepositoryStats => ask!(get_repository_stats, GetRepositoryStatsRequest),
+        Call::PruneRepository => ask!(prune_repository, PruneRepositoryRequest),
         Call::ExportRepositoryKey => ask!(export_repository_key, ExportRepositoryKeyRequest),
     }
 }

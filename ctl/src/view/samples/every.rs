@@ -3,8 +3,8 @@
 use super::{
     added_instance, audit_list, audit_verdict, check_history, check_list, check_set,
     container_list, context_list, database_list, event_list, finding_list, host_detail, host_list,
-    instance_detail, instance_list, job, job_detail, job_list, operator_list, policy, removed_host,
-    status, text, volume_list, volume_size,
+    instance_detail, instance_list, job, job_detail, job_list, operator_list, policy, pruned,
+    removed_host, status, text, volume_list, volume_size,
 };
 use crate::view::{
     account::{Invitation, RemovedOperator},
@@ -83,6 +83,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
                 }],
             }),
         ),
+        ("ctl repository prune", json(&pruned())),
         (
             "ctl repository key export",
             json(&ExportedKey {

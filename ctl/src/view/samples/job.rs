@@ -5,13 +5,14 @@ use holdfast_proto::{
     image::{DataPath, ProofLevel},
 };
 
-use super::{MIB, outcome, text};
+use super::{MIB, outcome, policy::retention, text};
 use crate::{
     output::testing::at,
     view::{
         aftermath::{Aftermath, KeptDatabase, KeptReason},
         job::{Job, JobDetail, JobEvent, JobList, JobState},
         proof::{Answer, CopyProof, PreflightLine, ProvenCheck, ProvenRelation},
+        prune::{FreedSpace, Pruned, RepositoryPruned},
     },
 };
 
@@ -118,6 +119,27 @@ pub(crate) fn job_detail() -> JobDetail {
         ],
         proof: Some(proof()),
         after: aftermath(),
+        pruned: pruned().pruned,
+    }
+}
+
+pub(crate) fn pruned() -> RepositoryPruned {
+    let pruned = Pruned {
+        backups: vec![1, 2],
+        unknown_snapshots: 1,
+        missing_backups: vec![],
+        freed: Some(FreedSpace {
+            marked_packs: 3,
+            waiting_packs: 0,
+            removed_packs: 0,
+            recovered_packs: 0,
+            bytes_before: 2 << 20,
+            bytes_after: 2 << 20,
+        }),
+    };
+    RepositoryPruned {
+        pruned: Some(pruned),
+        ..RepositoryPruned::left(text("web-1"), retention().backups, job())
     }
 }
 

@@ -165,7 +165,10 @@ fn what_is_not_there_is_not_restored() {
     one(Failed, "has no snapshot abab", |facts| {
         facts.held = Ok(false)
     });
-    let down = OutOfReach("the bucket is gone".to_owned());
+    let down = OutOfReach {
+        why: "the bucket is gone".to_owned(),
+        again: true,
+    };
     one(Failed, "could not check: the bucket is gone", |facts| {
         facts.held = Err(down)
     });
