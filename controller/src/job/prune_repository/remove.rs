@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use holdfast_chassis::units;
-use holdfast_proto::{names::HostName, task::TaskFailure};
+use holdfast_proto::{
+    names::HostName,
+    task::{FailureKind, TaskFailure},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -65,6 +68,10 @@ impl Step for Remove<'_> {
         // Before anything is claimed: a repository that is away keeps all of its backups.
         let listed = shelf.snapshots(host).await;
         let listed = listed.map_err(|why| why.failure(host))?;
+        // There is no way back from here on.
+        if ctx.cancel.is_cancelled() {
+            return Err(cancelled().into());
+        }
         let failed = |error| StepFailure::from(catalog_failure(&error));
         let missing = claim(ctx, host, &listed).await.map_err(failed)?;
         let known = ctx.world.catalog.shelved(host).await.map_err(failed)?;
@@ -128,6 +135,15 @@ fn named(backups: &[BackupId]) -> String {
     let ids: Vec<_> = backups.iter().map(ToString::to_string).collect();
     let noun = if ids.len() == 1 { "backup" } else { "backups" };
     format!("{noun} {}", ids.join(", "))
+}
+
+fn cancelled() -> TaskFailure {
+    TaskFailure {
+        kind: FailureKind::Cancelled,
+        message: "cancelled before anything was removed".to_owned(),
+        advice: String::new(),
+        retryable: false,
+    }
 }
 
 /// Those of a host whose time of grace is over, and which nothing keeps now.
