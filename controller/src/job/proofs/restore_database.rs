@@ -20,7 +20,7 @@ use super::{
     harness::{Sample, World, catalog, eventually},
 };
 use crate::{
-    catalog::{BackupKind, Catalog, NewBackup},
+    catalog::{BackupKind, BackupState, Catalog, NewBackup},
     check::Check,
     job::{
         JobId, JobSpec, JobState, RestoreDatabase,
@@ -212,8 +212,8 @@ fn sample() -> Sample {
     samples().swap_remove(1)
 }
 
-/// It ends with nothing published, for this reason.
-async fn refused(verbs: super::agents::Verbs, because: &str) {
+/// It ends with nothing published, for this reason; the backup is judged as given.
+async fn refused(verbs: super::agents::Verbs, because: &str, judged: BackupState) {
     let shared = catalog().await;
     let sample = sample();
     let world = World::new(&shared, verbs, &sample);
@@ -230,6 +230,8 @@ async fn refused(verbs: super::agents::Verbs, because: &str) {
     assert_eq!(world.agents.databases(), sample.before);
     let proof = running.engine.get(job).await.unwrap().report.proof;
     assert!(!proof.expect("a proof").green);
+    let backup = shared.0.backup(BACKUP).await.unwrap().unwrap();
+    assert_eq!(backup.state, judged);
 }
 
 #[tokio::test]
@@ -246,7 +248,9 @@ async fn what_is_not_what_was_backed_up_is_not_published() {
             other => other,
         })
     }
-    refused(lost_rows, "public.users has 12 rows instead of 13").await;
+    // It may be the target that lost them.
+    let because = "public.users has 12 rows instead of 13";
+    refused(lost_rows, because, BackupState::Stored).await;
 }
 
 /// A repository that holds a whole and sound image, of another moment.
@@ -266,7 +270,7 @@ async fn another_image_in_the_place_of_the_backup_s_is_not_published() {
             other => other,
         })
     }
-    refused(older, "holds another image").await;
+    refused(older, "holds another image", BackupState::Damaged).await;
 }
 
 #[tokio::test]
@@ -284,7 +288,7 @@ async fn a_count_that_fell_is_not_published() {
             other => other,
         })
     }
-    refused(fell, "check customers does not hold").await;
+    refused(fell, "check customers does not hold", BackupState::Stored).await;
 }
 
 /// Let in while the job runs, and nobody else; shut out with its end, whatever the end.
