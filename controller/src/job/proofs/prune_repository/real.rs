@@ -201,6 +201,10 @@ impl House {
             .execute(&shared.0.pool)
             .await
             .unwrap();
+        let host = HOST.parse().unwrap();
+        let row = shared.0.add_repository(&host, "a directory", b"sealed");
+        row.await.unwrap();
+        shared.0.repository_ready(&host).await.unwrap();
         let mut house = Self {
             world: World::new(&shared, verbs, &sample()),
             shelf: Arc::clone(&shelf),

@@ -59,8 +59,10 @@ async fn what_was_removed_goes_what_counts_stays_and_the_second_run_frees_the_sp
     assert!(house.shelf.size() < before * 3 / 4, "{second:?}");
     house.assert_unharmed("after the second").await;
     let [pruning] = &house.world.catalog.prunings().await.unwrap()[..] else {
-        return;
+        panic!("one repository");
     };
+    assert_eq!(pruning.pruned_at, Some(house.world.clock.now()));
+    assert!(!pruning.unfinished && !pruning.running, "{pruning:?}");
     assert_eq!(
         pruning.marked_packs,
         freed.marked_packs + freed.waiting_packs
