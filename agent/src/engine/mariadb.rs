@@ -1,6 +1,7 @@
-//! MariaDB and MySQL: how they are reached, found, watched, checked and copied.
+//! MariaDB and MySQL: how they are reached, found, watched, checked, copied and kept.
 
 pub mod access;
+pub mod by_hand;
 pub mod check;
 pub mod databases;
 pub mod describe;

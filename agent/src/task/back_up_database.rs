@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
-use holdfast_proto::task::{BackUpDatabase, BackedUpDatabase, TaskFailure};
+use holdfast_proto::{
+    fleet::Engine,
+    task::{BackUpDatabase, BackedUpDatabase, SentImage, TaskFailure},
+};
 use holdfast_repository::About;
 
 use super::Context;
-use crate::engine::postgres::{
-    failure::failed,
-    keep::{self, Store},
-    meter::Meter,
-    send::{Purpose, Request, Sender},
-    sessions,
+use crate::{
+    engine::{
+        mariadb::{self, by_hand::ClientByHand, session::Session},
+        postgres::{
+            failure::failed,
+            keep::{self, ByHand, PsqlByHand, Store},
+            meter::Meter,
+            send::{Purpose, Request, Sender},
+            sessions,
+        },
+    },
+    observe::{host, instances::Located},
 };
 
 /// Leaves nothing on the source, and nothing that counts in the repository unless it succeeds.
@@ -20,17 +29,7 @@ use crate::engine::postgres::{
 /// Retryable when source or repository were away.
 pub async fn run(spec: BackUpDatabase, context: &Context) -> Result<BackedUpDatabase, TaskFailure> {
     let located = context.instances.locate(&spec.source.instance)?;
-    keep::supports(located.engine, &located.name)?;
     let repository = context.backups.open(&spec.repository).await?;
-    let client = located
-        .route
-        .connect(&spec.source.database)
-        .await
-        .map_err(|error| error.into_failure(&located.name))?;
-    let roles = keep::roles_of(&client, &spec.source.database)
-        .await
-        .map_err(|error| failed("reading the roles of the database", &error))?;
-    drop(client);
     let host = &spec.repository.host;
     let about = About {
         host: host.clone(),
@@ -38,32 +37,18 @@ pub async fn run(spec: BackUpDatabase, context: &Context) -> Result<BackedUpData
         tags: spec.tags.clone(),
         time: context.clock.now(),
     };
-    let application = sessions::name("backup");
-    let meter = Arc::new(Meter::default());
+    let by_hand = by_hand(&located, &spec.source.database).await?;
     let store = Arc::new(Store::new(
         repository,
         about,
-        &spec.source.database,
-        roles,
+        located.engine,
+        by_hand,
         spec.jobs,
     ));
-    let request = Request {
-        source: spec.source,
-        selection: spec.selection,
-        jobs: spec.jobs,
-        bandwidth: spec.bandwidth,
-        purpose: Purpose::Keeping,
-    };
-    let sender = Sender {
-        request: &request,
-        located: &located,
-        containers: &context.containers,
-        peer: store.clone(),
-        meter: Arc::clone(&meter),
-        application: application.clone(),
-    };
+    let meter = Arc::new(Meter::default());
+    let application = sessions::name("backup");
     let outcome = tokio::select! {
-        outcome = sender.run() => outcome,
+        outcome = send(&spec, context, &located, &store, &meter, &application) => outcome,
         () = context.cancel.cancelled() => Err(sessions::cancelled("the backup")),
         never = meter.report(&context.progress) => match never {},
     };
@@ -78,10 +63,77 @@ pub async fn run(spec: BackUpDatabase, context: &Context) -> Result<BackedUpData
             })
         }
         Err(failure) => {
-            drop(sender);
-            sessions::end(&located, &application).await;
+            // Those of the other engine end with who opened them.
+            if located.engine == Engine::Postgres {
+                sessions::end(&located, &application).await;
+            }
             // When the repository was the cause, its words say more than the stream's.
             Err(store.cause().await.unwrap_or(failure))
         }
     }
+}
+
+/// What the database needs around it, as its server tells now.
+async fn by_hand(located: &Located, database: &str) -> Result<Box<dyn ByHand>, TaskFailure> {
+    if located.engine == Engine::Postgres {
+        let client = located.route.connect(database).await;
+        let client = client.map_err(|error| error.into_failure(&located.name))?;
+        let roles = keep::roles_of(&client, database)
+            .await
+            .map_err(|error| failed("reading the roles of the database", &error))?;
+        return Ok(Box::new(PsqlByHand {
+            database: database.to_owned(),
+            roles,
+        }));
+    }
+    let session = Session::open(&located.route).await;
+    let mut session = session.map_err(|error| error.into_failure(&located.name))?;
+    let accounts = mariadb::by_hand::accounts_of(&mut session.conn, database)
+        .await
+        .map_err(|error| {
+            mariadb::failure::failed("reading the accounts of the database", &error)
+        })?;
+    Ok(Box::new(ClientByHand { accounts }))
+}
+
+async fn send(
+    spec: &BackUpDatabase,
+    context: &Context,
+    located: &Located,
+    store: &Arc<Store>,
+    meter: &Arc<Meter>,
+    application: &str,
+) -> Result<SentImage, TaskFailure> {
+    if located.engine == Engine::Postgres {
+        let request = Request {
+            source: spec.source.clone(),
+            selection: spec.selection.clone(),
+            jobs: spec.jobs,
+            bandwidth: spec.bandwidth,
+            purpose: Purpose::Keeping,
+        };
+        let sender = Sender {
+            request: &request,
+            located,
+            containers: &context.containers,
+            peer: store.clone(),
+            meter: Arc::clone(meter),
+            application: application.to_owned(),
+        };
+        return sender.run().await;
+    }
+    let request = mariadb::send::Request {
+        source: spec.source.clone(),
+        selection: spec.selection.clone(),
+        jobs: spec.jobs,
+        bandwidth: spec.bandwidth,
+    };
+    let sender = mariadb::send::Sender {
+        request: &request,
+        located,
+        peer: store.clone(),
+        meter: Arc::clone(meter),
+        cpus: host::cpus(),
+    };
+    Box::pin(sender.run()).await
 }

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use holdfast_proto::{
-    image::ProofLevel,
+    fleet::Engine,
+    image::{Manifest, ProofLevel},
     task::{FailureKind, ReceiveImage, RestoreImage, RestoredImage, TaskFailure},
 };
 use holdfast_repository::SnapshotId;
 
 use super::Context;
 use crate::{
-    engine::postgres::{
-        empty,
-        failure::failure,
-        keep::{self, Fetch},
-        meter::Meter,
-        receive::{Receiver, Target},
-        sessions,
+    engine::{
+        mariadb,
+        postgres::{
+            empty,
+            failure::failure,
+            keep::{self, Fetch},
+            meter::Meter,
+            receive::{Receiver, Target},
+            sessions,
+        },
     },
-    observe::host,
+    observe::{host, instances::Located},
 };
 
 /// Begins with an empty staging database, whatever was in it.
@@ -27,7 +31,6 @@ use crate::{
 /// Whatever ended it; the staging database is then worth nothing.
 pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage, TaskFailure> {
     let located = context.instances.locate(&spec.staging.instance)?;
-    keep::supports(located.engine, &located.name)?;
     let repository = context.backups.open(&spec.repository).await?;
     let snapshot: SnapshotId = spec.snapshot.parse().map_err(|_| {
         let message = format!("{:?} is no name of a snapshot", spec.snapshot);
@@ -37,10 +40,13 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
         .read(snapshot)
         .await
         .map_err(|error| keep::failed("opening the backup", &error))?;
-    let mut fetch = Fetch::open(reading, spec.no_tablespaces, host::cpus()).await?;
+    let mut fetch = Fetch::open(reading, located.engine, spec.no_tablespaces, host::cpus()).await?;
     let manifest = fetch.manifest().clone();
     if !spec.tables.is_empty() {
         fetch = fetch.only(&spec.tables)?;
+    }
+    if located.engine != Engine::Postgres {
+        return into_mariadb(spec, located, manifest, fetch, context).await;
     }
     empty::staging(&located, &spec.staging.database).await?;
     let application = sessions::name("restore");
@@ -54,19 +60,9 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
     )
     .await?;
     target.partial = !spec.tables.is_empty();
-    let receiver = Receiver::new(
-        ReceiveImage {
-            staging: spec.staging,
-            peer_host: spec.repository.host.clone(),
-            grant: Vec::new(),
-            jobs: spec.jobs,
-            proof: ProofLevel::Full,
-            properties: spec.properties,
-        },
-        target,
-    );
-    let host = spec.repository.host;
-    let fetching = fetch.deliver(receiver.reception(), &host, spec.jobs);
+    let (host, jobs) = (spec.repository.host.clone(), spec.jobs);
+    let receiver = Receiver::new(receiving(spec), target);
+    let fetching = fetch.deliver(receiver.reception(), &host, jobs);
     let outcome = tokio::select! {
         outcome = async { tokio::try_join!(receiver.run(), fetching) } => outcome,
         () = context.cancel.cancelled() => Err(sessions::cancelled("restoring the image")),
@@ -80,5 +76,45 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
             sessions::end(&located, &application).await;
             Err(failure)
         }
+    }
+}
+
+async fn into_mariadb(
+    spec: RestoreImage,
+    located: Located,
+    manifest: Manifest,
+    fetch: Fetch,
+    context: &Context,
+) -> Result<RestoredImage, TaskFailure> {
+    mariadb::databases::empty(&located, &spec.staging.database).await?;
+    let meter = Arc::new(Meter::default());
+    let target = mariadb::receive::Target {
+        located,
+        database: spec.staging.database.clone(),
+        permits: host::cpus() as usize,
+        meter: Arc::clone(&meter),
+    };
+    let (host, jobs) = (spec.repository.host.clone(), spec.jobs);
+    let receiver = mariadb::receive::Receiver::new(receiving(spec), target);
+    let fetching = fetch.deliver(receiver.reception(), &host, jobs);
+    // Its sessions end with it, and what they load.
+    let outcome = tokio::select! {
+        outcome = async { tokio::try_join!(Box::pin(receiver.run()), fetching) } => outcome,
+        () = context.cancel.cancelled() => Err(sessions::cancelled("restoring the image")),
+        never = meter.report(&context.progress) => match never {},
+    };
+    context.progress.report(meter.progress());
+    outcome.map(|(received, ())| RestoredImage { manifest, received })
+}
+
+/// As a receiver is told of it: everything is read back.
+fn receiving(spec: RestoreImage) -> ReceiveImage {
+    ReceiveImage {
+        staging: spec.staging,
+        peer_host: spec.repository.host,
+        grant: Vec::new(),
+        jobs: spec.jobs,
+        proof: ProofLevel::Full,
+        properties: spec.properties,
     }
 }

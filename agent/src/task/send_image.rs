@@ -31,8 +31,14 @@ pub async fn run(spec: SendImage, context: &Context) -> Result<SentImage, TaskFa
     let application = sessions::name("send");
     let meter = Arc::new(Meter::default());
     if located.engine != Engine::Postgres {
+        let request = mariadb::send::Request {
+            source: spec.source.clone(),
+            selection: spec.selection.clone(),
+            jobs: spec.jobs,
+            bandwidth: spec.bandwidth,
+        };
         let sender = mariadb::send::Sender {
-            spec: &spec,
+            request: &request,
             located: &located,
             peer: context.peers.sender(&spec, Uuid::now_v7().to_string()),
             meter: Arc::clone(&meter),

@@ -11,7 +11,7 @@ use holdfast_agent::{
         mariadb::{
             databases, describe, publication,
             receive::{Receiver, Target},
-            send::Sender,
+            send::{Request, Sender},
         },
         postgres::{
             image::{Body, ImagePeer, ImageSink, Piece, SendError},
@@ -25,7 +25,7 @@ use holdfast_proto::{
     image::{DataPath, ImageStream, OpenStream, ProofLevel, Receipt},
     task::{
         DatabaseProperties, DatabaseTarget, DescribeDatabase, FailureKind, PublishDatabase,
-        ReceiveImage, ReceivedImage, Selection, SendImage, SentImage, StageDatabase, TaskFailure,
+        ReceiveImage, ReceivedImage, Selection, SentImage, StageDatabase, TaskFailure,
         UnpublishDatabase,
     },
 };
@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 
 use crate::server::Server;
 
-const EVERY: &str = include_str!("every.sql");
+pub const EVERY: &str = include_str!("every.sql");
 const STAGING: &str = "shop__staging_7";
 
 /// Hands streams over in this process; every third breaks off, of every third the receipt is lost.
@@ -152,20 +152,14 @@ impl Pair {
             flaky,
             calls: AtomicUsize::new(0),
         };
-        let send = SendImage {
+        let request = Request {
             source: place("shop"),
             selection,
-            peer_host: "target".to_owned(),
-            peer_addresses: Vec::new(),
-            grant: vec![7; 32],
             jobs: 2,
             bandwidth: 0,
-            target_version_num: 0,
-            target_extensions: Vec::new(),
-            no_tablespaces: false,
         };
         let sender = Sender {
-            spec: &send,
+            request: &request,
             located: &from,
             peer: Arc::new(peer),
             meter: Arc::new(Meter::default()),
@@ -232,7 +226,7 @@ fn equal(sent: &SentImage, received: &ReceivedImage) {
 }
 
 /// Everything that the server's own tool says of a database, without its name and what differs from run to run.
-fn dump(server: &Server, tool: &Server, database: &str) -> Vec<String> {
+pub fn dump(server: &Server, tool: &Server, database: &str) -> Vec<String> {
     let text = tool.dump_of(server, database);
     let lines = text
         .lines()
@@ -255,14 +249,14 @@ fn dump(server: &Server, tool: &Server, database: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn same(left: &[String], right: &[String], about: &str) {
+pub fn same(left: &[String], right: &[String], about: &str) {
     for (left, right) in left.iter().zip(right) {
         assert_eq!(left, right, "{about}");
     }
     assert_eq!(left.len(), right.len(), "{about}");
 }
 
-fn grants(server: &Server, database: &str) -> String {
+pub fn grants(server: &Server, database: &str) -> String {
     let escaped = database.replace('_', "\\\\_");
     let shown = server.sql("", "show grants for app@'%'; show grants for reader@'10.%'");
     let lines: Vec<_> = shown

@@ -1,4 +1,4 @@
-//! MariaDB on real servers: found, watched, checked, copied.
+//! MariaDB on real servers: found, watched, checked, copied, kept.
 
 #[path = "../support/eventually.rs"]
 mod eventually;
@@ -9,5 +9,6 @@ mod support;
 
 mod checks;
 mod images;
+mod keeping;
 mod observation;
 mod server;

@@ -161,6 +161,22 @@ impl Server {
         said(&words)
     }
 
+    /// Runs a shell's script in the container; gives what it printed.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> String {
+        said(&["exec", &self.id, "bash", "-c", script])
+    }
+
+    /// Puts a folder into the container.
+    #[track_caller]
+    pub fn bring(&self, folder: &Path, to: &str) {
+        let _ = said(&[
+            "cp",
+            &folder.display().to_string(),
+            &format!("{}:{to}", self.id),
+        ]);
+    }
+
     fn wait(&self) {
         let end = Instant::now() + Duration::from_secs(60);
         loop {

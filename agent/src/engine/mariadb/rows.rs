@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     document::{Column, Form, Table},
-    quote::{ident, qualified},
+    quote::{ident, literal, qualified},
 };
 
 /// A piece is sent when it has grown to this size.
@@ -125,6 +125,12 @@ pub fn select(database: &str, table: &Table, part: &Part, parts: u32) -> String 
 /// Writes rows that come on the session itself.
 #[must_use]
 pub fn load(database: &str, table: &Table) -> String {
+    load_file(database, table, "rows")
+}
+
+/// Writes rows that the client reads from a file.
+#[must_use]
+pub fn load_file(database: &str, table: &Table, file: &str) -> String {
     let mut places = Vec::new();
     let mut sets = Vec::new();
     for (at, column) in table.columns.iter().enumerate() {
@@ -149,8 +155,9 @@ pub fn load(database: &str, table: &Table) -> String {
         places.push("@holdfast_none".to_owned());
     }
     let mut sql = format!(
-        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET binary \
+        "LOAD DATA LOCAL INFILE {} INTO TABLE {} CHARACTER SET binary \
          FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({})",
+        literal(file),
         qualified(database, &table.name),
         places.join(", ")
     );

@@ -10,7 +10,7 @@ use std::{
 
 use holdfast_proto::{
     image::{CloseStream, Hash128, ImageStream, Manifest, Part, Relation, SequenceState},
-    task::{FailureKind, SendImage, SentImage, TaskFailure, TaskPhase},
+    task::{DatabaseTarget, FailureKind, Selection, SentImage, TaskFailure, TaskPhase},
 };
 use mysql_async::{Error, prelude::Queryable};
 use tokio::{
@@ -46,9 +46,20 @@ use crate::{
 /// Pieces of the document.
 const PIECE: usize = 256 << 10;
 
+/// What of which database is read, and how gently.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub source: DatabaseTarget,
+    pub selection: Selection,
+    /// Connections that read.
+    pub jobs: u32,
+    /// Bytes a second; 0: no limit.
+    pub bandwidth: u64,
+}
+
 /// What the sending works with.
 pub struct Sender<'a> {
-    pub spec: &'a SendImage,
+    pub request: &'a Request,
     pub located: &'a Located,
     pub peer: Arc<dyn ImagePeer>,
     pub meter: Arc<Meter>,
@@ -62,9 +73,9 @@ impl Sender<'_> {
     /// # Errors
     /// In words for an operator; retryable when source, peer or network were away.
     pub async fn run(&self) -> Result<SentImage, TaskFailure> {
-        let source = &self.spec.source;
+        let source = &self.request.source;
         self.meter.phase(TaskPhase::Prepare, 0);
-        let jobs = self.spec.jobs.max(1) as usize;
+        let jobs = self.request.jobs.max(1) as usize;
         let route = &self.located.route;
         let mut snapshot = Snapshot::take(route, &source.instance, &source.database, jobs).await?;
         let (document, relations) = self.plan(&mut snapshot).await?;
@@ -74,7 +85,7 @@ impl Sender<'_> {
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&self.peer),
             Arc::clone(&self.meter),
-            Throttle::new(self.spec.bandwidth),
+            Throttle::new(self.request.bandwidth),
         ));
         delivery.begin(estimated).await?;
         let schema = ImageStream::Schema {
@@ -117,7 +128,7 @@ impl Sender<'_> {
         &self,
         snapshot: &mut Snapshot,
     ) -> Result<(Document, Vec<Travelling>), TaskFailure> {
-        let database = &self.spec.source.database;
+        let database = &self.request.source.database;
         let explain = |error: Error| failed("reading the catalog of the source", &error);
         let (mut document, limits) = inventory::read(&mut snapshot.control.conn, database)
             .await
@@ -129,7 +140,7 @@ impl Sender<'_> {
                 "",
             ));
         }
-        plan::select(&mut document, &self.spec.selection);
+        plan::select(&mut document, &self.request.selection);
         let names: Vec<String> = document
             .tables
             .iter()
@@ -138,7 +149,7 @@ impl Sender<'_> {
         snapshot.keep(database, &names).await?;
         let mut relations = Vec::new();
         for table in &document.tables {
-            if !plan::with_rows(&document, &self.spec.selection, &table.name) {
+            if !plan::with_rows(&document, &self.request.selection, &table.name) {
                 continue;
             }
             let range = if plan::may_be_cut(table, self.cpus) {
@@ -172,7 +183,7 @@ impl Sender<'_> {
         snapshot: &mut Snapshot,
         document: &Document,
     ) -> Result<Vec<SequenceState>, TaskFailure> {
-        if self.spec.selection.schema_only {
+        if self.request.selection.schema_only {
             return Ok(Vec::new());
         }
         let names = document
@@ -260,7 +271,7 @@ impl Sender<'_> {
                 session,
                 counted: (0, 0),
             };
-            let database = self.spec.source.database.clone();
+            let database = self.request.source.database.clone();
             readers.spawn(read_parts(
                 seat,
                 database,

@@ -1,8 +1,8 @@
 //! An image in a repository: how it lies there, into it, out of it, and out of it by hand.
 //!
-//! The streams are those of a copy, each an entry of one snapshot. Rows are whole files of `COPY`, so that
-//! `psql` reads them; `restore.sh` beside them says in which order. The manifest is the last entry: a
-//! snapshot has one only when everything else of the image is in it.
+//! The streams are those of a copy, each an entry of one snapshot. Rows are whole files of `COPY` or of `LOAD DATA`, so
+//! that `psql` and `mariadb` read them; `restore.sh` beside them says in which order. The manifest is the last
+//! entry: a snapshot has one only when everything else of the image is in it.
 
 mod by_hand;
 mod fetch;
@@ -12,14 +12,14 @@ mod store;
 use std::error::Error;
 
 use holdfast_proto::{
-    fleet::Engine,
+    image::{RelationPlan, SequenceState},
     task::{FailureKind, TaskFailure},
 };
 use holdfast_repository::RepositoryError;
 
 use super::failure::failure;
 
-pub use by_hand::roles_of;
+pub use by_hand::{PsqlByHand, roles_of};
 pub use fetch::Fetch;
 pub use store::Store;
 
@@ -35,22 +35,31 @@ pub fn with_causes(error: &dyn Error) -> String {
     message
 }
 
-/// Images in repositories are PostgreSQL's: nothing of it is tried on another server.
-///
-/// # Errors
-/// When the server is MariaDB or MySQL.
-pub fn supports(engine: Engine, instance: &str) -> Result<(), TaskFailure> {
-    match engine {
-        Engine::Postgres => Ok(()),
-        Engine::Mariadb | Engine::Mysql => Err(failure(
-            FailureKind::Invalid,
-            format!(
-                "{instance} is a {} server: its databases cannot be backed up or restored yet",
-                engine.label()
-            ),
-            "make a dump by other means until they can",
-        )),
-    }
+/// What lies beside an image for the day when nothing of Holdfast is left.
+pub trait ByHand: Send + Sync {
+    /// Whether the files are made from the schema as well.
+    fn reads_schema(&self) -> bool;
+
+    /// Names of the files, none of them twice.
+    fn names(&self) -> &'static [&'static str];
+
+    /// Their texts, in the order of the names. `rows` names the entry of a part of a relation.
+    ///
+    /// # Errors
+    /// When the schema is not what this engine makes.
+    fn texts(
+        &self,
+        schema: &[u8],
+        relations: &[RelationPlan],
+        sequences: &[SequenceState],
+        rows: &dyn Fn(&RelationPlan, u32) -> String,
+    ) -> Result<Vec<String>, String>;
+}
+
+/// One word for the shell.
+#[must_use]
+pub fn shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What a repository answered, as the end of a task.
@@ -87,16 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_postgres_is_tried() {
-        assert!(supports(Engine::Postgres, "shop-db").is_ok());
-        for engine in [Engine::Mariadb, Engine::Mysql] {
-            let failure = supports(engine, "shop-db").unwrap_err();
-            assert!(
-                failure
-                    .message
-                    .starts_with(&format!("shop-db is a {} server", engine.label()))
-            );
-            assert!(!failure.retryable);
-        }
+    fn a_word_of_the_shell_holds_anything() {
+        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
     }
 }

@@ -6,17 +6,47 @@ use std::fmt::Write as _;
 use holdfast_proto::image::{CopyFormat, RelationKind, RelationPlan, SequenceState};
 use tokio_postgres::{Client, Error};
 
-use super::layout;
+use super::{ByHand, layout, shell};
 use crate::engine::postgres::{
     copy_sql, describe,
     quote::{ident, literal, qualified},
 };
 
+/// `roles.sql` and `restore.sh`.
+#[derive(Debug)]
+pub struct PsqlByHand {
+    pub database: String,
+    /// Statements that make the roles.
+    pub roles: String,
+}
+
+impl ByHand for PsqlByHand {
+    fn reads_schema(&self) -> bool {
+        false
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        &["roles.sql", "restore.sh"]
+    }
+
+    fn texts(
+        &self,
+        _: &[u8],
+        relations: &[RelationPlan],
+        sequences: &[SequenceState],
+        rows: &dyn Fn(&RelationPlan, u32) -> String,
+    ) -> Result<Vec<String>, String> {
+        let guide = guide(&self.database, relations, sequences, rows);
+        Ok(vec![self.roles.clone(), guide])
+    }
+}
+
 /// The script that loads the entries in order into an empty database.
-pub(super) fn guide(
+fn guide(
     database: &str,
     relations: &[RelationPlan],
     sequences: &[SequenceState],
+    rows: &dyn Fn(&RelationPlan, u32) -> String,
 ) -> String {
     let mut script = format!(
         "#!/bin/bash\n\
@@ -30,11 +60,11 @@ pub(super) fn guide(
          export PGCLIENTENCODING=${{PGCLIENTENCODING:-UTF8}}\n\
          run() {{ psql -X -q -v ON_ERROR_STOP=1 -1 \"$@\" >/dev/null; }}\n\
          pg_restore --exit-on-error --section=pre-data \"$@\" {}\n",
-        layout::SCHEMA
+        layout::ARCHIVE
     );
     for plan in relations {
         for part in 0..plan.parts {
-            load(&mut script, plan, &layout::rows(plan, part));
+            load(&mut script, plan, &rows(plan, part));
         }
     }
     for state in sequences {
@@ -51,7 +81,7 @@ pub(super) fn guide(
         "pg_restore --exit-on-error --section=post-data \"$@\" {}\n\
          run \"$@\" -c 'ANALYZE'\n\
          echo 'restored: compare the row counts with manifest.json'",
-        layout::SCHEMA
+        layout::ARCHIVE
     );
     script
 }
@@ -72,11 +102,6 @@ fn load(script: &mut String, plan: &RelationPlan, file: &str) {
         (_, CopyFormat::Text) => "text",
     };
     let _ = writeln!(script, "{line} # {what}");
-}
-
-/// One word for the shell.
-fn shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Statements that make the roles which the database needs, with what the server keeps of their passwords
@@ -133,14 +158,4 @@ pub async fn roles_of(client: &Client, database: &str) -> Result<String, Error> 
         }
     }
     Ok(sql)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_of_the_shell_holds_anything() {
-        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
-    }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use holdfast_proto::{
+    fleet::Engine,
     image::{
         CloseStream, CopyFormat, Hash128, ImageStream, Manifest, OpenStream, Part, Receipt,
         RelationPlan,
@@ -26,8 +27,8 @@ use super::{
 use crate::engine::postgres::{
     copy_sql::{BINARY_HEADER, BINARY_TRAILER},
     failure::failure,
-    image::{Interrupted, PIECES_WAITING, Piece},
-    receive::{Reception, Refusal},
+    image::{ImageSink, Interrupted, PIECES_WAITING, Piece},
+    receive::Refusal,
 };
 
 /// What to do about a backup whose bytes are not those that were stored.
@@ -59,9 +60,10 @@ impl Fetch {
     /// Reads what the snapshot holds.
     ///
     /// # Errors
-    /// When it is no whole image of a format that we know.
+    /// When it is no whole image of a format that we know, or one of another engine's.
     pub async fn open(
         reading: Reading,
+        engine: Engine,
         no_tablespaces: bool,
         cpus: u32,
     ) -> Result<Self, TaskFailure> {
@@ -72,6 +74,12 @@ impl Fetch {
             .map_err(|error| failed("reading the backup's manifest", &error))?;
         let contents = Contents::read(&bytes)
             .map_err(|error| damaged(format!("the backup cannot be read: {error}")))?;
+        if !layout::fits(contents.engine, engine) {
+            let (image, server) = (contents.engine.label(), engine.label());
+            let message = format!("the backup is one of {image}, and the server is {server}");
+            let advice = "name a server of the same kind: ctl instance list";
+            return Err(failure(FailureKind::Invalid, message, advice));
+        }
         Ok(Self {
             reading,
             contents,
@@ -123,7 +131,7 @@ impl Fetch {
     /// What could not be read, or what the receiver would not take.
     pub async fn deliver(
         self,
-        reception: Arc<Reception>,
+        reception: Arc<dyn ImageSink>,
         host: &str,
         jobs: u32,
     ) -> Result<(), TaskFailure> {
@@ -216,7 +224,7 @@ impl Fetch {
 /// One delivery under way.
 struct Delivery {
     fetch: Fetch,
-    reception: Arc<Reception>,
+    reception: Arc<dyn ImageSink>,
     host: String,
     run: String,
 }
@@ -224,9 +232,8 @@ struct Delivery {
 impl Delivery {
     async fn plain(&self, stream: ImageStream, receiver_run: &str) -> Result<Receipt, TaskFailure> {
         let nothing = Box::pin(futures::stream::empty());
-        let accepted = self
-            .reception
-            .accept(&self.host, self.open(stream, receiver_run), nothing);
+        let open = self.open(stream, receiver_run);
+        let accepted = Arc::clone(&self.reception).take(&self.host, open, nothing);
         accepted
             .await
             .map_err(|refusal| refused("the image", refusal, None))
@@ -244,10 +251,11 @@ impl Delivery {
             bytes: manifest.schema_bytes,
             bytes_hash: manifest.schema_hash,
         };
-        let entry = self.stream(layout::SCHEMA)?;
+        let name = layout::schema(self.fetch.contents.engine);
+        let entry = self.stream(name)?;
         let pump = async |pieces: Pieces| {
             let mut entry = entry;
-            while let Some(bytes) = next(&mut entry, layout::SCHEMA).await? {
+            while let Some(bytes) = next(&mut entry, name).await? {
                 if pieces.send(Ok(Piece::Data(bytes))).await.is_err() {
                     return Ok(());
                 }
@@ -279,9 +287,8 @@ impl Delivery {
     ) -> Result<(), TaskFailure> {
         let (pieces, body) = mpsc::channel(PIECES_WAITING);
         let body = Box::pin(ReceiverStream::new(body));
-        let accepting = self
-            .reception
-            .accept(&self.host, self.open(stream, receiver_run), body);
+        let open = self.open(stream, receiver_run);
+        let accepting = Arc::clone(&self.reception).take(&self.host, open, body);
         let (pumped, accepted) = tokio::join!(pump(pieces), accepting);
         match (pumped, accepted) {
             (Ok(()), Ok(_)) => Ok(()),

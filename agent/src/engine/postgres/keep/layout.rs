@@ -1,6 +1,9 @@
 //! Names and contents of the entries of a backup. Pure.
 
-use holdfast_proto::image::{Manifest, Relation, RelationPlan, SequenceState};
+use holdfast_proto::{
+    fleet::Engine,
+    image::{Manifest, Relation, RelationPlan, SequenceState},
+};
 use holdfast_repository::EntryName;
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +11,9 @@ use serde::{Deserialize, Serialize};
 pub(super) const FORMAT: u32 = 1;
 
 /// pg_dump's archive of everything but rows.
-pub(super) const SCHEMA: &str = "schema.dump";
-/// How to restore without Holdfast.
-pub(super) const GUIDE: &str = "restore.sh";
-/// Statements that make the roles which the database needs.
-pub(super) const ROLES: &str = "roles.sql";
+pub(super) const ARCHIVE: &str = "schema.dump";
+/// Of MariaDB and MySQL: everything but rows, as statements.
+const STATEMENTS: &str = "schema.json";
 /// [`Contents`].
 pub(super) const MANIFEST: &str = "manifest.json";
 
@@ -23,6 +24,9 @@ const SHOWN: usize = 150;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Contents {
     pub format: u32,
+    /// Whose image it is.
+    #[serde(default = "postgres")]
+    pub engine: Engine,
     pub manifest: Manifest,
     /// With the numbers that the entries' names begin with.
     pub relations: Vec<RelationPlan>,
@@ -85,9 +89,32 @@ pub(super) fn rows(plan: &RelationPlan, part: u32) -> String {
     format!("rows-{:06}-{part:05}-{shown}", plan.id)
 }
 
+/// The entry that holds everything but rows.
+pub(super) fn schema(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => ARCHIVE,
+        Engine::Mariadb | Engine::Mysql => STATEMENTS,
+    }
+}
+
+/// Whether an image of one engine can be read into the other.
+pub(super) fn fits(image: Engine, server: Engine) -> bool {
+    schema(image) == schema(server)
+}
+
+/// Of backups that were made when there was no other.
+fn postgres() -> Engine {
+    Engine::Postgres
+}
+
 /// Everything but the manifest, in the order in which it is made.
-pub(super) fn entries(relations: &[RelationPlan]) -> Vec<String> {
-    let mut names = vec![SCHEMA.to_owned(), ROLES.to_owned(), GUIDE.to_owned()];
+pub(super) fn entries(
+    engine: Engine,
+    by_hand: &[&'static str],
+    relations: &[RelationPlan],
+) -> Vec<String> {
+    let mut names = vec![schema(engine).to_owned()];
+    names.extend(by_hand.iter().map(|name| (*name).to_owned()));
     for plan in relations {
         names.extend((0..plan.parts).map(|part| rows(plan, part)));
     }
@@ -126,7 +153,7 @@ mod tests {
     fn names_tell_what_they_hold() {
         let orders = plan("public", "orders");
         assert_eq!(
-            entries(&[orders])[3..],
+            entries(Engine::Postgres, &["restore.sh"], &[orders])[2..],
             [
                 "rows-000003-00000-public.orders",
                 "rows-000003-00001-public.orders"

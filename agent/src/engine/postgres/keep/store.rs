@@ -8,6 +8,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_proto::{
+    fleet::Engine,
     image::{
         CloseStream, CopyFormat, DataPath, Hash128, ImageStream, Manifest, Part, Receipt,
         RelationPlan, SequenceState,
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{
-    by_hand, failed,
+    ByHand, failed,
     layout::{self, Contents, FORMAT},
 };
 use crate::engine::postgres::{
@@ -32,9 +33,8 @@ use crate::engine::postgres::{
 pub struct Store {
     repository: Repository,
     about: About,
-    database: String,
-    /// Statements that make the roles.
-    roles: String,
+    engine: Engine,
+    by_hand: Box<dyn ByHand>,
     jobs: usize,
     state: Mutex<State>,
 }
@@ -64,15 +64,15 @@ impl Store {
     pub fn new(
         repository: Repository,
         about: About,
-        database: &str,
-        roles: String,
+        engine: Engine,
+        by_hand: Box<dyn ByHand>,
         jobs: u32,
     ) -> Self {
         Self {
             repository,
             about,
-            database: database.to_owned(),
-            roles,
+            engine,
+            by_hand,
             jobs: jobs.max(1) as usize,
             state: Mutex::default(),
         }
@@ -116,7 +116,7 @@ impl Store {
         relations: Vec<RelationPlan>,
         sequences: Vec<SequenceState>,
     ) -> Result<(), SendError> {
-        let names = layout::entries(&relations);
+        let names = layout::entries(self.engine, self.by_hand.names(), &relations);
         let mut entries = Vec::with_capacity(names.len());
         for name in &names {
             entries.push(layout::entry(name).map_err(defect)?);
@@ -148,13 +148,20 @@ impl Store {
     }
 
     async fn schema(&self, body: mpsc::Receiver<Piece>) -> Result<Kept, SendError> {
-        let kept = self.keep(layout::SCHEMA, None, body).await?;
-        let guide = {
+        let mut schema = Vec::new();
+        let seen = self.by_hand.reads_schema().then_some(&mut schema);
+        let entry = layout::schema(self.engine);
+        let kept = self.keep(entry, None, body, seen).await?;
+        let texts = {
             let state = self.lock();
-            by_hand::guide(&self.database, &state.relations, &state.sequences)
+            let (relations, sequences) = (&state.relations, &state.sequences);
+            self.by_hand
+                .texts(&schema, relations, sequences, &layout::rows)
+                .map_err(defect)?
         };
-        self.small(layout::ROLES, self.roles.clone()).await?;
-        self.small(layout::GUIDE, guide).await?;
+        for (name, text) in self.by_hand.names().iter().zip(texts) {
+            self.small(name, text).await?;
+        }
         Ok(kept)
     }
 
@@ -174,8 +181,8 @@ impl Store {
                 "rows came of relation {relation}, which was not announced"
             ))
         })?;
-        self.keep(&layout::rows(&plan, part.index), Some(plan.format), body)
-            .await
+        let entry = layout::rows(&plan, part.index);
+        self.keep(&entry, Some(plan.format), body, None).await
     }
 
     async fn finish(&self, manifest: Manifest) -> Result<(), SendError> {
@@ -183,6 +190,7 @@ impl Store {
             let mut state = self.lock();
             let contents = Contents {
                 format: FORMAT,
+                engine: self.engine,
                 manifest,
                 relations: state.relations.clone(),
                 sequences: state.sequences.clone(),
@@ -210,12 +218,13 @@ impl Store {
         }
     }
 
-    /// Rows become a file of COPY; anything else goes as it comes.
+    /// Rows become a file of COPY; anything else goes as it comes. `seen` gets what passes, too.
     async fn keep(
         &self,
         name: &str,
         format: Option<CopyFormat>,
         mut body: mpsc::Receiver<Piece>,
+        mut seen: Option<&mut Vec<u8>>,
     ) -> Result<Kept, SendError> {
         let mut writer = self.turn(name).await?;
         let binary = format == Some(CopyFormat::Binary);
@@ -232,6 +241,9 @@ impl Store {
             match body.recv().await {
                 Some(Piece::Data(piece)) => {
                     hash.update(&piece);
+                    if let Some(seen) = &mut seen {
+                        seen.extend_from_slice(&piece);
+                    }
                     bytes += piece.len() as u64;
                     length += piece.len() as u64;
                     self.sent(writer.send(piece).await)?;
