@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod exec;
+pub mod sandbox;
 
 pub use client::{ContainerEngine, EngineError};

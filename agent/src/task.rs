@@ -4,16 +4,19 @@ mod back_up_database;
 mod describe_database;
 mod drop_database;
 mod drop_roles;
+mod examine_database;
 mod fence;
 mod measure_volume;
 mod probe_instance;
 mod publish_database;
 mod receive_image;
+mod remove_sandbox;
 mod restore_image;
 pub mod run_check;
 pub mod runtime;
 mod send_image;
 mod stage_database;
+mod start_sandbox;
 mod unpublish_database;
 
 use std::{path::PathBuf, sync::Arc};
@@ -159,5 +162,14 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::DropRoles(spec) => drop_roles::run(spec, context)
             .await
             .map(TaskResult::DroppedRoles),
+        TaskSpec::StartSandbox(spec) => Box::pin(start_sandbox::run(spec, context))
+            .await
+            .map(TaskResult::StartedSandbox),
+        TaskSpec::RemoveSandbox(spec) => Box::pin(remove_sandbox::run(spec, context))
+            .await
+            .map(TaskResult::RemovedSandbox),
+        TaskSpec::ExamineDatabase(spec) => Box::pin(examine_database::run(spec, context))
+            .await
+            .map(TaskResult::ExaminedDatabase),
     }
 }

@@ -51,6 +51,17 @@ async fn restore_only(
     tables: Vec<TableName>,
 ) -> Result<RestoredImage, TaskFailure> {
     let spec = RestoreImage {
+        tables,
+        ..whole(snapshot)
+    };
+    match perform(TaskSpec::RestoreImage(spec), context).await? {
+        TaskResult::RestoredImage(done) => Ok(done),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn whole(snapshot: &str) -> RestoreImage {
+    RestoreImage {
         staging: target(STAGING),
         repository: RepositoryRef {
             host: "web-1".to_owned(),
@@ -60,11 +71,8 @@ async fn restore_only(
         jobs: 2,
         properties: DatabaseProperties::default(),
         no_tablespaces: false,
-        tables,
-    };
-    match perform(TaskSpec::RestoreImage(spec), context).await? {
-        TaskResult::RestoredImage(done) => Ok(done),
-        other => panic!("{other:?}"),
+        tables: vec![],
+        disk_limit_bytes: 0,
     }
 }
 
@@ -114,6 +122,24 @@ async fn kept_and_back(source: u32, target: u32) {
     pair.assert_same_rows();
     pair.assert_nothing_left_running();
     pair.assert_servers_untouched();
+}
+
+/// As a drill bounds its throwaway server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_takes_more_disk_than_it_may_is_ended() {
+    let pair = Pair::start(15, 15);
+    pair.fill(EVERY_OBJECT);
+    let place = tempfile::tempdir().expect("a directory");
+    let kept = back_up(&pair.source.context(place.path())).await;
+    let context = pair.target.context(place.path());
+    let spec = TaskSpec::RestoreImage(RestoreImage {
+        disk_limit_bytes: 1 << 20,
+        ..whole(&kept.expect("a backup").snapshot)
+    });
+    let failure = perform(spec, &context).await.expect_err("too much");
+    assert_eq!(failure.kind, FailureKind::Exhausted, "{failure:?}");
+    assert!(failure.message.contains("limit of 1 MiB"), "{failure:?}");
+    assert!(!failure.retryable);
 }
 
 /// With Debian's restic and psql, and a server that knows none of the roles.

@@ -8,6 +8,7 @@ pub(crate) mod certificate;
 mod check;
 mod check_run;
 mod deployment;
+mod drill;
 mod finding;
 pub(crate) mod host;
 mod instance_registration;
@@ -40,6 +41,7 @@ pub use self::{
     audit::VerifyError,
     backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, Shelved, UnknownWord},
     certificate::{CertificateRow, SubjectRow},
+    drill::{Drill, DrillId, Ended as DrillEnded},
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     leader::{Lead, SCHEDULING},

@@ -21,6 +21,7 @@ pub mod archiver;
 pub mod check;
 pub mod checksums;
 pub mod connections;
+pub mod damaged_backup;
 pub mod disk;
 pub mod engine;
 pub mod host_silent;
@@ -150,10 +151,11 @@ pub enum Detector {
     NoFreshDrill,
     RpoBroken,
     ScheduleLate,
+    DamagedBackup,
 }
 
 impl Detector {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::HostSilent,
         Self::EngineUnreachable,
         Self::InstanceDown,
@@ -172,6 +174,7 @@ impl Detector {
         Self::NoFreshDrill,
         Self::RpoBroken,
         Self::ScheduleLate,
+        Self::DamagedBackup,
     ];
 
     /// What this detector sees. `before`: the facts of its last look.
@@ -196,6 +199,7 @@ impl Detector {
             Self::NoFreshDrill => no_fresh_drill::look(facts, now),
             Self::RpoBroken => rpo_broken::look(facts, now),
             Self::ScheduleLate => schedule_late::look(facts, now),
+            Self::DamagedBackup => damaged_backup::look(facts, now),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod action;
 pub mod back_up_database;
 pub mod copy_database;
 pub mod definition;
+pub mod drill_backup;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -34,6 +35,7 @@ mod watch;
 
 pub use back_up_database::BackUpDatabase;
 pub use copy_database::CopyDatabase;
+pub use drill_backup::DrillBackup;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
@@ -60,6 +62,7 @@ pub enum JobSpec {
     BackUpDatabase(BackUpDatabase),
     RestoreDatabase(RestoreDatabase),
     PruneRepository(PruneRepository),
+    DrillBackup(DrillBackup),
 }
 
 impl JobSpec {
@@ -70,6 +73,7 @@ impl JobSpec {
             Self::BackUpDatabase(backup) => backup,
             Self::RestoreDatabase(restore) => restore,
             Self::PruneRepository(prune) => prune,
+            Self::DrillBackup(drill) => drill,
         }
     }
 
@@ -81,7 +85,10 @@ impl JobSpec {
                 sender: copy.source.host.clone(),
                 receiver: copy.target.host.clone(),
             }),
-            Self::BackUpDatabase(_) | Self::RestoreDatabase(_) | Self::PruneRepository(_) => None,
+            Self::BackUpDatabase(_)
+            | Self::RestoreDatabase(_)
+            | Self::PruneRepository(_)
+            | Self::DrillBackup(_) => None,
         }
     }
 
@@ -92,6 +99,7 @@ impl JobSpec {
             Self::BackUpDatabase(_) => JobKind::BackUpDatabase,
             Self::RestoreDatabase(_) => JobKind::RestoreDatabase,
             Self::PruneRepository(_) => JobKind::PruneRepository,
+            Self::DrillBackup(_) => JobKind::DrillBackup,
         }
     }
 }
@@ -103,15 +111,17 @@ pub enum JobKind {
     BackUpDatabase,
     RestoreDatabase,
     PruneRepository,
+    DrillBackup,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
         Self::PruneRepository,
+        Self::DrillBackup,
     ];
 
     #[must_use]
@@ -121,6 +131,7 @@ impl JobKind {
             Self::BackUpDatabase => "back-up-database",
             Self::RestoreDatabase => "restore-database",
             Self::PruneRepository => "prune-repository",
+            Self::DrillBackup => "drill-backup",
         }
     }
 }

@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdfast_proto::names::DatabaseName;
+use holdfast_proto::names::{DatabaseName, HostName};
 
 use crate::{
     catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, ScheduledRun},
     detect::HostFacts,
-    job::{JobId, JobState, back_up_database::unsupported},
+    job::{JobId, JobState, back_up_database::unsupported, drill_backup},
     objective::{Objective, Recovery, objectives},
     policy::{Known, Match, Plan, PolicySet, Protection, Subject, cover},
     retention::{self, Decision as Kept},
@@ -19,8 +19,6 @@ use crate::{
 /// What has never run begins within this time.
 const FIRST_BACKUP_WITHIN: Duration = Duration::from_mins(30);
 const FIRST_DRILL_WITHIN: Duration = Duration::from_hours(24);
-/// What holds every drill up.
-pub const NO_DRILLS: &str = "this version of the controller makes no drills yet";
 /// A run that has no job by then lost its controller before it submitted one.
 const SUBMITTED_WITHIN: TimeDelta = TimeDelta::minutes(2);
 
@@ -259,7 +257,13 @@ impl DatabaseStanding {
         let timing = self.plan()?.timing(work)?.clone();
         let scheduled = self.runs.iter().filter(|run| run.work == work);
         let mut runs: Vec<Run> = scheduled.map(|run| as_run(run, now)).collect();
-        let mut obstacle = obstacle(&self.subject.database, hosts);
+        let mut obstacle = match work {
+            Work::Backup => obstacle(&self.subject.database, hosts),
+            Work::Drill => self.plan().and_then(|plan| {
+                let place = drill_backup::plan::host(Some(plan), &self.subject.database);
+                away(&place, hosts)
+            }),
+        };
         let mut since = self.since;
         match work {
             // One by hand is one too.
@@ -276,7 +280,7 @@ impl DatabaseStanding {
                 if oldest.is_none() {
                     obstacle.get_or_insert_with(|| "there is no good backup to restore".to_owned());
                 }
-                obstacle.get_or_insert_with(|| NO_DRILLS.to_owned());
+                obstacle = drill_backup::unsupported(self.subject.engine).or(obstacle);
             }
         }
         Some(Item {
@@ -292,6 +296,13 @@ impl DatabaseStanding {
             obstacle,
         })
     }
+}
+
+/// Why a host can do nothing now.
+fn away(name: &HostName, hosts: &[HostFacts]) -> Option<String> {
+    let host = hosts.iter().find(|host| host.name == *name);
+    let here = host.is_some_and(|host| host.connected);
+    (!here).then(|| format!("{name} is not connected"))
 }
 
 /// Why nothing can be done there now.

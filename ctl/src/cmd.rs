@@ -13,6 +13,7 @@ pub mod container;
 pub mod context;
 pub mod copy;
 pub mod database;
+pub mod drill;
 pub mod finding;
 pub mod host;
 pub mod instance;
@@ -60,6 +61,9 @@ pub enum Command {
     Backup(backup::Backup),
     /// Bring a backup back.
     Restore(Box<restore::Restore>),
+    /// Backups proven by restoring them.
+    #[command(subcommand)]
+    Drill(drill::Drill),
     /// Make the policies those of a file.
     Apply(apply::Apply),
     /// Show what applying a file would change.
@@ -114,6 +118,7 @@ impl Command {
             Self::Copy(_) => "copy",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
+            Self::Drill(_) => "drill",
             Self::Apply(_) => "apply",
             Self::Diff(_) => "diff",
             Self::Export(_) => "export",
@@ -146,6 +151,7 @@ impl Command {
             Self::Copy(command) => command.run(session).await,
             Self::Backup(command) => command.run(session).await,
             Self::Restore(command) => command.run(session).await,
+            Self::Drill(command) => command.run(session).await,
             Self::Apply(command) => command.run(session).await,
             Self::Diff(command) => command.run(session).await,
             Self::Export(command) => command.run(session).await,

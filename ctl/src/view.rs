@@ -12,6 +12,7 @@ pub mod context;
 pub mod copy;
 pub mod database;
 pub mod deployment;
+pub mod drill;
 pub mod event;
 pub mod finding;
 pub mod host;

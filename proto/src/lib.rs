@@ -6,6 +6,7 @@
 
 pub mod check;
 mod convert;
+pub mod drill;
 pub mod fleet;
 pub mod image;
 pub mod link;

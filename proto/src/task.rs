@@ -26,6 +26,9 @@ pub enum TaskSpec {
     DropRoles(DropRoles),
     BackUpDatabase(BackUpDatabase),
     RestoreImage(RestoreImage),
+    StartSandbox(StartSandbox),
+    RemoveSandbox(RemoveSandbox),
+    ExamineDatabase(ExamineDatabase),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub enum TaskResult {
     DroppedRoles(DroppedRoles),
     BackedUpDatabase(BackedUpDatabase),
     RestoredImage(RestoredImage),
+    StartedSandbox(StartedSandbox),
+    RemovedSandbox(RemovedSandbox),
+    ExaminedDatabase(ExaminedDatabase),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +111,12 @@ pub struct DatabaseFacts {
     pub obstacles: Vec<String>,
     #[serde(default)]
     pub collations: Vec<Collation>,
+    #[serde(default)]
+    pub image: String,
+    #[serde(default)]
+    pub image_digest: String,
+    #[serde(default)]
+    pub preload_libraries: String,
 }
 
 impl DatabaseFacts {
@@ -258,6 +270,9 @@ pub struct RestoreImage {
     /// Only the rows of these; empty: all.
     #[serde(default)]
     pub tables: Vec<TableName>,
+    /// Of what the server holds; 0: no limit.
+    #[serde(default)]
+    pub disk_limit_bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -270,6 +285,82 @@ pub struct TableName {
 pub struct RestoredImage {
     pub manifest: Manifest,
     pub received: ReceivedImage,
+    /// Unset: from an agent that did not tell.
+    #[serde(default)]
+    pub fetch_time: Option<Duration>,
+    #[serde(default)]
+    pub load_time: Option<Duration>,
+    #[serde(default)]
+    pub index_time: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartSandbox {
+    pub job: u64,
+    pub image: String,
+    pub image_digest: String,
+    pub engine: Engine,
+    pub preload_libraries: String,
+    pub limits: SandboxLimits,
+    pub look_only: bool,
+}
+
+/// 0: the agent chooses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxLimits {
+    pub cpu_millis: u64,
+    pub memory_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedSandbox {
+    pub instance: String,
+    pub image_id: String,
+    pub limits: SandboxLimits,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveSandbox {
+    pub job: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedSandbox {
+    pub existed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExamineDatabase {
+    pub target: DatabaseTarget,
+    pub assertions: Vec<String>,
+    /// Of each assertion.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExaminedDatabase {
+    pub indexes: u32,
+    pub constraints: u32,
+    pub checked_indexes: u32,
+    pub amcheck_error: String,
+    pub checked_constraints: u32,
+    pub broken: Vec<Examined>,
+    pub unknown: Vec<Examined>,
+    pub assertions: Vec<AssertionOutcome>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examined {
+    pub name: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssertionOutcome {
+    pub statement: String,
+    /// None: it could not run.
+    pub holds: Option<bool>,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

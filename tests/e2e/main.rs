@@ -3,6 +3,7 @@
 mod backup;
 mod copy;
 mod demo;
+mod drill;
 mod faults;
 mod fleet;
 mod identity;

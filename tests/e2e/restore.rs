@@ -161,7 +161,7 @@ fn damaged_is_never_published(fleet: &Fleet) {
     );
 }
 
-fn packs(folder: &Path) -> Vec<PathBuf> {
+pub fn packs(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder of the repository");
     let paths: Vec<_> = entries
         .map(|entry| entry.expect("an entry").path())

@@ -36,6 +36,8 @@ pub struct ContainerRef {
     pub id: String,
     pub name: String,
     pub image: String,
+    /// By content: the digest that it was pulled by, or its id.
+    pub image_digest: String,
 }
 
 /// The server's own address, in the namespaces where it runs.

@@ -33,7 +33,7 @@ use super::{
     watched::{Looked, Watched},
 };
 use crate::{
-    container::{ContainerEngine, EngineError},
+    container::{ContainerEngine, EngineError, sandbox},
     engine::{discover, mariadb, postgres::processes, server::Server},
 };
 
@@ -318,6 +318,13 @@ impl Observer {
         }
     }
 
+    /// Names of containers that are throwaway servers: found and reached like every other, and nobody's to protect.
+    fn sandboxes(&self) -> BTreeSet<&str> {
+        let containers = self.listing.containers.values().map(|seen| &seen.container);
+        let of_jobs = containers.filter(|container| sandbox::is_one(&container.labels));
+        of_jobs.map(|container| container.name.as_str()).collect()
+    }
+
     fn report(&mut self) {
         let waited = self.started.elapsed() >= FIRST_REPORT;
         let complete = self.listed && self.watched.is_complete();
@@ -328,11 +335,16 @@ impl Observer {
         let events = std::mem::take(&mut self.shown);
         let mut volumes = self.listing.volumes.clone();
         let containers = self.listing.containers.values().map(|seen| &seen.container);
+        let containers = containers.filter(|container| !sandbox::is_one(&container.labels));
+        volumes.retain(|volume| !sandbox::is_one(&volume.labels));
         volumes::assign_users(&mut volumes, containers.clone());
+        let sandboxes = self.sandboxes();
+        let mut instances = self.watched.instances();
+        instances.retain(|instance| !sandboxes.contains(instance.container.as_str()));
         let snapshot = HostSnapshot {
             containers: containers.cloned().collect(),
             volumes,
-            instances: self.watched.instances(),
+            instances,
             engine_error: self.engine_error.clone(),
         };
         self.parts.reports.publish(snapshot, events);

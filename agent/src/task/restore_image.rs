@@ -5,7 +5,7 @@ use std::sync::Arc;
 use holdfast_proto::{
     fleet::Engine,
     image::{Manifest, ProofLevel},
-    task::{FailureKind, ReceiveImage, RestoreImage, RestoredImage, TaskFailure},
+    task::{FailureKind, ReceiveImage, RestoreImage, RestoredImage, TaskFailure, TaskPhase},
 };
 use holdfast_repository::SnapshotId;
 
@@ -19,7 +19,7 @@ use crate::{
             keep::{self, Fetch},
             meter::Meter,
             receive::{Receiver, Target},
-            sessions,
+            room, sessions,
         },
     },
     observe::{host, instances::Located},
@@ -30,6 +30,8 @@ use crate::{
 /// # Errors
 /// Whatever ended it; the staging database is then worth nothing.
 pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage, TaskFailure> {
+    let meter = Arc::new(Meter::default());
+    let disk_limit = spec.disk_limit_bytes;
     let located = context.instances.locate(&spec.staging.instance)?;
     let repository = context.backups.open(&spec.repository).await?;
     let snapshot: SnapshotId = spec.snapshot.parse().map_err(|_| {
@@ -50,7 +52,6 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
     }
     empty::staging(&located, &spec.staging.database).await?;
     let application = sessions::name("restore");
-    let meter = Arc::new(Meter::default());
     let mut target = Target::of(
         context,
         &located,
@@ -66,11 +67,18 @@ pub async fn run(spec: RestoreImage, context: &Context) -> Result<RestoredImage,
     let outcome = tokio::select! {
         outcome = async { tokio::try_join!(receiver.run(), fetching) } => outcome,
         () = context.cancel.cancelled() => Err(sessions::cancelled("restoring the image")),
+        full = room::until_over(&located, disk_limit) => Err(full),
         never = meter.report(&context.progress) => match never {},
     };
     context.progress.report(meter.progress());
     match outcome {
-        Ok((received, ())) => Ok(RestoredImage { manifest, received }),
+        Ok((received, ())) => Ok(RestoredImage {
+            manifest,
+            received,
+            fetch_time: meter.between(TaskPhase::Prepare, Some(TaskPhase::Data)),
+            load_time: meter.between(TaskPhase::Data, Some(TaskPhase::Indexes)),
+            index_time: meter.between(TaskPhase::Indexes, None),
+        }),
         Err(failure) => {
             drop(receiver);
             sessions::end(&located, &application).await;
@@ -104,7 +112,13 @@ async fn into_mariadb(
         never = meter.report(&context.progress) => match never {},
     };
     context.progress.report(meter.progress());
-    outcome.map(|(received, ())| RestoredImage { manifest, received })
+    outcome.map(|(received, ())| RestoredImage {
+        manifest,
+        received,
+        fetch_time: None,
+        load_time: None,
+        index_time: None,
+    })
 }
 
 /// As a receiver is told of it: everything is read back.

@@ -301,6 +301,9 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::MeasureVolume(_) => "measure-volume",
         TaskSpec::ProbeInstance(_) => "probe-instance",
         TaskSpec::DropRoles(_) => "drop-roles",
+        TaskSpec::StartSandbox(_) => "start-sandbox",
+        TaskSpec::RemoveSandbox(_) => "remove-sandbox",
+        TaskSpec::ExamineDatabase(_) => "examine-database",
     }
 }
 

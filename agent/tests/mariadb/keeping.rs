@@ -64,6 +64,7 @@ async fn restore(
         properties: DatabaseProperties::default(),
         no_tablespaces: false,
         tables,
+        disk_limit_bytes: 0,
     };
     match perform(TaskSpec::RestoreImage(spec), context).await? {
         TaskResult::RestoredImage(done) => Ok(done),

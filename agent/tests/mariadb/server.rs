@@ -84,6 +84,7 @@ impl Server {
                 id: self.id.clone(),
                 name: "shop-db".to_owned(),
                 image: format!("holdfast-test/mariadb:{}", self.version),
+                image_digest: String::new(),
             }),
             server_pid: said(&["inspect", "-f", "{{.State.Pid}}", &self.id])
                 .parse()

@@ -65,6 +65,7 @@ impl Server {
                 id: self.id.clone(),
                 name: "shop-db".to_owned(),
                 image: format!("holdfast-test/postgres:{}", self.version),
+                image_digest: String::new(),
             }),
             server_pid: None,
             data_directory: String::new(),

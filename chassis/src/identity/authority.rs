@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, SigningKey as _,
 };
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject};
 
@@ -50,6 +50,8 @@ pub enum AuthorityError {
         identity: Identity,
         source: rcgen::Error,
     },
+    #[error("cannot sign a statement")]
+    Statement(#[source] rcgen::Error),
     #[error("the certificate just signed does not read back")]
     Signed(#[from] CertificateError),
 }
@@ -148,6 +150,17 @@ impl Authority {
             certificate,
             format!("{}{}", leaf.pem(), self.certificate_pem),
         ))
+    }
+}
+
+impl Authority {
+    /// Signs a statement of the controller's own: ECDSA P-256 with SHA-256, DER.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn sign(&self, statement: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+        let key = self.issuer.key();
+        key.sign(statement).map_err(AuthorityError::Statement)
     }
 }
 
@@ -268,6 +281,23 @@ mod tests {
             Err(AuthorityError::Mismatch)
         ));
         issue(&again, &Identity::Controller);
+    }
+
+    #[test]
+    fn a_statement_is_signed_by_the_key_of_the_certificate() {
+        let (authority, _) = Authority::make(Utc::now()).unwrap();
+        let der = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
+        let (_, x509) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let key = x509.public_key().subject_public_key.data.to_vec();
+        let signature = authority.sign(b"proven").unwrap();
+        let verifies = |statement: &[u8]| {
+            let algorithm =
+                rustls::crypto::ring::default_provider().signature_verification_algorithms;
+            let mut ecdsa = algorithm.all.iter();
+            ecdsa.any(|one| one.verify_signature(&key, statement, &signature).is_ok())
+        };
+        assert!(verifies(b"proven"));
+        assert!(!verifies(b"damaged"));
     }
 
     #[test]

@@ -117,6 +117,17 @@ impl Registrar {
         Ok(serve_incoming(listener, tls, on_refusal))
     }
 
+    /// Signs a statement of the controller's with the authority's key; gives the signature and the authority's
+    /// certificate.
+    ///
+    /// # Errors
+    /// When the authority cannot sign.
+    pub fn sign_statement(&self, statement: &[u8]) -> Result<(Vec<u8>, String), IdentityError> {
+        let authority = &self.0.authority;
+        let signature = authority.sign(statement)?;
+        Ok((signature, authority.certificate_pem().to_owned()))
+    }
+
     /// The authority to trust, PEM.
     #[must_use]
     pub fn roots(&self) -> &Roots {

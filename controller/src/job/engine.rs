@@ -100,6 +100,11 @@ impl Engine {
         &self.inner.settings
     }
 
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.inner.world.catalog
+    }
+
     /// Works until the token is cancelled. Jobs that run then are given back: whoever claims them
     /// next joins their tasks.
     pub async fn run(&self, shutdown: CancellationToken) {

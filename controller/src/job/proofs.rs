@@ -7,6 +7,7 @@ mod agents;
 mod back_up_database;
 mod copy;
 mod crash;
+mod drill_backup;
 mod failure;
 mod fuse;
 mod harness;

@@ -24,7 +24,7 @@ use crate::catalog::BackupId;
 
 pub mod contents;
 pub mod preflight;
-mod prove;
+pub mod prove;
 pub mod tables;
 mod transfer;
 

@@ -18,6 +18,10 @@ use crate::{
     retention::removal::GRACE,
 };
 
+pub mod through;
+
+pub use through::ReadThrough;
+
 /// The repositories as jobs see them.
 #[async_trait]
 pub trait Shelf: Debug + Send + Sync {
@@ -47,6 +51,16 @@ pub trait Shelf: Debug + Send + Sync {
     /// # Errors
     /// [`OutOfReach`]: half of it may be done, and the next one goes on with it.
     async fn prune(&self, host: &HostName) -> Result<Freed, OutOfReach>;
+
+    /// Reads every entry of the snapshot to its end; the repository authenticates each piece.
+    ///
+    /// # Errors
+    /// [`OutOfReach`]: the storage did not answer, so that nobody knows.
+    async fn read_through(
+        &self,
+        host: &HostName,
+        snapshot: &str,
+    ) -> Result<ReadThrough, OutOfReach>;
 }
 
 /// Why a repository could not be worked with, with its causes.
@@ -89,6 +103,19 @@ impl Shelf for Repositories {
     async fn prune(&self, host: &HostName) -> Result<Freed, OutOfReach> {
         let grace = Grace::at_least(GRACE.to_std().unwrap_or(Grace::DAY));
         prune(&self.repository(host).await?, grace).await
+    }
+
+    async fn read_through(
+        &self,
+        host: &HostName,
+        snapshot: &str,
+    ) -> Result<ReadThrough, OutOfReach> {
+        let repository = match self.repository(host).await {
+            Ok(repository) => Ok(repository),
+            Err(RepositoriesError::Repository(error)) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        through::read(repository, snapshot).await
     }
 }
 

@@ -272,6 +272,9 @@ pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
         TaskResult::MeasuredVolume(_) => "a measured volume",
         TaskResult::ProbedInstance(_) => "a probed instance",
         TaskResult::DroppedRoles(_) => "dropped roles",
+        TaskResult::StartedSandbox(_) => "a throwaway server",
+        TaskResult::RemovedSandbox(_) => "a removed throwaway server",
+        TaskResult::ExaminedDatabase(_) => "an examined database",
     };
     defect(format!("the agent answered {verb} with {got}"))
 }

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod check;
 mod deployment;
+mod drill;
 mod finding;
 pub mod gateway;
 mod host;
@@ -20,6 +21,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     account::{operator_role, role},
     backup::{backup_contents, backup_diff},
+    drill::drill_row,
     host::host_row,
     policy::{objective_row, policy_row, retention_row, work_row},
 };

@@ -8,6 +8,7 @@ mod check;
 mod container;
 mod copy;
 mod deployment;
+mod drill;
 mod finding;
 mod host;
 mod instance;
@@ -483,5 +484,26 @@ impl Operator for OperatorService {
     ) -> Reply<wire::ExportRepositoryKeyResponse> {
         self.answer(Call::ExportRepositoryKey, request, repository::export_key)
             .await
+    }
+
+    async fn run_drill(
+        &self,
+        request: Request<wire::RunDrillRequest>,
+    ) -> Reply<wire::RunDrillResponse> {
+        self.answer(Call::RunDrill, request, drill::submit).await
+    }
+
+    async fn list_drills(
+        &self,
+        request: Request<wire::ListDrillsRequest>,
+    ) -> Reply<wire::ListDrillsResponse> {
+        self.answer(Call::ListDrills, request, drill::list).await
+    }
+
+    async fn get_drill(
+        &self,
+        request: Request<wire::GetDrillRequest>,
+    ) -> Reply<wire::GetDrillResponse> {
+        self.answer(Call::GetDrill, request, drill::get).await
     }
 }

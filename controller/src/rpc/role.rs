@@ -55,6 +55,9 @@ pub enum Call {
     GetRepositoryStats,
     PruneRepository,
     ExportRepositoryKey,
+    RunDrill,
+    ListDrills,
+    GetDrill,
 }
 
 impl Call {
@@ -105,13 +108,16 @@ impl Call {
             | Self::GetBackup
             | Self::CompareBackups
             | Self::ListRepositories
-            | Self::GetRepositoryStats => Role::Viewer,
+            | Self::GetRepositoryStats
+            | Self::ListDrills
+            | Self::GetDrill => Role::Viewer,
             Self::MeasureVolume
             | Self::CheckRepository
             | Self::AddInstance
             | Self::RemoveInstance
             | Self::CopyDatabase
             | Self::RestoreDatabase
+            | Self::RunDrill
             | Self::CreateBackups
             | Self::PinBackup
             // It takes what admins, by policy or by name, let go a day ago.
@@ -139,7 +145,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 50] = [
+    pub const TABLE: [(Call, Role); 53] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -190,6 +196,9 @@ pub mod tests {
         (Call::GetRepositoryStats, Role::Viewer),
         (Call::PruneRepository, Role::Operator),
         (Call::ExportRepositoryKey, Role::Admin),
+        (Call::RunDrill, Role::Operator),
+        (Call::ListDrills, Role::Viewer),
+        (Call::GetDrill, Role::Viewer),
     ];
 
     #[test]

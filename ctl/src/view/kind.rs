@@ -37,6 +37,12 @@ pub fn words(kind: &str) -> Words {
             possible: "it can be pruned",
             without_proof: "pruned",
         },
+        "drill-backup" => Words {
+            noun: "drill",
+            done: "drilled",
+            possible: "this backup can be drilled",
+            without_proof: "proven by a drill; `ctl drill list` shows it",
+        },
         _ => Words {
             noun: "copy",
             done: "copied",

@@ -28,6 +28,7 @@ use super::{
 use crate::output::testing::at;
 
 pub(crate) mod backup;
+pub(crate) mod drill;
 mod every;
 mod job;
 pub(crate) mod policy;

@@ -7,6 +7,7 @@ mod backup;
 mod completion;
 mod controller;
 mod copy;
+mod drill;
 mod errors;
 mod identity;
 mod jobs;

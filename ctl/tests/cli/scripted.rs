@@ -226,4 +226,7 @@ operator_service! {
     get_repository_stats: GetRepositoryStatsRequest => GetRepositoryStatsResponse,
     prune_repository: PruneRepositoryRequest => PruneRepositoryResponse,
     export_repository_key: ExportRepositoryKeyRequest => ExportRepositoryKeyResponse,
+    run_drill: RunDrillRequest => RunDrillResponse,
+    list_drills: ListDrillsRequest => ListDrillsResponse,
+    get_drill: GetDrillRequest => GetDrillResponse,
 }

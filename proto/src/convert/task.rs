@@ -2,13 +2,14 @@
 
 use super::{choices, enums, messages};
 use crate::task::{
-    BackUpDatabase, BackedUpDatabase, Collation, DatabaseFacts, DatabaseGrant, DatabaseProperties,
-    DatabaseSetting, DatabaseTarget, DescribeDatabase, DropDatabase, DropRoles, DroppedDatabase,
-    DroppedRoles, Extension, FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance,
-    ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage, RepositoryRef,
-    RestoreImage, RestoredImage, Role, RoleLeft, RunCheck, Selection, SendImage, SentImage,
-    StageDatabase, StagedDatabase, TableName, TaskFailure, TaskPhase, TaskProgress, TaskResult,
-    TaskSpec, UnpublishDatabase, UnpublishedDatabase,
+    AssertionOutcome, BackUpDatabase, BackedUpDatabase, Collation, DatabaseFacts, DatabaseGrant,
+    DatabaseProperties, DatabaseSetting, DatabaseTarget, DescribeDatabase, DropDatabase, DropRoles,
+    DroppedDatabase, DroppedRoles, ExamineDatabase, Examined, ExaminedDatabase, Extension,
+    FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance, ProbedInstance, PublishDatabase,
+    PublishedDatabase, ReceiveImage, ReceivedImage, RemoveSandbox, RemovedSandbox, RepositoryRef,
+    RestoreImage, RestoredImage, Role, RoleLeft, RunCheck, SandboxLimits, Selection, SendImage,
+    SentImage, StageDatabase, StagedDatabase, StartSandbox, StartedSandbox, TableName, TaskFailure,
+    TaskPhase, TaskProgress, TaskResult, TaskSpec, UnpublishDatabase, UnpublishedDatabase,
 };
 
 messages! {
@@ -20,6 +21,7 @@ messages! {
         encoding, collate, ctype, locale_provider, icu_locale, size_bytes, disk_free_bytes,
         extensions, roles, tablespaces, databases, locales, table_count, unmatched_patterns, tools,
         tools_error, sessions, properties, cpus, unreadable, engine, warnings, obstacles, collations,
+        image, image_digest, preload_libraries,
     }
     Collation { name, own, provider, locale, used_by }
     Extension { name, versions }
@@ -41,9 +43,21 @@ messages! {
     RepositoryRef { host, job }
     BackUpDatabase { source, selection, repository, jobs, bandwidth, tags }
     BackedUpDatabase { manifest, snapshot, added_bytes }
-    RestoreImage { staging, repository, snapshot, jobs, properties, no_tablespaces, tables }
+    RestoreImage { staging, repository, snapshot, jobs, properties, no_tablespaces, tables, disk_limit_bytes }
     TableName { schema, name }
-    RestoredImage { manifest, received }
+    RestoredImage { manifest, received, fetch_time, load_time, index_time }
+    StartSandbox { job, image, image_digest, engine, preload_libraries, limits, look_only }
+    SandboxLimits { cpu_millis, memory_bytes }
+    StartedSandbox { instance, image_id, limits }
+    RemoveSandbox { job }
+    RemovedSandbox { existed }
+    ExamineDatabase { target, assertions, timeout }
+    ExaminedDatabase {
+        indexes, constraints, checked_indexes, amcheck_error, checked_constraints, broken, unknown,
+        assertions,
+    }
+    Examined { name, reason }
+    AssertionOutcome { statement, holds, reason }
     PublishDatabase { instance, staging, name, keep_as, job }
     PublishedDatabase { kept_as, ended_sessions }
     UnpublishDatabase { instance, name, kept_as, set_aside_as, staging, job }
@@ -74,11 +88,11 @@ choices! {
     TaskSpec is task_spec::Verb as verb {
         DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
         UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
-        RestoreImage,
+        RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
         UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance, DroppedRoles,
-        BackedUpDatabase, RestoredImage,
+        BackedUpDatabase, RestoredImage, StartedSandbox, RemovedSandbox, ExaminedDatabase,
     }
 }

@@ -2120,7 +2120,7 @@ pub mod peer_server {
 pub struct TaskSpec {
     #[prost(
         oneof = "task_spec::Verb",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32"
     )]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
@@ -2154,13 +2154,19 @@ pub mod task_spec {
         BackUpDatabase(super::BackUpDatabase),
         #[prost(message, tag = "21")]
         RestoreImage(super::RestoreImage),
+        #[prost(message, tag = "30")]
+        StartSandbox(super::StartSandbox),
+        #[prost(message, tag = "31")]
+        RemoveSandbox(super::RemoveSandbox),
+        #[prost(message, tag = "32")]
+        ExamineDatabase(super::ExamineDatabase),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
     #[prost(
         oneof = "task_result::Result",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32"
     )]
     pub result: ::core::option::Option<task_result::Result>,
 }
@@ -2194,6 +2200,12 @@ pub mod task_result {
         BackedUpDatabase(super::BackedUpDatabase),
         #[prost(message, tag = "21")]
         RestoredImage(super::RestoredImage),
+        #[prost(message, tag = "30")]
+        StartedSandbox(super::StartedSandbox),
+        #[prost(message, tag = "31")]
+        RemovedSandbox(super::RemovedSandbox),
+        #[prost(message, tag = "32")]
+        ExaminedDatabase(super::ExaminedDatabase),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -2313,6 +2325,15 @@ pub struct DatabaseFacts {
     /// Target: those that a new database has.
     #[prost(message, repeated, tag = "31")]
     pub collations: ::prost::alloc::vec::Vec<Collation>,
+    /// Source: the image that its server's container was made from, as it was named and by content; empty outside
+    /// containers.
+    #[prost(string, tag = "32")]
+    pub image: ::prost::alloc::string::String,
+    #[prost(string, tag = "33")]
+    pub image_digest: ::prost::alloc::string::String,
+    /// Source: the server's shared_preload_libraries, without which some extensions cannot be made.
+    #[prost(string, tag = "34")]
+    pub preload_libraries: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Collation {
@@ -2551,6 +2572,9 @@ pub struct RestoreImage {
     /// The whole schema with the rows of these alone, and without foreign keys that leave them; empty: all rows.
     #[prost(message, repeated, tag = "7")]
     pub tables: ::prost::alloc::vec::Vec<TableName>,
+    /// Ends the restore when the server holds more than this; 0: no limit.
+    #[prost(uint64, tag = "8")]
+    pub disk_limit_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TableName {
@@ -2566,6 +2590,127 @@ pub struct RestoredImage {
     pub manifest: ::core::option::Option<Manifest>,
     #[prost(message, optional, tag = "2")]
     pub received: ::core::option::Option<ReceivedImage>,
+    /// Parts of the time that it took, each from the end of the one before: until the first rows could come out of
+    /// the repository, until all rows were stored, until indexes and constraints were built and all was read back.
+    #[prost(message, optional, tag = "3")]
+    pub fetch_time: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "4")]
+    pub load_time: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "5")]
+    pub index_time: ::core::option::Option<::prost_types::Duration>,
+}
+/// Start a throwaway server for a job: no network, limits, the job's label. The same job's container is joined.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartSandbox {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    /// As named where it was seen first, and by content: the id of the image or the digest that it was pulled by.
+    /// Without a digest the name counts.
+    #[prost(string, tag = "2")]
+    pub image: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub image_digest: ::prost::alloc::string::String,
+    #[prost(enumeration = "Engine", tag = "4")]
+    pub engine: i32,
+    /// shared_preload_libraries of the server; empty: as the image has it.
+    #[prost(string, tag = "5")]
+    pub preload_libraries: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub limits: ::core::option::Option<SandboxLimits>,
+    /// Only see whether the image is there; nothing is made.
+    #[prost(bool, tag = "7")]
+    pub look_only: bool,
+}
+/// 0: the agent chooses, by what its host has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SandboxLimits {
+    /// Thousandths of a processor.
+    #[prost(uint64, tag = "1")]
+    pub cpu_millis: u64,
+    #[prost(uint64, tag = "2")]
+    pub memory_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartedSandbox {
+    /// The name to work with it by, on its host; empty after a mere look.
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Of the image, in the store of the host's container engine.
+    #[prost(string, tag = "2")]
+    pub image_id: ::prost::alloc::string::String,
+    /// As they are set.
+    #[prost(message, optional, tag = "3")]
+    pub limits: ::core::option::Option<SandboxLimits>,
+}
+/// Remove the job's throwaway server with everything that it wrote. Absent is success; what does not wear the
+/// label of this job is not touched.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveSandbox {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovedSandbox {
+    #[prost(bool, tag = "1")]
+    pub existed: bool,
+}
+/// Look at a restored database in depth: indexes, constraints, an operator's own statements. Only a database that
+/// carries a job's mark: the extension amcheck is made in it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExamineDatabase {
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<DatabaseTarget>,
+    /// Each must give exactly one row with one `true`.
+    #[prost(string, repeated, tag = "2")]
+    pub assertions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of each assertion.
+    #[prost(message, optional, tag = "3")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExaminedDatabase {
+    /// Without those that belong to a constraint.
+    #[prost(uint32, tag = "1")]
+    pub indexes: u32,
+    /// Primary keys, unique and exclusion constraints, foreign keys (of partitions: once), and checks that are not
+    /// validated: what an archive of the schema lists on its own.
+    #[prost(uint32, tag = "2")]
+    pub constraints: u32,
+    /// B-trees that amcheck went through, each with its table.
+    #[prost(uint32, tag = "3")]
+    pub checked_indexes: u32,
+    /// Why amcheck could not be used at all; empty when it could.
+    #[prost(string, tag = "4")]
+    pub amcheck_error: ::prost::alloc::string::String,
+    /// Foreign keys and checks that were validated anew.
+    #[prost(uint32, tag = "5")]
+    pub checked_constraints: u32,
+    #[prost(message, repeated, tag = "6")]
+    pub broken: ::prost::alloc::vec::Vec<Examined>,
+    /// Could not be examined.
+    #[prost(message, repeated, tag = "7")]
+    pub unknown: ::prost::alloc::vec::Vec<Examined>,
+    #[prost(message, repeated, tag = "8")]
+    pub assertions: ::prost::alloc::vec::Vec<AssertionOutcome>,
+}
+/// One thing, and what is wrong with it or the look at it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Examined {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssertionOutcome {
+    #[prost(string, tag = "1")]
+    pub statement: ::prost::alloc::string::String,
+    /// Unset when it could not run.
+    #[prost(bool, optional, tag = "2")]
+    pub holds: ::core::option::Option<bool>,
+    /// What it gave instead of true, or why it could not run.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Put the staging database in the place of the named one, in one transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5161,6 +5306,101 @@ pub struct DeploymentLine {
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunDrillRequest {
+    /// A number, or a database with @latest, @latest-proven or @before:TIME; a database alone is its latest.
+    #[prost(string, tag = "1")]
+    pub backup: ::prost::alloc::string::String,
+    /// Where the throwaway server runs; empty: on the database's own host.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// Made from this image instead of the source's own.
+    #[prost(string, tag = "3")]
+    pub image: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunDrillResponse {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint64, tag = "2")]
+    pub backup: u64,
+    /// Of which it is a backup.
+    #[prost(message, optional, tag = "3")]
+    pub source: ::core::option::Option<DatabaseName>,
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDrillsRequest {
+    /// Unset: of all databases.
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+}
+/// Newest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDrillsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub drills: ::prost::alloc::vec::Vec<Drill>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Drill {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+    #[prost(message, optional, tag = "3")]
+    pub database: ::core::option::Option<DatabaseName>,
+    #[prost(uint64, tag = "4")]
+    pub backup: u64,
+    /// Of the image.
+    #[prost(message, optional, tag = "5")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where it was restored.
+    #[prost(string, tag = "6")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub started_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Unset while it runs.
+    #[prost(message, optional, tag = "8")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "DrillVerdict", tag = "9")]
+    pub verdict: i32,
+    /// The first rung that did not pass, and why; empty when all did.
+    #[prost(string, tag = "10")]
+    pub broken: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub reason: ::prost::alloc::string::String,
+    /// From the request to a database that is proven; unset when it did not come so far.
+    #[prost(message, optional, tag = "12")]
+    pub took: ::core::option::Option<::prost_types::Duration>,
+    /// Age of the backup at that moment.
+    #[prost(message, optional, tag = "13")]
+    pub rpo: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDrillRequest {
+    /// Of the drill; 0: by its job.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDrillResponse {
+    #[prost(message, optional, tag = "1")]
+    pub drill: ::core::option::Option<Drill>,
+    /// JSON: everything that was found out. Empty while the drill runs.
+    #[prost(string, tag = "2")]
+    pub statement: ::prost::alloc::string::String,
+    /// ECDSA P-256 with SHA-256, DER, over the bytes of `statement`, by the authority's key.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// Of the authority.
+    #[prost(string, tag = "4")]
+    pub certificate_pem: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperatorRole {
@@ -5591,6 +5831,40 @@ impl DeploymentVerdict {
             "DEPLOYMENT_VERDICT_NEW" => Some(Self::New),
             "DEPLOYMENT_VERDICT_WRONG" => Some(Self::Wrong),
             "DEPLOYMENT_VERDICT_COULD_NOT_CHECK" => Some(Self::CouldNotCheck),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DrillVerdict {
+    /// It runs.
+    Unspecified = 0,
+    Proven = 1,
+    Damaged = 2,
+    /// Neither: nobody knows.
+    CouldNotRun = 3,
+}
+impl DrillVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DRILL_VERDICT_UNSPECIFIED",
+            Self::Proven => "DRILL_VERDICT_PROVEN",
+            Self::Damaged => "DRILL_VERDICT_DAMAGED",
+            Self::CouldNotRun => "DRILL_VERDICT_COULD_NOT_RUN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DRILL_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "DRILL_VERDICT_PROVEN" => Some(Self::Proven),
+            "DRILL_VERDICT_DAMAGED" => Some(Self::Damaged),
+            "DRILL_VERDICT_COULD_NOT_RUN" => Some(Self::CouldNotRun),
             _ => None,
         }
     }
@@ -6899,6 +7173,80 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "ExportRepositoryKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// A job: a backup is restored into a throwaway server and looked at in depth.
+        pub async fn run_drill(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RunDrillRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RunDrillResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/RunDrill",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "RunDrill"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_drills(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDrillsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDrillsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListDrills",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListDrills"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// With its signed report.
+        pub async fn get_drill(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDrillRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDrillResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetDrill",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetDrill"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -7275,6 +7623,29 @@ pub mod operator_server {
             request: tonic::Request<super::ExportRepositoryKeyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ExportRepositoryKeyResponse>,
+            tonic::Status,
+        >;
+        /// A job: a backup is restored into a throwaway server and looked at in depth.
+        async fn run_drill(
+            &self,
+            request: tonic::Request<super::RunDrillRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RunDrillResponse>,
+            tonic::Status,
+        >;
+        async fn list_drills(
+            &self,
+            request: tonic::Request<super::ListDrillsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDrillsResponse>,
+            tonic::Status,
+        >;
+        /// With its signed report.
+        async fn get_drill(
+            &self,
+            request: tonic::Request<super::GetDrillRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDrillResponse>,
             tonic::Status,
         >;
     }
@@ -9581,6 +9952,137 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExportRepositoryKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/RunDrill" => {
+                    #[allow(non_camel_case_types)]
+                    struct RunDrillSvc<T: Operator>(pub Arc<T>);
+                    impl<T: Operator> tonic::server::UnaryService<super::RunDrillRequest>
+                    for RunDrillSvc<T> {
+                        type Response = super::RunDrillResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RunDrillRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::run_drill(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RunDrillSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListDrills" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDrillsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListDrillsRequest>
+                    for ListDrillsSvc<T> {
+                        type Response = super::ListDrillsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDrillsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_drills(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDrillsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetDrill" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDrillSvc<T: Operator>(pub Arc<T>);
+                    impl<T: Operator> tonic::server::UnaryService<super::GetDrillRequest>
+                    for GetDrillSvc<T> {
+                        type Response = super::GetDrillResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDrillRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_drill(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDrillSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -82,6 +82,7 @@ pub fn to_server(
             id: seen.container.id.clone(),
             name: seen.container.name.clone(),
             image: seen.container.image.clone(),
+            image_digest: seen.container.image_digest.clone(),
         }),
         server_pid: Some(server.pid),
         data_directory: server.data_directory.clone(),

@@ -108,6 +108,7 @@ impl Access {
                 id: seen.container.id.clone(),
                 name: seen.container.name.clone(),
                 image: seen.container.image.clone(),
+                image_digest: seen.container.image_digest.clone(),
             }),
             server_pid: Some(server.pid),
             data_directory: server.data_directory.clone(),

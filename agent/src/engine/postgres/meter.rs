@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use holdfast_proto::{
@@ -26,6 +26,8 @@ pub struct Meter {
     pub rows_done: AtomicU64,
     pub verified_rows: AtomicU64,
     stage: Mutex<Stage>,
+    /// When each phase began, in their order.
+    begun: Mutex<Vec<(TaskPhase, Instant)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ impl Default for Meter {
                 current: String::new(),
                 path: None,
             }),
+            begun: Mutex::new(vec![(TaskPhase::Prepare, Instant::now())]),
         }
     }
 }
@@ -58,6 +61,7 @@ impl Default for Meter {
 impl Meter {
     /// A new phase begins, of so many things (0: unknown).
     pub fn phase(&self, phase: TaskPhase, items_total: u64) {
+        self.begun().push((phase, Instant::now()));
         self.with(|stage| {
             stage.phase = phase;
             stage.items_done = 0;
@@ -104,6 +108,23 @@ impl Meter {
             verified_rows: self.verified_rows.load(Relaxed),
             path: stage.path,
         }
+    }
+
+    /// From the first beginning of one phase to the first of another (none: to now); none when either never began.
+    #[must_use]
+    pub fn between(&self, from: TaskPhase, to: Option<TaskPhase>) -> Option<Duration> {
+        let begun = self.begun();
+        let first = |wanted| begun.iter().find(|(phase, _)| *phase == wanted);
+        let (_, from) = first(from)?;
+        let to = match to {
+            Some(to) => first(to)?.1,
+            None => Instant::now(),
+        };
+        Some(to.saturating_duration_since(*from))
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Vec<(TaskPhase, Instant)>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports for ever; drop it to stop.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use holdfast_chassis::units;
 use holdfast_proto::{
-    names::DatabaseName,
+    names::{DatabaseName, HostName},
     task::{
         DatabaseFacts, DatabaseTarget, DescribeDatabase, FailureKind, Selection, TaskFailure,
         TaskResult, TaskSpec,
@@ -213,6 +213,11 @@ fn reachable(question: &str, side: &DatabaseName, failure: &TaskFailure) -> Pref
     )
 }
 
+/// A host that is away, as all are after a start of the controller, gets some time to come back.
+pub async fn wait_for(ctx: &StepContext, host: &HostName) -> Standing {
+    ctx.wait_connected(host, RETURN_WITHIN).await
+}
+
 /// What the database's host says of it; of a source, what is selected of it.
 ///
 /// # Errors
@@ -223,7 +228,7 @@ pub async fn describe(
     database: &DatabaseName,
     selection: Option<&Selection>,
 ) -> Result<DatabaseFacts, TaskFailure> {
-    match ctx.wait_connected(&database.host, RETURN_WITHIN).await {
+    match wait_for(ctx, &database.host).await {
         Standing::Connected { .. } => {}
         Standing::Unknown => return Err(unknown_host(database)),
         Standing::Away { last_seen_at } => {

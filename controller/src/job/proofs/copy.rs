@@ -209,7 +209,10 @@ pub fn verbs(
         TaskSpec::MeasureVolume(_)
         | TaskSpec::ProbeInstance(_)
         | TaskSpec::BackUpDatabase(_)
-        | TaskSpec::RestoreImage(_) => {
+        | TaskSpec::RestoreImage(_)
+        | TaskSpec::StartSandbox(_)
+        | TaskSpec::RemoveSandbox(_)
+        | TaskSpec::ExamineDatabase(_) => {
             Err(failure(FailureKind::Invalid, false, "no verb of a copy"))
         }
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     agents::{Agents, Databases, Verbs},
-    back_up_database, copy,
+    back_up_database, copy, drill_backup,
     fuse::Moment,
     prune_repository, restore_database,
 };
@@ -63,6 +63,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                     let samples = prune_repository::samples().into_iter();
                     samples
                         .map(|sample| (prune_repository::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::DrillBackup => {
+                    let samples = drill_backup::samples().into_iter();
+                    samples
+                        .map(|sample| (drill_backup::verbs as Verbs, sample))
                         .collect()
                 }
                 JobKind::CopyDatabase => {

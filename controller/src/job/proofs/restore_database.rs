@@ -50,6 +50,7 @@ pub async fn stock(catalog: &Catalog) {
         image: copy::manifest(ROWS),
         source: DatabaseFacts {
             exists: true,
+            image: "postgres:17".to_owned(),
             ..copy::facts(&"web-1".parse().unwrap(), true)
         },
         selection: Selection::default(),
@@ -205,6 +206,9 @@ fn restored(stored: &str, found: &str) -> RestoredImage {
             schema_hash: found.schema_hash,
             notices: vec![],
         },
+        fetch_time: None,
+        load_time: None,
+        index_time: None,
     }
 }
 

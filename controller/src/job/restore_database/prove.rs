@@ -129,7 +129,8 @@ impl Prove<'_> {
 }
 
 /// A check that was set since the backup was made is told, and not held against it.
-fn holds(
+#[must_use]
+pub fn holds(
     check: &Check,
     then: Option<&CheckedThen>,
     found: &CheckOutcome,
@@ -157,7 +158,8 @@ fn is_set(set: &[Check], then: &CheckedThen) -> bool {
 }
 
 /// Nobody can ask a check that is gone; what it counted is told.
-fn gone(set: &[Check], noted: &BackupContents) -> Vec<String> {
+#[must_use]
+pub fn gone(set: &[Check], noted: &BackupContents) -> Vec<String> {
     let gone = noted.checks.iter().filter(|then| !is_set(set, then));
     let told = gone.map(|CheckedThen { name, outcome }| {
         let counted = outcome.count.map_or_else(

@@ -44,16 +44,16 @@ impl Step for Transfer<'_> {
         let_in.await.map_err(|error| catalog_failure(&error))?;
         ctx.end_earlier_attempts("", host).await;
         match ctx.task("", host, spec).await? {
-            TaskResult::RestoredImage(RestoredImage { manifest, received }) => {
-                StepDone::with(&Transferred {
-                    sent: SentImage {
-                        manifest,
-                        path: DataPath::Repository,
-                        resent_parts: 0,
-                    },
-                    received,
-                })
-            }
+            TaskResult::RestoredImage(RestoredImage {
+                manifest, received, ..
+            }) => StepDone::with(&Transferred {
+                sent: SentImage {
+                    manifest,
+                    path: DataPath::Repository,
+                    resent_parts: 0,
+                },
+                received,
+            }),
             other => Err(wrong_result("restore-image", &other).into()),
         }
     }
@@ -97,6 +97,7 @@ impl Transfer<'_> {
             properties: source.properties.clone(),
             no_tablespaces: !missing_tablespaces(source, target).is_empty(),
             tables: choose(&noted.image, &request.tables).tables,
+            disk_limit_bytes: 0,
         }))
     }
 }

@@ -246,5 +246,5 @@ async fn a_job_by_schedule_names_its_run_and_holds_the_whole_database() {
     assert_eq!((backup.kind(), &backup.source), (BackupKind::Full, &shop));
     assert_eq!((backup.jobs, backup.bandwidth), (0, 0));
     let refused = jobs.drill(&shop, "schedule/8").await.unwrap_err();
-    assert!(refused.to_string().contains("no drills yet"));
+    assert!(refused.to_string().contains("no good backup to restore"));
 }

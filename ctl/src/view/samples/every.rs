@@ -11,6 +11,7 @@ use crate::view::{
     check::CheckRemoved,
     context::{ContextChanged, LoggedIn},
     copy::CopyResult,
+    drill::{DrillList, State},
     host::EnrolledHost,
     instance::RemovedInstance,
     job::JobTaken,
@@ -114,6 +115,17 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             )),
         ),
         ("ctl restore", json(&super::restored())),
+        (
+            "ctl drill run, ctl drill show",
+            json(&super::drill::detail()),
+        ),
+        (
+            "ctl drill list",
+            json(&DrillList {
+                drills: vec![super::drill::line(State::Damaged)],
+            }),
+        ),
+        ("ctl drill report", json(&super::drill::signed())),
         ("ctl job list", json(&job_list())),
         ("ctl job show, ctl job watch", json(&job_detail())),
         (

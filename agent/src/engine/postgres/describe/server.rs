@@ -28,6 +28,17 @@ pub(super) async fn read(
     read_row(client, database, facts).await
 }
 
+/// Superusers and members of `pg_read_all_settings` are told; to anybody else there are none.
+pub(super) async fn preload_libraries(client: &Client) -> Result<String, Error> {
+    let row = client
+        .query_opt(
+            "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'shared_preload_libraries'",
+            &[],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)).unwrap_or_default())
+}
+
 async fn sessions(client: &Client, database: &str) -> Result<u32, Error> {
     let row = client
         .query_one(

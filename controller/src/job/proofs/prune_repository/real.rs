@@ -29,7 +29,7 @@ use crate::{
         JobId, JobSpec, PruneRepository,
         proofs::harness::{Running, World, catalog},
         prune_repository::prune::Freed,
-        shelf::{self, OutOfReach, Shelf},
+        shelf::{self, OutOfReach, ReadThrough, Shelf},
     },
     retention::Deletion,
 };
@@ -189,6 +189,10 @@ impl Shelf for RealShelf {
     async fn prune(&self, _: &HostName) -> Result<Freed, OutOfReach> {
         let grace = Grace::none_because_nothing_else_writes();
         shelf::prune(&self.repository().await?, grace).await
+    }
+
+    async fn read_through(&self, _: &HostName, snapshot: &str) -> Result<ReadThrough, OutOfReach> {
+        shelf::through::read(Ok(self.repository().await?), snapshot).await
     }
 }
 

@@ -1,0 +1,204 @@
+//! Starting a job's throwaway server, and waiting until it answers.
+
+use std::time::Duration;
+
+use holdfast_proto::{
+    fleet::Engine,
+    task::{FailureKind, ProbeInstance, SandboxLimits, StartSandbox, StartedSandbox, TaskFailure},
+};
+use tokio::time::Instant;
+
+use super::{Context, probe_instance};
+use crate::{
+    container::{
+        client::Connected,
+        sandbox::{self, Plan},
+    },
+    engine::postgres::{failure::failure, sessions},
+    observe::{host, listing::last_lines},
+};
+
+/// An image that makes its data directory at the first start takes some seconds.
+const COMES_UP_WITHIN: Duration = Duration::from_secs(180);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// The least that a server works with.
+const LEAST_MEMORY: u64 = 512 << 20;
+const MOST_MEMORY: u64 = 8 << 30;
+
+/// Joins the container that the job has started already.
+///
+/// # Errors
+/// `Invalid` when the image is not on this host, or its server does not come up; what the engine says.
+pub async fn run(spec: StartSandbox, context: &Context) -> Result<StartedSandbox, TaskFailure> {
+    tokio::select! {
+        started = start(&spec, context) => started,
+        () = context.cancel.cancelled() => Err(sessions::cancelled("starting the throwaway server")),
+    }
+}
+
+async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox, TaskFailure> {
+    if spec.engine != Engine::Postgres {
+        return Err(failure(
+            FailureKind::Invalid,
+            format!(
+                "backups of {} are not restored into throwaway servers yet",
+                spec.engine.label()
+            ),
+            "",
+        ));
+    }
+    let engine = context.containers.connected().await?;
+    let image = sandbox::find_image(&engine, &spec.image, &spec.image_digest).await?;
+    let image = image.ok_or_else(|| absent(spec))?;
+    let limits = limits(spec.limits, host::cpus(), host::memory());
+    let image_id = image.id.clone().unwrap_or_default();
+    if spec.look_only {
+        return Ok(StartedSandbox {
+            instance: String::new(),
+            image_id,
+            limits,
+        });
+    }
+    let plan = Plan {
+        job: spec.job,
+        image,
+        environment: environment(),
+        command: command(&spec.preload_libraries),
+        limits,
+    };
+    let id = sandbox::start(&engine, &plan).await?;
+    until_up(spec.job, &id, &engine, context).await?;
+    Ok(StartedSandbox {
+        instance: sandbox::name(spec.job),
+        image_id,
+        limits,
+    })
+}
+
+/// Until the observer has found it and reached it over its socket: from then on every verb finds it by name.
+async fn until_up(
+    job: u64,
+    id: &str,
+    engine: &Connected,
+    context: &Context,
+) -> Result<(), TaskFailure> {
+    let begun = Instant::now();
+    let instance = sandbox::name(job);
+    loop {
+        let probe = ProbeInstance {
+            instance: instance.clone(),
+        };
+        let reason = match probe_instance::run(probe, context).await {
+            Ok(probed) if probed.up => return Ok(()),
+            Ok(probed) => probed.down_reason,
+            Err(failure) if failure.kind == FailureKind::Cancelled => return Err(failure),
+            Err(failure) => failure.message,
+        };
+        let ended = sandbox::has_ended(engine, id).await?;
+        if ended || begun.elapsed() > COMES_UP_WITHIN {
+            return Err(not_up(id, &reason, context).await);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn not_up(id: &str, reason: &str, context: &Context) -> TaskFailure {
+    let lines = last_lines(&context.containers, id, 3).await;
+    let said = lines.unwrap_or_default().join(" | ");
+    failure(
+        FailureKind::Invalid,
+        format!("the throwaway server does not come up: {reason}; it said last: {said}"),
+        "start a container of the same image by hand without network and look at its log",
+    )
+}
+
+/// Nobody reaches it: it has no network, and a superuser of no password on its socket.
+fn environment() -> Vec<String> {
+    ["POSTGRES_USER=postgres", "POSTGRES_HOST_AUTH_METHOD=trust"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn command(preload_libraries: &str) -> Vec<String> {
+    if preload_libraries.is_empty() {
+        return Vec::new();
+    }
+    let setting = format!("shared_preload_libraries={preload_libraries}");
+    ["postgres", "-c", &setting].map(str::to_owned).to_vec()
+}
+
+/// What was not asked for: half of what the host has.
+fn limits(asked: SandboxLimits, cpus: u32, memory: u64) -> SandboxLimits {
+    let of = |asked: u64, own: u64| if asked == 0 { own } else { asked };
+    SandboxLimits {
+        cpu_millis: of(asked.cpu_millis, (u64::from(cpus) * 500).max(1_000)),
+        memory_bytes: of(
+            asked.memory_bytes,
+            (memory / 2).clamp(LEAST_MEMORY, MOST_MEMORY),
+        ),
+    }
+}
+
+fn absent(spec: &StartSandbox) -> TaskFailure {
+    let StartSandbox {
+        image,
+        image_digest,
+        ..
+    } = spec;
+    let (what, pull) = match (image.as_str(), image_digest.as_str()) {
+        (image, "") => (image.to_owned(), image.to_owned()),
+        // A digest names it for ever; the id of an image that was built there names nothing to pull.
+        ("", digest) => (digest.to_owned(), digest.to_owned()),
+        (image, digest) => (format!("{image} ({digest})"), image.to_owned()),
+    };
+    failure(
+        FailureKind::Invalid,
+        format!("image {what} is not on this host"),
+        format!(
+            "bring it there: docker pull {pull}, or docker save on the database's host and docker load here; \
+             or name another one with --image"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_host_unless_asked_for() {
+        let own = limits(SandboxLimits::default(), 8, 32 << 30);
+        assert_eq!((own.cpu_millis, own.memory_bytes), (4_000, 8 << 30));
+        let small = limits(SandboxLimits::default(), 1, 512 << 20);
+        assert_eq!((small.cpu_millis, small.memory_bytes), (1_000, 512 << 20));
+        let asked = SandboxLimits {
+            cpu_millis: 250,
+            memory_bytes: 1 << 30,
+        };
+        assert_eq!(limits(asked, 8, 32 << 30), asked);
+    }
+
+    #[test]
+    fn libraries_are_loaded_as_at_the_source() {
+        assert_eq!(command(""), [""; 0]);
+        let with = command("timescaledb,pg_cron");
+        assert_eq!(with[2], "shared_preload_libraries=timescaledb,pg_cron");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_to_do() {
+        let spec = StartSandbox {
+            job: 1,
+            image: "postgres:17".to_owned(),
+            image_digest: "sha256:ab".to_owned(),
+            engine: Engine::Postgres,
+            preload_libraries: String::new(),
+            limits: SandboxLimits::default(),
+            look_only: true,
+        };
+        let failure = absent(&spec);
+        assert!(failure.message.contains("postgres:17 (sha256:ab)"));
+        assert!(failure.advice.contains("docker pull postgres:17"));
+        assert!(!failure.retryable);
+    }
+}

@@ -1,0 +1,48 @@
+//! What the policy of a database wants of its drills.
+
+use holdfast_proto::names::{DatabaseName, HostName};
+
+use crate::{
+    catalog::{Backup, BackupKind, Catalog, CatalogError},
+    policy::{Plan, cover},
+};
+
+/// None: no policy protects it, or nobody knows it any more.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn of(catalog: &Catalog, database: &DatabaseName) -> Result<Option<Plan>, CatalogError> {
+    let applied = catalog.policies().await?;
+    let known = catalog.known_databases().await?;
+    let known = known
+        .iter()
+        .find(|known| known.subject.database == *database);
+    let covered = known.map(|known| cover(&applied.set, &known.subject).policy);
+    Ok(covered.and_then(|policy| policy.plan()).cloned())
+}
+
+/// As the policy says, else the database's own.
+#[must_use]
+pub fn host(plan: Option<&Plan>, database: &DatabaseName) -> HostName {
+    let drill = plan.and_then(|plan| plan.drill.as_ref());
+    let own = || database.host.clone();
+    drill
+        .and_then(|drill| drill.host.clone())
+        .unwrap_or_else(own)
+}
+
+/// The newest full one that can be restored, as far as anybody knows.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn newest_good(
+    catalog: &Catalog,
+    database: &DatabaseName,
+) -> Result<Option<Backup>, CatalogError> {
+    let now = catalog.clock.now();
+    let backups = catalog.backups_of(database).await?;
+    let good = |backup: &Backup| {
+        backup.kind == BackupKind::Full && backup.state.is_good() && backup.taken_at <= now
+    };
+    Ok(backups.into_iter().find(good))
+}

@@ -1,0 +1,210 @@
+//! What a drill found out, as its report says it: the text that the controller signs and `ctl` shows.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::task::SandboxLimits;
+
+/// Of [`DrillReport`]: readers refuse a higher one.
+pub const REPORT_FORMAT: u32 = 1;
+
+/// Everything an auditor asks for: what, when, from which backup, every rung, times, versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrillReport {
+    pub format: u32,
+    pub drill: u64,
+    pub job: u64,
+    /// Host/instance/database.
+    pub database: String,
+    pub backup: DrilledBackup,
+    /// Where it was restored, and into what.
+    pub host: String,
+    pub image: String,
+    /// In the store of that host's container engine; empty when it was not found.
+    pub image_id: String,
+    pub limits: SandboxLimits,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+    pub verdict: Verdict,
+    /// The first rung that did not pass.
+    pub broken: Option<RungName>,
+    /// Why; empty when everything passed.
+    pub reason: String,
+    pub rungs: Vec<Rung>,
+    pub times: DrillTimes,
+    pub targets: DrillTargets,
+    pub versions: DrillVersions,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrilledBackup {
+    pub id: u64,
+    /// "full".
+    pub kind: String,
+    pub taken_at: DateTime<Utc>,
+    pub stored_at: DateTime<Utc>,
+    /// The repository's own name of it.
+    pub snapshot: String,
+    /// The write-ahead log's place that the image shows.
+    pub lsn: String,
+    pub tables: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Of the schema, as it was sent.
+    pub schema_hash: String,
+}
+
+/// In the order in which they are climbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RungName {
+    /// Every byte of the backup was read and is authentic, and it is this backup's.
+    Repository,
+    Restored,
+    Relations,
+    Rows,
+    Fingerprints,
+    /// Indexes and constraints.
+    Structure,
+    Checks,
+    Assertions,
+    /// Says nothing of the backup: whether a recovery fits into its target.
+    Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rung {
+    pub name: RungName,
+    pub outcome: RungOutcome,
+    /// What was looked at, or what is wrong first.
+    pub detail: String,
+    /// Everything that is wrong, one line each.
+    pub findings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RungOutcome {
+    Passed,
+    Failed,
+    /// Never green, and no proof of damage.
+    CouldNotRun,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Proven,
+    Damaged,
+    CouldNotRun,
+}
+
+/// In milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillTimes {
+    /// Reading every byte of the backup first, which a recovery does not do.
+    pub read_ms: Option<u64>,
+    /// From the wish for a server to a database that is proven.
+    pub took_ms: Option<u64>,
+    /// Parts of it; the rest is the server's start.
+    pub fetch_ms: Option<u64>,
+    pub restore_ms: Option<u64>,
+    pub index_ms: Option<u64>,
+    pub check_ms: Option<u64>,
+    /// Age of the backup when the drill began: what a loss at that moment would have cost.
+    pub rpo_ms: u64,
+}
+
+/// In milliseconds; none: no policy sets one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillTargets {
+    pub rto_ms: Option<u64>,
+    pub rpo_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillVersions {
+    pub controller: String,
+    /// The server that the backup is of, and the one that it was restored into.
+    pub source_server: String,
+    pub server: String,
+}
+
+impl RungName {
+    /// Every rung, from below.
+    pub const ALL: [Self; 9] = [
+        Self::Repository,
+        Self::Restored,
+        Self::Relations,
+        Self::Rows,
+        Self::Fingerprints,
+        Self::Structure,
+        Self::Checks,
+        Self::Assertions,
+        Self::Time,
+    ];
+
+    /// For people.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Repository => "repository data intact",
+            Self::Restored => "restored without error",
+            Self::Relations => "every relation is there",
+            Self::Rows => "row counts are equal",
+            Self::Fingerprints => "every fingerprint is equal",
+            Self::Structure => "indexes and constraints are sound",
+            Self::Checks => "user counts are within limits",
+            Self::Assertions => "assertions hold",
+            Self::Time => "time is within its target",
+        }
+    }
+}
+
+impl RungOutcome {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::CouldNotRun => "could not run",
+        }
+    }
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Damaged => "damaged",
+            Self::CouldNotRun => "could-not-run",
+        }
+    }
+
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::CouldNotRun => "could not run",
+            other => other.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for RungName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.title())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rungs_are_listed_from_below() {
+        assert!(RungName::ALL.is_sorted());
+    }
+}
