@@ -8,6 +8,7 @@ mod faults;
 mod fleet;
 mod identity;
 mod kills;
+mod mariadb;
 mod restore;
 mod thread;
 mod traces;

@@ -109,8 +109,9 @@ impl Definition for BackUpDatabase {
 #[must_use]
 pub fn unsupported(engine: Engine) -> Option<String> {
     match engine {
-        Engine::Postgres => None,
-        Engine::Mariadb | Engine::Mysql => Some(format!(
+        Engine::Postgres | Engine::Mariadb => None,
+        // No server of it has been tried.
+        Engine::Mysql => Some(format!(
             "backups of {} databases are not supported yet",
             engine.label()
         )),

@@ -312,7 +312,7 @@ async fn what_cannot_be_backed_up_has_no_failing_job_and_its_reason_is_told() {
     let catalog = TestCatalog::with_clock(clock.shared()).await;
     let fleet = fleet(&catalog, &["shop"]).await;
     let mut other = instance(&["wiki"]);
-    (other.name, other.engine) = ("wiki-db".to_owned(), Engine::Mariadb);
+    (other.name, other.engine) = ("wiki-db".to_owned(), Engine::Mysql);
     let snapshot = HostSnapshot {
         instances: vec![instance(&["shop"]), other],
         ..HostSnapshot::default()
@@ -341,7 +341,7 @@ async fn what_cannot_be_backed_up_has_no_failing_job_and_its_reason_is_told() {
         protection: standing.databases,
         ..Default::default()
     };
-    let why = "backups of MariaDB databases are not supported yet";
+    let why = "backups of MySQL databases are not supported yet";
     for seen in [
         crate::detect::schedule_late::look(&facts, now),
         crate::detect::no_fresh_backup::look(&facts, now),

@@ -64,7 +64,7 @@ fn fill(house: &House) {
         health.databases = vec![database];
     }
     let mut wiki = crate::detect::tests::healthy("wiki-db");
-    wiki.engine = Engine::Mariadb;
+    wiki.engine = Engine::Mysql;
     let snapshot = HostSnapshot {
         instances: vec![shop, wiki],
         ..HostSnapshot::default()
@@ -103,7 +103,7 @@ async fn each_database_has_its_job_and_what_cannot_be_backed_up_its_reason() {
     assert_eq!(started[1].job, 0);
     assert_eq!(
         started[1].refused,
-        "backups of MariaDB databases are not supported yet"
+        "backups of MySQL databases are not supported yet"
     );
     let line = house.audited(|line| line.action == "job.backup").await;
     assert_eq!(

@@ -1,12 +1,11 @@
 //! Questions about the backup alone.
 
 use holdfast_chassis::units;
-use holdfast_proto::fleet::Engine;
 
 use crate::{
     catalog::{Backup, BackupKind, BackupState},
     job::{
-        back_up_database::record::BackupContents,
+        back_up_database::{record::BackupContents, unsupported},
         copy_database::preflight::{PreflightLine, some_of},
         restore_database::{
             RestoreDatabase,
@@ -68,12 +67,10 @@ fn stored(backup: &Backup) -> PreflightLine {
 
 fn readable(backup: &Backup, contents: Result<&BackupContents, &String>) -> PreflightLine {
     const QUESTION: &str = "backup can be restored";
-    if backup.engine != Engine::Postgres {
-        return PreflightLine::failed(
-            QUESTION,
-            format!("it is one of {}", backup.engine.label()),
-            "only PostgreSQL databases are restored this way",
-        );
+    let engine = backup.engine.label();
+    if unsupported(backup.engine).is_some() {
+        let advice = "only PostgreSQL and MariaDB databases are restored this way";
+        return PreflightLine::failed(QUESTION, format!("it is one of {engine}"), advice);
     }
     if backup.kind == BackupKind::Volume {
         return PreflightLine::failed(QUESTION, "it is one of a volume, not of a database", LOOK);
@@ -87,7 +84,7 @@ fn readable(backup: &Backup, contents: Result<&BackupContents, &String>) -> Pref
         Ok(noted) => PreflightLine::passed(
             QUESTION,
             format!(
-                "{}, {} of PostgreSQL {}",
+                "{}, {} of {engine} {}",
                 backup.kind,
                 units::plural(noted.image.relations.len() as u64, "table"),
                 noted.source.server_version

@@ -1,0 +1,82 @@
+//! MariaDB from host to host, into a repository and back.
+
+use e2e::{
+    fleet::Fleet,
+    host::Host,
+    mariadb::{Version, sql, start_mariadb},
+};
+
+const SHOP: &str = "web-1/wiki-db/wiki";
+
+fn fill(host: &Host) {
+    sql(
+        host,
+        "wiki-db",
+        "mysql",
+        "create database wiki;
+         create table wiki.users (id int auto_increment primary key, name varchar(80) not null, key (name));
+         insert into wiki.users (name) select concat('user ', seq) from seq_1_to_5000;
+         create table wiki.pages (id int primary key, author int not null, body longtext,
+             foreign key (author) references wiki.users (id));
+         insert into wiki.pages select seq, 1 + seq % 5000, repeat(md5(seq), 40) from seq_1_to_3000;
+         create view wiki.busy as select author, count(*) as pages from wiki.pages group by author;
+         create user app@'%' identified by 'as before'; grant select on wiki.* to app@'%'",
+    );
+}
+
+/// Sums over every row.
+fn content(host: &Host, database: &str) -> String {
+    let both = format!(
+        "select count(*), sum(crc32(concat(id, name))) from `{database}`.users;
+         select count(*), sum(crc32(concat(id, author, body))) from `{database}`.pages;
+         select count(*), sum(pages) from `{database}`.busy"
+    );
+    sql(host, "wiki-db", "mysql", &both)
+}
+
+#[test]
+fn a_mariadb_database_is_copied_backed_up_and_restored_on_a_newer_server() {
+    let fleet = Fleet::start(2);
+    let (one, two) = (fleet.host("web-1"), fleet.host("web-2"));
+    start_mariadb(one, "wiki-db", Version::V10);
+    start_mariadb(two, "wiki-db", Version::V11);
+    fleet.wait_instance("web-1/wiki-db");
+    fleet.wait_instance("web-2/wiki-db");
+    fill(one);
+    let users = "select count(*) from users";
+    fleet.ctl.ok(&[
+        "check", "set", SHOP, "users", "--count", users, "--min", "100",
+    ]);
+    let before = content(one, "wiki");
+
+    let to = ["copy", "database", SHOP, "web-2/wiki-db/wiki_test"];
+    let copied = fleet.ctl.json(&to);
+    assert_eq!(copied["green"], true, "{copied:#}");
+    assert_eq!(content(two, "wiki_test"), before);
+
+    fleet.ctl.ok(&["backup", "create", SHOP]);
+    let shown = fleet
+        .ctl
+        .json(&["backup", "show", "web-1/wiki-db/wiki@latest"]);
+    assert_eq!(shown["backup"]["engine"], "mariadb", "{shown:#}");
+
+    // Somebody deletes too much: what was there comes back, and goes again by one command.
+    sql(one, "wiki-db", "wiki", "delete from pages where id > 10");
+    let after = content(one, "wiki");
+    let latest = "web-1/wiki-db/wiki@latest";
+    let restored = fleet.ctl.json(&["restore", latest, "--replace", "--yes"]);
+    assert_eq!(restored["green"], true, "{restored:#}");
+    let held = &restored["proof"]["checks"][0];
+    assert_eq!(held["outcome"]["count"], 5_000, "{restored:#}");
+    assert_eq!(content(one, "wiki"), before);
+    let id = restored["job"]["id"].to_string();
+    fleet.ctl.ok(&["job", "undo", &id]);
+    assert_eq!(content(one, "wiki"), after);
+
+    // The server is gone: another host takes it, of a newer version.
+    one.docker(&["rm", "-f", "wiki-db"]);
+    let there = ["restore", latest, "--to", "web-2/wiki-db/wiki"];
+    let there = fleet.ctl.json(&there);
+    assert_eq!(there["green"], true, "{there:#}");
+    assert_eq!(content(two, "wiki"), before);
+}
