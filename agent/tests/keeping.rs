@@ -138,7 +138,7 @@ async fn a_restore_that_takes_more_disk_than_it_may_is_ended() {
     });
     let failure = perform(spec, &context).await.expect_err("too much");
     assert_eq!(failure.kind, FailureKind::Exhausted, "{failure:?}");
-    assert!(failure.message.contains("limit of 1 MiB"), "{failure:?}");
+    assert!(failure.message.contains("limit of 1.0 MiB"), "{failure:?}");
     assert!(!failure.retryable);
 }
 
