@@ -21,6 +21,8 @@ use crate::{
 /// An image that makes its data directory at the first start takes some seconds.
 const COMES_UP_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Who starts the server says that it failed, and where to look: the reason may stand some lines above.
+const LAST_LINES: u16 = 10;
 /// The least that a server works with.
 const LEAST_MEMORY: u64 = 512 << 20;
 const MOST_MEMORY: u64 = 8 << 30;
@@ -103,7 +105,7 @@ async fn until_up(
 }
 
 async fn not_up(id: &str, reason: &str, context: &Context) -> TaskFailure {
-    let lines = last_lines(&context.containers, id, 3).await;
+    let lines = last_lines(&context.containers, id, LAST_LINES).await;
     let said = lines.unwrap_or_default().join(" | ");
     failure(
         FailureKind::Invalid,

@@ -79,7 +79,8 @@ async fn stage(source: &Server, target: &Server) {
         as_source: true,
         selection: Selection::default(),
     };
-    let facts = describe::read(&source.located(), &describe).await.unwrap();
+    let facts = describe::read(&source.located(), &describe).await;
+    let facts = facts.expect("described");
     let stage = StageDatabase {
         staging: place(STAGING),
         owner: facts.owner,
@@ -91,7 +92,8 @@ async fn stage(source: &Server, target: &Server) {
         roles: facts.roles,
         job: 7,
     };
-    databases::stage(&target.located(), &stage).await.unwrap();
+    let staged = databases::stage(&target.located(), &stage).await;
+    staged.expect("staged");
 }
 
 #[track_caller]
