@@ -120,6 +120,13 @@ impl Pair {
         };
         let facts = describe::read(&from, &describe).await?;
         assert_eq!(facts.obstacles, Vec::<String>::new());
+        let of_target = DescribeDatabase {
+            as_source: false,
+            ..describe
+        };
+        let there = describe::read(&to, &of_target).await?;
+        assert_eq!(there.obstacles, Vec::<String>::new());
+        assert!(there.locales.contains(&facts.collate), "{}", facts.collate);
         let stage = StageDatabase {
             staging: place(STAGING),
             owner: facts.owner,

@@ -148,17 +148,22 @@ async fn source(
     Ok(())
 }
 
+/// From 10.10 on one collation may serve several character sets; it has a name for each.
+fn collations(session: &Session) -> &'static str {
+    if session.is_mariadb() && session.version_num >= 10_10_00 {
+        "SELECT full_collation_name FROM information_schema.collation_character_set_applicability"
+    } else {
+        "SELECT collation_name FROM information_schema.collations"
+    }
+}
+
 async fn target(
     session: &mut Session,
     database: &str,
     privileges: &Privileges,
     facts: &mut DatabaseFacts,
 ) -> Result<(), Error> {
-    let collations: Vec<String> = session
-        .conn
-        .query("SELECT collation_name FROM information_schema.collations UNION SELECT CONCAT(character_set_name, '_', collation_name) FROM information_schema.collations")
-        .await?;
-    facts.locales = collations;
+    facts.locales = session.conn.query(collations(session)).await?;
     match grants::accounts(&mut session.conn).await? {
         Some(accounts) => facts.roles = accounts,
         None => facts
