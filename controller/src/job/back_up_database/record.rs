@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use holdfast_proto::{
     check::CheckOutcome,
-    fleet::Engine,
     image::Manifest,
     task::{BackedUpDatabase, DatabaseFacts, Selection, TaskFailure, TaskResult, TaskSpec},
 };
@@ -85,6 +84,7 @@ impl Step for Record<'_> {
         let stored: BackedUpDatabase = ctx.output(store::NAME)?;
         let checks = self.checks(ctx).await?;
         let relations = &stored.manifest.relations;
+        let engine = source.engine();
         let contents = BackupContents {
             format: FORMAT,
             image: stored.manifest.clone(),
@@ -94,7 +94,7 @@ impl Step for Record<'_> {
         };
         let backup = NewBackup {
             database: request.source.clone(),
-            engine: Engine::Postgres,
+            engine,
             kind: request.kind(),
             taken_at: stored.manifest.taken_at,
             stored_at: ctx.now(),
