@@ -231,6 +231,25 @@ impl World {
         self.ended(job).await.state
     }
 
+    /// None: nobody works on the job.
+    pub async fn leased_until(&self, job: JobId) -> Option<DateTime<Utc>> {
+        let (until,): (Option<DateTime<Utc>>,) =
+            sqlx::query_as("select lease_until from job where id = $1")
+                .bind(job.cast_signed())
+                .fetch_one(&self.catalog.pool)
+                .await
+                .unwrap();
+        until
+    }
+
+    /// Waits for the engine to renew its lease: then it has heard what was wished by then.
+    pub async fn renewed(&self, job: JobId, before: Option<DateTime<Utc>>) {
+        let renewed = || async { (self.leased_until(job).await != before).then_some(()) };
+        tokio::time::timeout(DEADLINE, until(renewed))
+            .await
+            .expect("the lease is renewed");
+    }
+
     /// Whoever holds the job has lost it: as if another controller had taken it over and died.
     pub async fn expire_lease(&self, job: JobId) {
         sqlx::query(

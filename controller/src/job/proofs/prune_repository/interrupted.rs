@@ -137,8 +137,11 @@ async fn cancelled_at_any_event_it_says_what_stays_removed() {
         let Some(paused) = house.world.run_until(job, engine, moment).await else {
             break;
         };
+        let before = house.world.leased_until(job).await;
         // Too late is an answer too: then it has succeeded.
-        let _ = paused.engine.cancel(job, "operator/bob").await;
+        if paused.engine.cancel(job, "operator/bob").await.is_ok() {
+            house.world.renewed(job, before).await;
+        }
         paused.engine.inner.fuse.resume();
         let ended = house.world.ended(job).await;
         let rows = house.world.catalog.backups(false).await.unwrap();
