@@ -11,7 +11,7 @@ use holdfast_repository::About;
 use super::Context;
 use crate::{
     engine::{
-        mariadb::{self, by_hand::ClientByHand, session::Session},
+        mariadb::{self, by_hand::ClientByHand, plan::Cutting, session::Session},
         postgres::{
             failure::failed,
             keep::{self, ByHand, PsqlByHand, Store},
@@ -20,7 +20,7 @@ use crate::{
             sessions,
         },
     },
-    observe::{host, instances::Located},
+    observe::instances::Located,
 };
 
 /// Leaves nothing on the source, and nothing that counts in the repository unless it succeeds.
@@ -133,7 +133,7 @@ async fn send(
         located,
         peer: store.clone(),
         meter: Arc::clone(meter),
-        cpus: host::cpus(),
+        cutting: Cutting::Repository,
     };
     Box::pin(sender.run()).await
 }

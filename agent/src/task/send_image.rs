@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Context;
 use crate::{
     engine::{
-        mariadb,
+        mariadb::{self, plan::Cutting},
         postgres::{
             meter::Meter,
             send::{Purpose, Request, Sender},
@@ -42,7 +42,7 @@ pub async fn run(spec: SendImage, context: &Context) -> Result<SentImage, TaskFa
             located: &located,
             peer: context.peers.sender(&spec, Uuid::now_v7().to_string()),
             meter: Arc::clone(&meter),
-            cpus: host::cpus(),
+            cutting: Cutting::Server { cpus: host::cpus() },
         };
         // Its sessions end with it, and what they read.
         let outcome = tokio::select! {

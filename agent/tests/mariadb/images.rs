@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use holdfast_agent::{
     engine::{
         mariadb::{
-            databases, describe, publication,
+            databases, describe,
+            plan::Cutting,
+            publication,
             receive::{Receiver, Target},
             send::{Request, Sender},
         },
@@ -170,7 +172,7 @@ impl Pair {
             located: &from,
             peer: Arc::new(peer),
             meter: Arc::new(Meter::default()),
-            cpus: 2,
+            cutting: Cutting::Server { cpus: 2 },
         };
         let (sent, received) = tokio::join!(Box::pin(sender.run()), Box::pin(receiver.run()));
         match (sent, received) {

@@ -228,6 +228,35 @@ async fn single_tables_come_back_with_the_schema_around_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_costs_its_part_and_parts_come_back_together() {
+    let (source, target) = (
+        Server::start_with("11.8", &["--log-bin"]),
+        Server::start("11.8"),
+    );
+    source.sql(
+        "",
+        "create database shop; use shop; create table big (id int primary key, filler varchar(2000));
+         insert into big select seq, (select group_concat(md5(seq * 100 + n.seq) separator '') from seq_1_to_60 n)
+             from seq_1_to_60000;
+         analyze table big;",
+    );
+    let state = tempfile::tempdir().unwrap();
+    let first = back_up(&source.context(state.path())).await.unwrap();
+    let parts = |kept: &BackedUpDatabase| kept.manifest.relations[0].parts.clone();
+    assert!(parts(&first).len() >= 3, "{} parts", parts(&first).len());
+    source.sql("shop", "update big set filler = 'shorter' where id = 1");
+    let second = back_up(&source.context(state.path())).await.unwrap();
+    let (before, after) = (parts(&first), parts(&second));
+    let differing = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+    assert_eq!((differing, before.len()), (1, after.len()));
+    let (all, one) = (first.added_bytes, second.added_bytes);
+    assert!(one < all / 2, "{one} of {all}");
+    stage(&source, &target).await;
+    let restored = restore(&target.context(state.path()), &second.snapshot, vec![]).await;
+    assert_proven(&second.manifest, &restored.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_backup_is_not_restored() {
     let (source, target) = (
         Server::start_with("11.8", &["--log-bin"]),

@@ -8,12 +8,37 @@ use holdfast_proto::{
 use super::document::{Document, Table};
 use crate::engine::postgres::plan::select::glob;
 
-/// Smaller tables are not cut.
-const WORTH_CUTTING: u64 = 256 << 20;
-/// About the size of a part.
-const PART_BYTES: u64 = 128 << 20;
 /// A table is cut into no more: where keys lie thin, a part holds little.
 const MOST_PARTS: u64 = 4096;
+
+/// What a table is cut for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cutting {
+    /// A server: the parts are read and loaded at once. On few processors one piece is faster.
+    Server { cpus: u32 },
+    /// A repository: small parts, the same on every machine. Chunks lie at fixed places of a part, so a row that is
+    /// written into the middle costs its part and not the table.
+    Repository,
+}
+
+impl Cutting {
+    /// Smaller tables stay whole.
+    fn worth_it(self) -> u64 {
+        match self {
+            Self::Server { cpus: ..=2 } => u64::MAX,
+            Self::Server { .. } => 256 << 20,
+            Self::Repository => 64 << 20,
+        }
+    }
+
+    /// About the size of a part.
+    fn part_bytes(self) -> u64 {
+        match self {
+            Self::Server { .. } => 128 << 20,
+            Self::Repository => 32 << 20,
+        }
+    }
+}
 
 /// A table of the document with its parts.
 #[derive(Debug, Clone)]
@@ -71,8 +96,14 @@ pub fn with_rows(document: &Document, selection: &Selection, name: &str) -> bool
 
 /// One table as it travels; `range` is of its key.
 #[must_use]
-pub fn travelling(id: u32, database: &str, table: &Table, range: Range, cpus: u32) -> Travelling {
-    let parts = cut(table, range, cpus);
+pub fn travelling(
+    id: u32,
+    database: &str,
+    table: &Table,
+    range: Range,
+    cutting: Cutting,
+) -> Travelling {
+    let parts = cut(table, range, cutting);
     Travelling {
         plan: RelationPlan {
             id,
@@ -97,14 +128,14 @@ pub fn travelling(id: u32, database: &str, table: &Table, range: Range, cpus: u3
 
 /// Whether it is worth asking for the range of its key.
 #[must_use]
-pub fn may_be_cut(table: &Table, cpus: u32) -> bool {
-    cpus > 2 && table.bytes > WORTH_CUTTING && table.engine == "InnoDB" && !table.key.is_empty()
+pub fn may_be_cut(table: &Table, cutting: Cutting) -> bool {
+    table.bytes > cutting.worth_it() && table.engine == "InnoDB" && !table.key.is_empty()
 }
 
 /// At multiples of a power of two, so that a border stays where it is while the table grows.
-fn cut(table: &Table, range: Range, cpus: u32) -> Vec<Part> {
+fn cut(table: &Table, range: Range, cutting: Cutting) -> Vec<Part> {
     let whole = || vec![part(0, 0, 0)];
-    let Some((first, last)) = range.filter(|_| may_be_cut(table, cpus)) else {
+    let Some((first, last)) = range.filter(|_| may_be_cut(table, cutting)) else {
         return whole();
     };
     let (first, last) = (
@@ -112,7 +143,7 @@ fn cut(table: &Table, range: Range, cpus: u32) -> Vec<Part> {
         u64::try_from(last).unwrap_or(0),
     );
     let span = last.saturating_sub(first).max(1);
-    let wanted = table.bytes.div_ceil(PART_BYTES).max(1);
+    let wanted = table.bytes.div_ceil(cutting.part_bytes()).max(1);
     let step = (span / wanted)
         .max(span / MOST_PARTS)
         .max(1)
@@ -160,10 +191,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn borders_follow_each_other(bytes in 0u64..(40 << 30), first in -5i64..1000, more in 0i64..100_000_000, cpus in 0u32..64) {
-            let parts = cut(&table(bytes), Some((first, first + more)), cpus);
+        fn borders_follow_each_other(bytes in 0u64..(40 << 30), first in -5i64..1000, more in 0i64..100_000_000, cpus in proptest::option::of(0u32..64)) {
+            let cutting = cpus.map_or(Cutting::Repository, |cpus| Cutting::Server { cpus });
+            let parts = cut(&table(bytes), Some((first, first + more)), cutting);
             prop_assert!(!parts.is_empty() && parts.len() <= 2 * MOST_PARTS as usize);
-            prop_assert!(parts.len() == 1 || cpus > 2);
+            prop_assert!(parts.len() == 1 || cpus.is_none_or(|cpus| cpus > 2));
             for pair in parts.windows(2) {
                 prop_assert_eq!(pair[0].end_page, pair[1].first_page);
                 prop_assert_eq!(pair[0].index + 1, pair[1].index);
@@ -173,10 +205,12 @@ mod tests {
 
     #[test]
     fn a_table_that_grows_keeps_its_borders() {
-        let before = cut(&table(1 << 30), Some((1, 1_000_000)), 8);
-        let after = cut(&table(1_100 << 20), Some((1, 1_100_000)), 8);
-        assert!(before.len() > 4);
-        assert_eq!(before, after[..before.len()]);
+        for cutting in [Cutting::Server { cpus: 8 }, Cutting::Repository] {
+            let before = cut(&table(1 << 30), Some((1, 1_000_000)), cutting);
+            let after = cut(&table(1_100 << 20), Some((1, 1_100_000)), cutting);
+            assert!(before.len() > 4);
+            assert_eq!(before, after[..before.len()]);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
     document::Document,
     failure::failed,
     health, inventory,
-    plan::{self, Travelling},
+    plan::{self, Cutting, Travelling},
     quote::{ident, qualified},
     rows::{self, Gatherer, Tally},
     session::Session,
@@ -63,8 +63,7 @@ pub struct Sender<'a> {
     pub located: &'a Located,
     pub peer: Arc<dyn ImagePeer>,
     pub meter: Arc<Meter>,
-    /// Processors of this host.
-    pub cpus: u32,
+    pub cutting: Cutting,
 }
 
 impl Sender<'_> {
@@ -152,7 +151,7 @@ impl Sender<'_> {
             if !plan::with_rows(&document, &self.request.selection, &table.name) {
                 continue;
             }
-            let range = if plan::may_be_cut(table, self.cpus) {
+            let range = if plan::may_be_cut(table, self.cutting) {
                 let column = ident(&table.key[0]);
                 let sql = format!(
                     "SELECT MIN({column}), MAX({column}) FROM {}",
@@ -173,7 +172,7 @@ impl Sender<'_> {
                 None
             };
             let id = u32::try_from(relations.len()).unwrap_or(u32::MAX);
-            relations.push(plan::travelling(id, database, table, range, self.cpus));
+            relations.push(plan::travelling(id, database, table, range, self.cutting));
         }
         Ok((document, relations))
     }
