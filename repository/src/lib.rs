@@ -35,7 +35,7 @@
 //! As many entries are handed out at once as there are cores, and `at_once` at most. A maker must
 //! not wait for an entry that has not been handed out. The snapshot is written when everything else
 //! is stored and has been compared with what was sent: a backup that fails, is cut or is dropped at
-//! any point leaves none. Some MiB are in flight for each entry, and three packs of 16 MiB.
+//! any point leaves none. Files are entries too: [`Writing::finish_in_folders`] says where they belong. Some MiB are in flight for each entry, and three packs of 16 MiB.
 //!
 //! # Reading
 //! ```no_run
@@ -75,11 +75,12 @@ pub use blobs::{Blobs, BlobsError, Kind, Listed, Name, NoSuchName, ObjectId};
 pub use check::{Depth, Soundness};
 pub use error::{EngineError, RepositoryError};
 pub use key::RepositoryKey;
-pub use read::{EntryStream, Reading};
+pub use read::{EntryStream, Folder, Reading};
 pub use remove::{Grace, Pruned};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, SnapshotId};
 pub use stats::{Series, Stats};
 pub use write::{
-    About, BadEntryName, EntryName, EntryWriter, Incomplete, Plan, Stored, Writing, Written,
+    About, Attributes, BadEntryName, EntryName, EntryWriter, Incomplete, Layout, Placed, Plan,
+    Stored, What, Writing, Written,
 };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::{OsStr, OsString},
     fmt,
     io::{self, Write},
     pin::Pin,
@@ -34,9 +35,17 @@ pub struct Reading {
     inner: Arc<Inner>,
 }
 
+/// The content of one folder of a snapshot. Cheap to clone.
+#[derive(Clone)]
+pub struct Folder {
+    inner: Arc<Inner>,
+    nodes: Arc<BTreeMap<OsString, Node>>,
+}
+
 struct Inner {
     id: SnapshotId,
     nodes: BTreeMap<EntryName, Node>,
+    folders: BTreeMap<EntryName, Node>,
     opened: rustic_core::Repository<IndexedFullStatus>,
     bridge: Arc<Bridge>,
 }
@@ -67,18 +76,22 @@ impl Repository {
         self.work("read a snapshot", move |bridge, opened| {
             let opened = opened.to_indexed()?;
             let file: SnapshotFile = opened.get_file(&engine_id(id.object())?.into())?;
-            let mut nodes = BTreeMap::new();
+            let (mut nodes, mut folders) = (BTreeMap::new(), BTreeMap::new());
             for node in opened.get_tree(&file.tree)?.nodes {
                 // Whatever else restic may have put there is no stream of ours.
-                if let Ok(name) = node.name().to_string_lossy().parse::<EntryName>()
-                    && node.is_file()
-                {
+                let Ok(name) = node.name().to_string_lossy().parse::<EntryName>() else {
+                    continue;
+                };
+                if node.is_file() {
                     nodes.insert(name, node);
+                } else if node.is_dir() {
+                    folders.insert(name, node);
                 }
             }
             let inner = Inner {
                 id,
                 nodes,
+                folders,
                 opened,
                 bridge: bridge.clone(),
             };
@@ -108,17 +121,19 @@ impl Reading {
     /// # Errors
     /// `NoEntry`.
     pub fn stream(&self, entry: &EntryName) -> Result<EntryStream, RepositoryError> {
-        let inner = self.inner.clone();
-        let Some(node) = inner.nodes.get(entry).cloned() else {
-            return Err(RepositoryError::NoEntry {
-                snapshot: inner.id.short(),
-                entry: entry.to_string(),
-                location: inner.bridge.location(),
-            });
-        };
-        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-        tokio::task::spawn_blocking(move || inner.pour(&node, sender));
-        Ok(EntryStream(receiver))
+        let node = self.inner.nodes.get(entry).cloned();
+        let node = node.ok_or_else(|| self.inner.no_entry(entry.as_str()))?;
+        Ok(stream(&self.inner, node))
+    }
+
+    /// What [`crate::Writing::finish_in_folders`] has put into the uppermost folder.
+    ///
+    /// # Errors
+    /// `NoEntry`, or reading failed.
+    pub async fn folder(&self, folder: &EntryName) -> Result<Folder, RepositoryError> {
+        let node = self.inner.folders.get(folder).cloned();
+        let node = node.ok_or_else(|| self.inner.no_entry(folder.as_str()))?;
+        Folder::open(&self.inner, node).await
     }
 
     /// A small entry whole, such as a manifest.
@@ -132,6 +147,49 @@ impl Reading {
             whole.extend_from_slice(&piece?);
         }
         Ok(whole.into())
+    }
+}
+
+impl Folder {
+    /// A folder in this one.
+    ///
+    /// # Errors
+    /// `NoEntry`, or reading failed.
+    pub async fn folder(&self, name: &OsStr) -> Result<Self, RepositoryError> {
+        let node = self.nodes.get(name).filter(|node| node.is_dir()).cloned();
+        let node = node.ok_or_else(|| self.inner.no_entry(&name.to_string_lossy()))?;
+        Self::open(&self.inner, node).await
+    }
+
+    /// A file in it, as a stream.
+    ///
+    /// # Errors
+    /// `NoEntry`.
+    pub fn stream(&self, name: &OsStr) -> Result<EntryStream, RepositoryError> {
+        let node = self.nodes.get(name).filter(|node| node.is_file()).cloned();
+        let node = node.ok_or_else(|| self.inner.no_entry(&name.to_string_lossy()))?;
+        Ok(stream(&self.inner, node))
+    }
+
+    async fn open(inner: &Arc<Inner>, node: Node) -> Result<Self, RepositoryError> {
+        let of = inner.clone();
+        let location = inner.bridge.location();
+        let read = move || {
+            let Some(tree) = node.subtree else {
+                return Err(of.no_entry(&node.name().to_string_lossy()));
+            };
+            of.opened
+                .get_tree(&tree)
+                .map_err(|error| Failed::Engine(error).explain("read a folder", &of.bridge))
+        };
+        let tree = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| RepositoryError::Stopped { location })??;
+        let named = |node: Node| (node.name().into_owned(), node);
+        Ok(Self {
+            inner: inner.clone(),
+            nodes: Arc::new(tree.nodes.into_iter().map(named).collect()),
+        })
     }
 }
 
@@ -153,6 +211,15 @@ impl Stream for EntryStream {
     }
 }
 
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Folder")
+            .field("snapshot", &self.inner.id)
+            .field("items", &self.nodes.len())
+            .finish_non_exhaustive()
+    }
+}
+
 // The engine's own Debug would show the key.
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +231,14 @@ impl fmt::Debug for Inner {
 }
 
 impl Inner {
+    fn no_entry(&self, entry: &str) -> RepositoryError {
+        RepositoryError::NoEntry {
+            snapshot: self.id.short(),
+            entry: entry.to_owned(),
+            location: self.bridge.location(),
+        }
+    }
+
     fn pour(&self, node: &Node, pieces: mpsc::Sender<Result<Bytes, RepositoryError>>) {
         let mut outlet = Outlet { pieces, bytes: 0 };
         let poured = self.opened.dump(node, &mut outlet);
@@ -182,6 +257,13 @@ impl Inner {
         // Nobody listens any more when the stream was dropped: then that is the reason.
         let _ = pieces.blocking_send(Err(failure));
     }
+}
+
+fn stream(inner: &Arc<Inner>, node: Node) -> EntryStream {
+    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    let inner = inner.clone();
+    tokio::task::spawn_blocking(move || inner.pour(&node, sender));
+    EntryStream(receiver)
 }
 
 impl Write for Outlet {

@@ -2,12 +2,19 @@
 
 mod account;
 mod feed;
+mod layout;
+mod pack;
 mod seal;
 mod source;
 mod store;
 mod tree;
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -25,6 +32,7 @@ use self::{
 pub use self::{
     account::Incomplete,
     feed::{EntryWriter, Written},
+    layout::{Attributes, Layout, Placed, What},
 };
 use crate::{error::RepositoryError, repository::Repository, snapshot::SnapshotId};
 
@@ -72,6 +80,7 @@ pub struct Writing {
     /// The last entry, when the engine has opened it already.
     waiting: Option<EntryWriter>,
     turns: Arc<Semaphore>,
+    layout: Arc<OnceLock<Layout>>,
     thread: Option<JoinHandle<Result<Stored, RepositoryError>>>,
     location: String,
 }
@@ -102,6 +111,7 @@ impl Repository {
         let account = Arc::new(Account::new(names));
         let (sender, opened) = mpsc::unbounded_channel();
         let turns = Arc::new(Semaphore::new(at_once.max(1)));
+        let layout = Arc::new(OnceLock::new());
         if let Some(twice) = twice(&entries, &last) {
             account.fail(Incomplete::Failed {
                 entry: twice,
@@ -111,7 +121,7 @@ impl Repository {
         let source = Source {
             entries,
             last: last.clone(),
-            time: about.moment(),
+            layout: layout.clone(),
             opening: Opening {
                 account: account.clone(),
                 opened: sender,
@@ -133,6 +143,7 @@ impl Repository {
             left,
             waiting: None,
             turns,
+            layout,
             thread: Some(thread),
             location: self.location(),
         }
@@ -165,6 +176,21 @@ impl Writing {
                 () = self.account.changed() => {}
             }
         }
+    }
+
+    /// Like [`Writing::finish`], of files: the snapshot shows the entries at their places in folders, and the
+    /// last one beside the uppermost. A layout that leaves an entry out fails the backup.
+    ///
+    /// # Errors
+    /// Why nothing was stored.
+    pub async fn finish_in_folders(
+        self,
+        last: impl Into<Bytes>,
+        layout: Layout,
+    ) -> Result<Stored, RepositoryError> {
+        // Nobody else has set it: this takes the writing, as `finish` does.
+        let _ = self.layout.set(layout);
+        self.finish(last).await
     }
 
     /// Ends the backup with its last entry, waits until everything is stored, and compares what is
@@ -311,6 +337,7 @@ mod tests {
             left: 1,
             waiting: None,
             turns: Arc::new(Semaphore::new(1)),
+            layout: Arc::default(),
             thread: None,
             location: String::new(),
         };

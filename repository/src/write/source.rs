@@ -3,7 +3,13 @@
 //! The engine opens entries in order, a few at a time on its own threads. An entry that nobody has
 //! opened is not waited for, so makers that work on what they are given cannot block each other.
 
-use std::{ffi::OsStr, io, path::PathBuf, sync::Arc, vec};
+use std::{
+    ffi::OsStr,
+    io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    vec,
+};
 
 use rustic_core::{
     ErrorKind, ReadSource, ReadSourceEntry, ReadSourceOpen, RusticError, RusticResult,
@@ -19,6 +25,7 @@ use super::{
     EntryName,
     account::Account,
     feed::{EntryWriter, Reader, feed},
+    layout::Layout,
 };
 
 /// Hands out what the engine opens.
@@ -34,7 +41,8 @@ pub(crate) struct Opening {
 pub(crate) struct Source {
     pub(crate) entries: Vec<EntryName>,
     pub(crate) last: EntryName,
-    pub(crate) time: Timestamp,
+    /// Set before the last entry is whole, if at all.
+    pub(crate) layout: Arc<OnceLock<Layout>>,
     pub(crate) opening: Opening,
 }
 
@@ -48,7 +56,6 @@ pub(crate) struct Part {
 pub(crate) struct Entries {
     rest: vec::IntoIter<EntryName>,
     last: Option<EntryName>,
-    time: Timestamp,
     opening: Opening,
 }
 
@@ -64,7 +71,6 @@ impl ReadSource for Source {
         Entries {
             rest: self.entries.clone().into_iter(),
             last: Some(self.last.clone()),
-            time: self.time,
             opening: self.opening.clone(),
         }
     }
@@ -88,7 +94,7 @@ impl Iterator for Entries {
         };
         Some(Ok(ReadSourceEntry {
             path: PathBuf::from("/").join(entry.as_str()),
-            node: node(&entry, self.time),
+            node: node(&entry),
             open: Some(part),
         }))
     }
@@ -120,7 +126,9 @@ impl ReadSourceOpen for Part {
     }
 }
 
-fn node(entry: &EntryName, time: Timestamp) -> Node {
+/// The times come later, see [`super::tree`].
+fn node(entry: &EntryName) -> Node {
+    let time = Timestamp::UNIX_EPOCH;
     let metadata = Metadata {
         mode: Some(0o600),
         mtime: Some(time),

@@ -6,7 +6,10 @@ use rustic_core::{
     BackupOptions, ParentOptions, SnapshotOptions, jiff::tz::TimeZone, repofile::SnapshotFile,
 };
 
-use super::{About, Incomplete, Stored, account::Account, seal::Seal, source::Source, tree};
+use super::{
+    About, Incomplete, Stored, account::Account, layout, pack::TreePacker, seal::Seal,
+    source::Source, tree,
+};
 use crate::{
     bridge::Bridge,
     error::RepositoryError,
@@ -38,9 +41,16 @@ pub(super) fn store(
     let entries = settle(&account, bridge)?;
     let mut snapshot = snapshot?;
     let opened = opened.drop_index().to_indexed()?;
-    let nodes = tree::compare(&opened, &snapshot, &entries, &bridge.location())?;
-    let id = tree::store(nodes, bridge, &Seal::new(key)?)?;
-    tree::root(&mut snapshot, id)?;
+    let location = bridge.location();
+    let mut nodes = tree::compare(&opened, &snapshot, &entries, (&location, about.moment()))?;
+    let mut packer = TreePacker::new(&opened, bridge, Seal::new(key)?);
+    if let Some(layout) = source.layout.get() {
+        let placed = layout::nodes(layout, nodes, &source.last, &mut packer)?;
+        nodes = placed
+            .map_err(|source| Failed::Told(RepositoryError::Incomplete { location, source }))?;
+    }
+    snapshot.tree = packer.add(nodes)?;
+    packer.finish()?;
     // Abandoned until now: nothing counts. From here on it does.
     settle(&account, bridge)?;
     let summary = snapshot.summary.clone().unwrap_or_default();

@@ -4,35 +4,26 @@
 //! The engine writes the size that an entry was announced with, and a stream has none: it would say 0,
 //! and `restic restore` makes an empty file of that, whatever content is listed. So the tree is
 //! written once more, as a pack and an index of its own.
+//!
+//! The engine's tree has no times, so that it is the same again as long as the entries are.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use rustic_core::{
-    ErrorKind, IndexedFull, RusticError,
+    IndexedFull,
     jiff::Timestamp,
-    repofile::{Node, SnapshotFile, Tree},
-};
-use serde_json::json;
-
-use super::{EntryName, account::Incomplete, seal::Seal};
-use crate::{
-    blobs::{Kind, ObjectId},
-    bridge::{Bridge, engine_id},
-    error::RepositoryError,
-    repository::Failed,
+    repofile::{Node, SnapshotFile},
 };
 
-/// In a pack's header: a compressed tree.
-const COMPRESSED_TREE: u8 = 3;
-const LEVEL: i32 = 1;
+use super::{EntryName, account::Incomplete};
+use crate::{error::RepositoryError, repository::Failed};
 
 /// The stored entries, if they are those of the account: names, lengths, totals.
 pub(super) fn compare<S: IndexedFull>(
     opened: &rustic_core::Repository<S>,
     snapshot: &SnapshotFile,
     account: &BTreeMap<EntryName, u64>,
-    location: &str,
+    (location, time): (&str, Timestamp),
 ) -> Result<Vec<Node>, Failed> {
     let differs = |source| {
         let location = location.to_owned();
@@ -59,57 +50,10 @@ pub(super) fn compare<S: IndexedFull>(
             }));
         }
         node.meta.size = stored;
+        let meta = &mut node.meta;
+        (meta.mtime, meta.atime, meta.ctime) = (Some(time), Some(time), Some(time));
     }
     Ok(nodes)
-}
-
-/// Writes a tree of these entries, and the index that finds it.
-pub(super) fn store(nodes: Vec<Node>, bridge: &Bridge, seal: &Seal) -> Result<ObjectId, Failed> {
-    let (text, id) = Tree { nodes }
-        .serialize()
-        .map_err(|error| internal("A tree could not be written down.", error))?;
-    let id = crate::bridge::object_id(&id)?;
-    let packed = zstd::bulk::compress(&text, LEVEL)
-        .map_err(|error| internal("A tree could not be compressed.", error))?;
-    let blob = seal.close(&packed)?;
-    let (length, raw) = (short(blob.len())?, short(text.len())?);
-    let header = seal.close(&header(id, length, raw))?;
-    let end = short(header.len())?.to_le_bytes();
-    let content = [blob, header, end.to_vec()].map(Bytes::from).to_vec();
-    let size: usize = content.iter().map(Bytes::len).sum();
-    let storage = |_| Failed::Engine(plain("The storage failed."));
-    let pack = bridge.put(Kind::Pack, content).map_err(storage)?;
-    let index = json!({"packs": [{
-        "id": pack.to_string(),
-        "blobs": [{
-            "id": id.to_string(),
-            "type": "tree",
-            "offset": 0,
-            "length": length,
-            "uncompressed_length": raw,
-        }],
-        "time": Timestamp::now(),
-        "size": size,
-    }]});
-    let index = seal.close(index.to_string().as_bytes())?;
-    bridge
-        .put(Kind::Index, vec![Bytes::from(index)])
-        .map_err(storage)?;
-    Ok(id)
-}
-
-/// The tree as the engine names it.
-pub(super) fn root(snapshot: &mut SnapshotFile, tree: ObjectId) -> Result<(), Failed> {
-    snapshot.tree = engine_id(tree)?.into();
-    Ok(())
-}
-
-fn header(id: ObjectId, length: u32, raw: u32) -> Vec<u8> {
-    let mut entry = vec![COMPRESSED_TREE];
-    entry.extend_from_slice(&length.to_le_bytes());
-    entry.extend_from_slice(&raw.to_le_bytes());
-    entry.extend_from_slice(id.as_bytes());
-    entry
 }
 
 fn totals(snapshot: &SnapshotFile, account: &BTreeMap<EntryName, u64>) -> Option<Incomplete> {
@@ -148,21 +92,6 @@ fn names(nodes: &[Node], account: &BTreeMap<EntryName, u64>) -> Option<Incomplet
         )
         .collect();
     Some(Incomplete::OtherEntries(odd))
-}
-
-fn short(bytes: usize) -> Result<u32, Failed> {
-    u32::try_from(bytes).map_err(|error| internal("A tree of 4 GiB does not fit.", error).into())
-}
-
-fn internal(
-    what: &'static str,
-    source: impl std::error::Error + Send + Sync + 'static,
-) -> Box<RusticError> {
-    RusticError::with_source(ErrorKind::Internal, what, source)
-}
-
-fn plain(what: &'static str) -> Box<RusticError> {
-    RusticError::new(ErrorKind::Backend, what)
 }
 
 #[cfg(test)]
