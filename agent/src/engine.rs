@@ -2,5 +2,6 @@
 
 pub mod discover;
 pub mod mariadb;
+pub mod merge;
 pub mod postgres;
 pub mod server;

@@ -7,6 +7,7 @@ mod drop_roles;
 mod examine_database;
 mod fence;
 mod measure_volume;
+mod merge_rows;
 mod probe_instance;
 mod publish_database;
 mod receive_image;
@@ -17,6 +18,7 @@ pub mod runtime;
 mod send_image;
 mod stage_database;
 mod start_sandbox;
+mod unmerge_rows;
 mod unpublish_database;
 
 use std::{path::PathBuf, sync::Arc};
@@ -171,5 +173,11 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::ExamineDatabase(spec) => Box::pin(examine_database::run(spec, context))
             .await
             .map(TaskResult::ExaminedDatabase),
+        TaskSpec::MergeRows(spec) => Box::pin(merge_rows::run(spec, context))
+            .await
+            .map(TaskResult::MergedRows),
+        TaskSpec::UnmergeRows(spec) => Box::pin(unmerge_rows::run(spec, context))
+            .await
+            .map(TaskResult::UnmergedRows),
     }
 }

@@ -18,6 +18,7 @@ pub mod hosts;
 pub mod landing;
 mod lease;
 pub mod locks;
+pub mod merge_rows;
 pub mod position;
 pub mod progress;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use drill_backup::DrillBackup;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
+pub use merge_rows::MergeRows;
 pub use prune_repository::PruneRepository;
 pub use restore_database::RestoreDatabase;
 pub use shelf::Shelf;
@@ -63,6 +65,7 @@ pub enum JobSpec {
     RestoreDatabase(RestoreDatabase),
     PruneRepository(PruneRepository),
     DrillBackup(DrillBackup),
+    MergeRows(MergeRows),
 }
 
 impl JobSpec {
@@ -74,6 +77,7 @@ impl JobSpec {
             Self::RestoreDatabase(restore) => restore,
             Self::PruneRepository(prune) => prune,
             Self::DrillBackup(drill) => drill,
+            Self::MergeRows(merge) => merge,
         }
     }
 
@@ -88,7 +92,8 @@ impl JobSpec {
             Self::BackUpDatabase(_)
             | Self::RestoreDatabase(_)
             | Self::PruneRepository(_)
-            | Self::DrillBackup(_) => None,
+            | Self::DrillBackup(_)
+            | Self::MergeRows(_) => None,
         }
     }
 
@@ -100,6 +105,7 @@ impl JobSpec {
             Self::RestoreDatabase(_) => JobKind::RestoreDatabase,
             Self::PruneRepository(_) => JobKind::PruneRepository,
             Self::DrillBackup(_) => JobKind::DrillBackup,
+            Self::MergeRows(_) => JobKind::MergeRows,
         }
     }
 }
@@ -112,16 +118,18 @@ pub enum JobKind {
     RestoreDatabase,
     PruneRepository,
     DrillBackup,
+    MergeRows,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
         Self::PruneRepository,
         Self::DrillBackup,
+        Self::MergeRows,
     ];
 
     #[must_use]
@@ -132,6 +140,7 @@ impl JobKind {
             Self::RestoreDatabase => "restore-database",
             Self::PruneRepository => "prune-repository",
             Self::DrillBackup => "drill-backup",
+            Self::MergeRows => "merge-rows",
         }
     }
 }

@@ -13,6 +13,7 @@ mod check;
 mod drill;
 mod fleet;
 mod job;
+mod merge;
 mod policy;
 mod read;
 mod repository;
@@ -24,6 +25,7 @@ pub use check::CheckSpec;
 pub use drill::Which as DrillOf;
 pub use fleet::NewInstance;
 pub use job::{CopySpec, Update, Watch};
+pub use merge::MergeSpec;
 pub use repository::RecoveryKey;
 pub use restore::RestoreSpec;
 

@@ -16,11 +16,12 @@ pub enum Exit {
     Stuck = 9,
     CouldNotCheck = 10,
     Cancelled = 11,
+    Incomplete = 12,
     Interrupted = 130,
 }
 
 impl Exit {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ok,
         Self::Unexpected,
         Self::Usage,
@@ -33,6 +34,7 @@ impl Exit {
         Self::Stuck,
         Self::CouldNotCheck,
         Self::Cancelled,
+        Self::Incomplete,
         Self::Interrupted,
     ];
 
@@ -57,6 +59,7 @@ impl Exit {
             Self::Stuck => "stuck",
             Self::CouldNotCheck => "could-not-check",
             Self::Cancelled => "cancelled",
+            Self::Incomplete => "incomplete",
             Self::Interrupted => "interrupted",
         }
     }
@@ -91,6 +94,9 @@ impl Exit {
                 "A check could not run, so nothing is known; never counted as good."
             }
             Self::Cancelled => "The job was cancelled or undone by an operator.",
+            Self::Incomplete => {
+                "Done, and something was left for a person: rows in conflict, refused or not mergeable, which are listed."
+            }
             Self::Interrupted => "Ctrl-C. A job that was watched goes on (`ctl job watch`).",
         }
     }

@@ -19,6 +19,7 @@ pub mod host;
 pub mod instance;
 pub mod job;
 pub mod kind;
+pub mod merge;
 pub mod objective;
 pub mod policy;
 pub mod proof;

@@ -29,6 +29,8 @@ pub enum TaskSpec {
     StartSandbox(StartSandbox),
     RemoveSandbox(RemoveSandbox),
     ExamineDatabase(ExamineDatabase),
+    MergeRows(MergeRows),
+    UnmergeRows(UnmergeRows),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,8 @@ pub enum TaskResult {
     StartedSandbox(StartedSandbox),
     RemovedSandbox(RemovedSandbox),
     ExaminedDatabase(ExaminedDatabase),
+    MergedRows(MergedRows),
+    UnmergedRows(UnmergedRows),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -361,6 +365,58 @@ pub struct AssertionOutcome {
     /// None: it could not run.
     pub holds: Option<bool>,
     pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeRows {
+    pub target: DatabaseTarget,
+    pub kept: String,
+    pub tables: Vec<String>,
+    pub take: bool,
+    pub dry_run: bool,
+    pub ledger: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedRows {
+    pub tables: Vec<MergedTable>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedTable {
+    pub schema: String,
+    pub name: String,
+    pub only_there: u64,
+    pub equal: u64,
+    pub conflicts: u64,
+    pub merged: u64,
+    pub taken: u64,
+    pub refused: u64,
+    pub unmergeable: String,
+    pub left_out_columns: Vec<String>,
+    pub rows: Vec<MergeRow>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeRow {
+    pub key: String,
+    pub columns: Vec<String>,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmergeRows {
+    pub target: DatabaseTarget,
+    pub ledger: String,
+    pub succeeded: bool,
+    pub forget: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmergedRows {
+    pub removed: u64,
+    pub restored: u64,
+    pub existed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod fleet;
 mod identity;
 mod kills;
 mod mariadb;
+mod merge;
 mod restore;
 mod thread;
 mod traces;

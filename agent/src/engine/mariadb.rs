@@ -10,6 +10,7 @@ pub mod failure;
 pub mod grants;
 pub mod health;
 pub mod inventory;
+pub mod merge;
 pub mod plan;
 pub mod privileges;
 pub mod probe;

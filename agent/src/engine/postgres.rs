@@ -14,6 +14,7 @@ pub mod integral;
 pub mod inventory;
 pub mod keep;
 pub mod marked_roles;
+pub mod merge;
 pub mod meter;
 pub mod plan;
 pub mod probe;

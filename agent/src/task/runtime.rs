@@ -304,6 +304,8 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::StartSandbox(_) => "start-sandbox",
         TaskSpec::RemoveSandbox(_) => "remove-sandbox",
         TaskSpec::ExamineDatabase(_) => "examine-database",
+        TaskSpec::MergeRows(_) => "merge-rows",
+        TaskSpec::UnmergeRows(_) => "unmerge-rows",
     }
 }
 

@@ -10,5 +10,6 @@ mod support;
 mod checks;
 mod images;
 mod keeping;
+mod merging;
 mod observation;
 mod server;

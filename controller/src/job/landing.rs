@@ -89,6 +89,7 @@ impl Landing<'_> {
             kept: aftermath::kept(*self, job, position),
             undo: aftermath::undo(*self, job, position, now),
             pruned: None,
+            merged: None,
         }
     }
 

@@ -12,6 +12,7 @@ mod failure;
 mod fuse;
 mod harness;
 mod leases;
+mod merge_rows;
 mod prune_repository;
 mod remains;
 mod restore_database;

@@ -275,6 +275,8 @@ pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
         TaskResult::StartedSandbox(_) => "a throwaway server",
         TaskResult::RemovedSandbox(_) => "a removed throwaway server",
         TaskResult::ExaminedDatabase(_) => "an examined database",
+        TaskResult::MergedRows(_) => "merged rows",
+        TaskResult::UnmergedRows(_) => "rows taken out",
     };
     defect(format!("the agent answered {verb} with {got}"))
 }

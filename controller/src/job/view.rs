@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
     names::{DatabaseName, HostName},
-    task::TaskProgress,
+    task::{MergedRows, TaskProgress},
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,9 @@ pub struct JobReport {
     /// Of a job that prunes a repository.
     #[serde(default)]
     pub pruned: Option<PruneReport>,
+    /// Of a job that merges rows.
+    #[serde(default)]
+    pub merged: Option<MergedRows>,
 }
 
 /// A database that is kept for a while and then dropped.

@@ -13,6 +13,7 @@ mod finding;
 mod host;
 mod instance;
 mod job;
+mod merge;
 mod objective;
 mod overview;
 mod policy;
@@ -227,6 +228,13 @@ impl Operator for OperatorService {
     ) -> Reply<wire::RestoreDatabaseResponse> {
         self.answer(Call::RestoreDatabase, request, restore::submit)
             .await
+    }
+
+    async fn merge_rows(
+        &self,
+        request: Request<wire::MergeRowsRequest>,
+    ) -> Reply<wire::MergeRowsResponse> {
+        self.answer(Call::MergeRows, request, merge::submit).await
     }
 
     async fn list_jobs(

@@ -21,6 +21,7 @@ pub enum Call {
     ListFindings,
     CopyDatabase,
     RestoreDatabase,
+    MergeRows,
     ListJobs,
     GetJob,
     WatchJob,
@@ -117,6 +118,7 @@ impl Call {
             | Self::RemoveInstance
             | Self::CopyDatabase
             | Self::RestoreDatabase
+            | Self::MergeRows
             | Self::RunDrill
             | Self::CreateBackups
             | Self::PinBackup
@@ -145,7 +147,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 53] = [
+    pub const TABLE: [(Call, Role); 54] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -162,6 +164,7 @@ pub mod tests {
         (Call::ListFindings, Role::Viewer),
         (Call::CopyDatabase, Role::Operator),
         (Call::RestoreDatabase, Role::Operator),
+        (Call::MergeRows, Role::Operator),
         (Call::ListJobs, Role::Viewer),
         (Call::GetJob, Role::Viewer),
         (Call::WatchJob, Role::Viewer),

@@ -6,7 +6,7 @@ use holdfast_proto::{
     WireError,
     image::{DataPath, ProofLevel},
     names::DatabaseName,
-    task::Selection,
+    task::{MergedRows, Selection},
     time::to_duration,
     wire,
 };
@@ -232,6 +232,7 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
             kept,
             undo,
             pruned,
+            merged,
         } = report.unwrap_or_default();
         Ok(Self {
             job: required("GetJobResponse", "job", job)?.try_into()?,
@@ -254,6 +255,7 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
                 undo,
             },
             pruned: pruned.map(Pruned::from),
+            merged: merged.map(MergedRows::try_from).transpose()?,
         })
     }
 }

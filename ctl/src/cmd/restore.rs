@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use holdfast_proto::names::DatabaseName;
 
@@ -19,11 +19,16 @@ use crate::{
     view::{job::JobTaken, restore::RestoreResult},
 };
 
+mod merge;
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Restore {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Its number, or HOST/INSTANCE/DATABASE with @latest, @latest-proven or @before:TIME.
-    #[arg(add = ArgValueCompleter::new(complete::databases))]
-    backup: String,
+    #[arg(required = true, add = ArgValueCompleter::new(complete::databases))]
+    backup: Option<String>,
     /// HOST/INSTANCE/DATABASE to make [default: the one that was backed up].
     #[arg(long, value_name = "DATABASE", add = ArgValueCompleter::new(complete::targets))]
     to: Option<DatabaseName>,
@@ -51,14 +56,23 @@ pub struct Restore {
     yes: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Bring rows that only the replaced database has into the restored one.
+    Merge(merge::Merge),
+}
+
 impl Restore {
-    pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+    pub(super) async fn run(mut self, session: &Session) -> Result<Exit, Failure> {
+        if let Some(Action::Merge(merge)) = self.action.take() {
+            return merge.run(session).await;
+        }
         let replaced = self.replaced()?;
         let mut client = session.connect().await?;
         if let Some(replaced) = &replaced {
             self.confirm(session, replaced)?;
         }
-        let (backup, dry_run, detach) = (self.backup.clone(), self.dry_run, self.detach);
+        let (backup, dry_run, detach) = (self.backup().to_owned(), self.dry_run, self.detach);
         let typed = self.typed();
         let submitted = client.restore_database(self.into_spec()).await;
         let restoring = match submitted.doing(|| format!("restore backup {backup}")) {
@@ -93,12 +107,17 @@ impl Restore {
         Ok(exit)
     }
 
+    /// Never missing: the command line without a subcommand needs it.
+    fn backup(&self) -> &str {
+        self.backup.as_deref().unwrap_or_default()
+    }
+
     /// The database whose place is taken. A backup's number alone does not name it.
     fn replaced(&self) -> Result<Option<DatabaseName>, Failure> {
         if !self.replace || self.dry_run {
             return Ok(None);
         }
-        match (self.to.clone(), database_of(&self.backup)) {
+        match (self.to.clone(), database_of(self.backup())) {
             (Some(named), _) | (None, Some(named)) => Ok(Some(named)),
             (None, None) => Err(Failure::Usage {
                 what: format!(
@@ -122,7 +141,7 @@ impl Restore {
             &format!(
                 "{replaced} will be replaced by backup {}. Sessions connected to it end; the former database, \
                  with everything written since, is kept {kept} (`ctl job undo` puts it back).",
-                self.backup,
+                self.backup(),
             ),
             &replaced.database,
             given,
@@ -132,7 +151,7 @@ impl Restore {
 
     /// What may have been mistyped.
     fn typed(&self) -> Vec<Typed> {
-        let database = database_of(&self.backup).map(Typed::Database);
+        let database = database_of(self.backup()).map(Typed::Database);
         let target = self.to.as_ref();
         let target = target.map(|name| Typed::Instance(name.instance_name()));
         target.into_iter().chain(database).collect()
@@ -140,7 +159,7 @@ impl Restore {
 
     fn into_spec(self) -> RestoreSpec {
         RestoreSpec {
-            backup: self.backup,
+            backup: self.backup.unwrap_or_default(),
             target: self.to,
             replace: self.replace,
             keep: self.keep,

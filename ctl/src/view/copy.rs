@@ -9,6 +9,7 @@ use super::{
     aftermath::{Aftermath, aftermath_text},
     job::{Job, JobDetail, JobState, moment},
     kind::words,
+    merge::merged_text,
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
     prune::Pruned,
 };
@@ -128,6 +129,7 @@ impl View for JobEnded {
             proof,
             after,
             pruned,
+            merged,
             ..
         } = &self.0;
         let end = End {
@@ -140,7 +142,11 @@ impl View for JobEnded {
                 .map(Pruned::stay_removed)
                 .unwrap_or_default(),
         };
-        end.text(&job.title, page)
+        let mut text = end.text(&job.title, page);
+        if let Some(merged) = merged {
+            text.push_str(&merged_text(merged, page));
+        }
+        text
     }
 }
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use comfy_table::Cell;
+use holdfast_proto::task::MergedRows;
 use serde::Serialize;
 
 use super::{
     Time,
     aftermath::{Aftermath, aftermath_text},
+    merge::{leaves_some, merged_text},
     proof::{CopyProof, PreflightLine, preflight_text, proof_text},
     prune::Pruned,
 };
@@ -77,6 +79,7 @@ pub struct JobDetail {
     #[serde(flatten)]
     pub after: Aftermath,
     pub pruned: Option<Pruned>,
+    pub merged: Option<MergedRows>,
 }
 
 /// What a cancel or undo was answered with, or a job that was submitted and left alone.
@@ -146,6 +149,9 @@ impl JobDetail {
     pub fn exit(&self) -> Exit {
         let proof = self.proof.as_ref().map_or(Exit::Ok, CopyProof::exit);
         match self.job.state {
+            JobState::Succeeded if self.merged.as_ref().is_some_and(leaves_some) => {
+                Exit::Incomplete
+            }
             JobState::Succeeded => proof,
             JobState::Failed if self.preflight.iter().any(PreflightLine::failed) => Exit::Conflict,
             JobState::Failed if proof == Exit::NotProven => Exit::NotProven,
@@ -191,6 +197,10 @@ impl View for JobDetail {
         if let Some(proof) = &self.proof {
             out.push_str("\nPROOF\n");
             out.push_str(&proof_text(proof, &self.job, page));
+        }
+        if let Some(merged) = &self.merged {
+            out.push_str("\nMERGED\n");
+            out.push_str(&merged_text(merged, page));
         }
         out.push_str("\nEVENTS\n");
         out.push_str(&events(&self.events, page));

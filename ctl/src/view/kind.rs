@@ -37,6 +37,12 @@ pub fn words(kind: &str) -> Words {
             possible: "it can be pruned",
             without_proof: "pruned",
         },
+        "merge-rows" => Words {
+            noun: "merged rows",
+            done: "merged",
+            possible: "these rows can be merged",
+            without_proof: "merged",
+        },
         "drill-backup" => Words {
             noun: "drill",
             done: "drilled",

@@ -31,12 +31,14 @@ pub(crate) mod backup;
 pub(crate) mod drill;
 mod every;
 mod job;
+mod merge;
 pub(crate) mod policy;
 mod restore;
 
 pub(crate) use every::every;
 use job::job;
 pub(crate) use job::{aftermath, job_detail, job_event, job_list, proof, pruned};
+pub(crate) use merge::merged;
 pub(crate) use restore::restored;
 
 const MIB: u64 = 1024 * 1024;

@@ -193,6 +193,7 @@ operator_service! {
     list_findings: ListFindingsRequest => ListFindingsResponse,
     copy_database: CopyDatabaseRequest => CopyDatabaseResponse,
     restore_database: RestoreDatabaseRequest => RestoreDatabaseResponse,
+    merge_rows: MergeRowsRequest => MergeRowsResponse,
     list_jobs: ListJobsRequest => ListJobsResponse,
     get_job: GetJobRequest => GetJobResponse,
     cancel_job: CancelJobRequest => CancelJobResponse,

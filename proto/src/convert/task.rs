@@ -5,11 +5,12 @@ use crate::task::{
     AssertionOutcome, BackUpDatabase, BackedUpDatabase, Collation, DatabaseFacts, DatabaseGrant,
     DatabaseProperties, DatabaseSetting, DatabaseTarget, DescribeDatabase, DropDatabase, DropRoles,
     DroppedDatabase, DroppedRoles, ExamineDatabase, Examined, ExaminedDatabase, Extension,
-    FailureKind, MeasureVolume, MeasuredVolume, ProbeInstance, ProbedInstance, PublishDatabase,
-    PublishedDatabase, ReceiveImage, ReceivedImage, RemoveSandbox, RemovedSandbox, RepositoryRef,
-    RestoreImage, RestoredImage, Role, RoleLeft, RunCheck, SandboxLimits, Selection, SendImage,
-    SentImage, StageDatabase, StagedDatabase, StartSandbox, StartedSandbox, TableName, TaskFailure,
-    TaskPhase, TaskProgress, TaskResult, TaskSpec, UnpublishDatabase, UnpublishedDatabase,
+    FailureKind, MeasureVolume, MeasuredVolume, MergeRow, MergeRows, MergedRows, MergedTable,
+    ProbeInstance, ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage,
+    RemoveSandbox, RemovedSandbox, RepositoryRef, RestoreImage, RestoredImage, Role, RoleLeft,
+    RunCheck, SandboxLimits, Selection, SendImage, SentImage, StageDatabase, StagedDatabase,
+    StartSandbox, StartedSandbox, TableName, TaskFailure, TaskPhase, TaskProgress, TaskResult,
+    TaskSpec, UnmergeRows, UnmergedRows, UnpublishDatabase, UnpublishedDatabase,
 };
 
 messages! {
@@ -58,6 +59,15 @@ messages! {
     }
     Examined { name, reason }
     AssertionOutcome { statement, holds, reason }
+    MergeRows { target, kept, tables, take, dry_run, ledger }
+    MergedRows { tables }
+    MergedTable {
+        schema, name, only_there, equal, conflicts, merged, taken, refused, unmergeable, left_out_columns,
+        rows,
+    }
+    MergeRow { key, columns, reason }
+    UnmergeRows { target, ledger, succeeded, forget }
+    UnmergedRows { removed, restored, existed }
     PublishDatabase { instance, staging, name, keep_as, job }
     PublishedDatabase { kept_as, ended_sessions }
     UnpublishDatabase { instance, name, kept_as, set_aside_as, staging, job }
@@ -88,11 +98,12 @@ choices! {
     TaskSpec is task_spec::Verb as verb {
         DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
         UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
-        RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase,
+        RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase, MergeRows, UnmergeRows,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
         UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance, DroppedRoles,
         BackedUpDatabase, RestoredImage, StartedSandbox, RemovedSandbox, ExaminedDatabase,
+        MergedRows, UnmergedRows,
     }
 }

@@ -2120,7 +2120,7 @@ pub mod peer_server {
 pub struct TaskSpec {
     #[prost(
         oneof = "task_spec::Verb",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41"
     )]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
@@ -2160,13 +2160,17 @@ pub mod task_spec {
         RemoveSandbox(super::RemoveSandbox),
         #[prost(message, tag = "32")]
         ExamineDatabase(super::ExamineDatabase),
+        #[prost(message, tag = "40")]
+        MergeRows(super::MergeRows),
+        #[prost(message, tag = "41")]
+        UnmergeRows(super::UnmergeRows),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
     #[prost(
         oneof = "task_result::Result",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41"
     )]
     pub result: ::core::option::Option<task_result::Result>,
 }
@@ -2206,6 +2210,10 @@ pub mod task_result {
         RemovedSandbox(super::RemovedSandbox),
         #[prost(message, tag = "32")]
         ExaminedDatabase(super::ExaminedDatabase),
+        #[prost(message, tag = "40")]
+        MergedRows(super::MergedRows),
+        #[prost(message, tag = "41")]
+        UnmergedRows(super::UnmergedRows),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -2711,6 +2719,111 @@ pub struct AssertionOutcome {
     /// What it gave instead of true, or why it could not run.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+}
+/// Bring rows that only another database of the same server has into this one, by primary key: all or nothing.
+/// The same job's merge that is done already is answered with what it did.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MergeRows {
+    /// Where the rows go.
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<DatabaseTarget>,
+    /// The database on the same server that they come from; only read.
+    #[prost(string, tag = "2")]
+    pub kept: ::prost::alloc::string::String,
+    /// schema.table or table, * for any run of characters; empty: every table.
+    #[prost(string, repeated, tag = "3")]
+    pub tables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of rows that differ, the kept one wins; else the target's stays.
+    #[prost(bool, tag = "4")]
+    pub take: bool,
+    /// Only the report; nothing changes.
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+    /// What is needed to take the rows out again is kept under this name, which carries the job's mark: a schema in
+    /// the target (PostgreSQL), a database beside it (MariaDB).
+    #[prost(string, tag = "6")]
+    pub ledger: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MergedRows {
+    /// Every table of either side, by name.
+    #[prost(message, repeated, tag = "1")]
+    pub tables: ::prost::alloc::vec::Vec<MergedTable>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MergedTable {
+    /// Empty on MariaDB.
+    #[prost(string, tag = "1")]
+    pub schema: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Rows that only the kept database has.
+    #[prost(uint64, tag = "3")]
+    pub only_there: u64,
+    #[prost(uint64, tag = "4")]
+    pub equal: u64,
+    /// Same key, other content.
+    #[prost(uint64, tag = "5")]
+    pub conflicts: u64,
+    /// Of `only_there`: brought in, or would be.
+    #[prost(uint64, tag = "6")]
+    pub merged: u64,
+    /// Of `conflicts`: overwritten, or would be.
+    #[prost(uint64, tag = "7")]
+    pub taken: u64,
+    /// Wanted, and cannot stand in the target.
+    #[prost(uint64, tag = "8")]
+    pub refused: u64,
+    /// Why no row of this table can be merged; empty when rows can.
+    #[prost(string, tag = "9")]
+    pub unmergeable: ::prost::alloc::string::String,
+    /// Columns of only one of both: left out.
+    #[prost(string, repeated, tag = "10")]
+    pub left_out_columns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The first conflicts and the first refused rows; the counts are exact.
+    #[prost(message, repeated, tag = "11")]
+    pub rows: ::prost::alloc::vec::Vec<MergeRow>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MergeRow {
+    /// "id=15".
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Of a conflict: the columns that differ.
+    #[prost(string, repeated, tag = "2")]
+    pub columns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it was refused; empty for a mere conflict.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Take the rows of a merge out again and give overwritten ones back: all or nothing, refused when one of them is
+/// another one by now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnmergeRows {
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<DatabaseTarget>,
+    /// As the merge named it.
+    #[prost(string, tag = "2")]
+    pub ledger: ::prost::alloc::string::String,
+    /// The merge has succeeded: without its ledger the target is another database. Else a missing one means that
+    /// nothing was merged.
+    #[prost(bool, tag = "3")]
+    pub succeeded: bool,
+    /// Only forget the ledger: the rows stay for good.
+    #[prost(bool, tag = "4")]
+    pub forget: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnmergedRows {
+    /// Taken out.
+    #[prost(uint64, tag = "1")]
+    pub removed: u64,
+    /// Given back what they were.
+    #[prost(uint64, tag = "2")]
+    pub restored: u64,
+    /// A ledger was there.
+    #[prost(bool, tag = "3")]
+    pub existed: bool,
 }
 /// Put the staging database in the place of the named one, in one transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4180,6 +4293,43 @@ pub struct RestoreDatabaseResponse {
     pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MergeRowsRequest {
+    /// Where the rows go. Unset: where `restore` put its backup.
+    #[prost(message, optional, tag = "1")]
+    pub database: ::core::option::Option<DatabaseName>,
+    /// The restore whose replaced database they come from; 0: the newest one that replaced `database` and whose former
+    /// database still stands.
+    #[prost(uint64, tag = "2")]
+    pub restore: u64,
+    /// A database on the same server to take them from instead.
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+    /// schema.table or table, * for any run of characters; empty: every table.
+    #[prost(string, repeated, tag = "4")]
+    pub tables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "OnConflict", tag = "5")]
+    pub on_conflict: i32,
+    /// Only the report; nothing changes.
+    #[prost(bool, tag = "6")]
+    pub dry_run: bool,
+    /// How long it can be undone. Unset: as the controller is set.
+    #[prost(message, optional, tag = "7")]
+    pub keep: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MergeRowsResponse {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(message, optional, tag = "2")]
+    pub database: ::core::option::Option<DatabaseName>,
+    /// The database that the rows come from.
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+    /// 0: it was named.
+    #[prost(uint64, tag = "4")]
+    pub restore: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Job {
     #[prost(uint64, tag = "1")]
     pub id: u64,
@@ -4266,6 +4416,9 @@ pub struct JobReport {
     /// Of a job that prunes a repository.
     #[prost(message, optional, tag = "7")]
     pub pruned: ::core::option::Option<PruneReport>,
+    /// Of a job that merges rows.
+    #[prost(message, optional, tag = "8")]
+    pub merged: ::core::option::Option<MergedRows>,
 }
 /// What a prune did to a repository. Packs are the files that its data lie in.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5468,6 +5621,38 @@ impl Severity {
         }
     }
 }
+/// Which of two rows with one key and different content stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OnConflict {
+    /// The live one.
+    Unspecified = 0,
+    Keep = 1,
+    /// The one of the database that the rows come from.
+    Take = 2,
+}
+impl OnConflict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ON_CONFLICT_UNSPECIFIED",
+            Self::Keep => "ON_CONFLICT_KEEP",
+            Self::Take => "ON_CONFLICT_TAKE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ON_CONFLICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "ON_CONFLICT_KEEP" => Some(Self::Keep),
+            "ON_CONFLICT_TAKE" => Some(Self::Take),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum JobState {
@@ -6343,6 +6528,31 @@ pub mod operator_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "RestoreDatabase"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a job that brings rows which only a replaced database has into the one that took its place.
+        pub async fn merge_rows(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MergeRowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MergeRowsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/MergeRows",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "MergeRows"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn list_jobs(
@@ -7373,6 +7583,14 @@ pub mod operator_server {
             request: tonic::Request<super::RestoreDatabaseRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RestoreDatabaseResponse>,
+            tonic::Status,
+        >;
+        /// Makes a job that brings rows which only a replaced database has into the one that took its place.
+        async fn merge_rows(
+            &self,
+            request: tonic::Request<super::MergeRowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MergeRowsResponse>,
             tonic::Status,
         >;
         async fn list_jobs(
@@ -8428,6 +8646,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RestoreDatabaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/MergeRows" => {
+                    #[allow(non_camel_case_types)]
+                    struct MergeRowsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::MergeRowsRequest>
+                    for MergeRowsSvc<T> {
+                        type Response = super::MergeRowsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MergeRowsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::merge_rows(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MergeRowsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -17,7 +17,7 @@ pub(crate) const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 /// How long sessions get to end after they were told to.
 const SESSIONS_END: Duration = Duration::from_secs(30);
 /// Marks that a job puts into the names of databases it makes, before its own number.
-const MARKS: [&str; 3] = ["__staging_", "__before_", "__undone_"];
+const MARKS: [&str; 4] = ["__staging_", "__before_", "__undone_", "__merged_"];
 
 /// What the catalog says of one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,6 +261,7 @@ mod tests {
     fn only_names_of_jobs_are_marked() {
         assert!(is_marked("shop_test__before_42"));
         assert!(is_marked("a__staging_1"));
+        assert!(is_marked("a__merged_1"));
         assert!(is_marked("x__staging_1__undone_2"));
         for name in [
             "shop",

@@ -14,6 +14,8 @@ pub enum Mark {
     Before,
     /// What an operator undid.
     Undone,
+    /// The record of a merge.
+    Merged,
 }
 
 impl fmt::Display for Mark {
@@ -22,6 +24,7 @@ impl fmt::Display for Mark {
             Self::Staging => "staging",
             Self::Before => "before",
             Self::Undone => "undone",
+            Self::Merged => "merged",
         })
     }
 }
@@ -48,7 +51,7 @@ pub fn looks_marked(name: &str) -> bool {
 /// Whether the job made this name, and nobody but it may have.
 #[must_use]
 pub fn carries_mark(name: &str, job: JobId) -> bool {
-    [Mark::Staging, Mark::Before, Mark::Undone]
+    [Mark::Staging, Mark::Before, Mark::Undone, Mark::Merged]
         .into_iter()
         .any(|mark| name.ends_with(&suffix(mark, job)))
 }

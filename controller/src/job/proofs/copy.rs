@@ -212,7 +212,9 @@ pub fn verbs(
         | TaskSpec::RestoreImage(_)
         | TaskSpec::StartSandbox(_)
         | TaskSpec::RemoveSandbox(_)
-        | TaskSpec::ExamineDatabase(_) => {
+        | TaskSpec::ExamineDatabase(_)
+        | TaskSpec::MergeRows(_)
+        | TaskSpec::UnmergeRows(_) => {
             Err(failure(FailureKind::Invalid, false, "no verb of a copy"))
         }
     }

@@ -15,7 +15,7 @@ use super::{
     agents::{Agents, Databases, Verbs},
     back_up_database, copy, drill_backup,
     fuse::Moment,
-    prune_repository, restore_database,
+    merge_rows, prune_repository, restore_database,
 };
 use crate::{
     catalog::testing::TestCatalog,
@@ -69,6 +69,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                     let samples = drill_backup::samples().into_iter();
                     samples
                         .map(|sample| (drill_backup::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::MergeRows => {
+                    let samples = merge_rows::samples().into_iter();
+                    samples
+                        .map(|sample| (merge_rows::verbs as Verbs, sample))
                         .collect()
                 }
                 JobKind::CopyDatabase => {

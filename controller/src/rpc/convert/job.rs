@@ -146,6 +146,7 @@ impl From<JobReport> for wire::JobReport {
             kept,
             undo,
             pruned,
+            merged,
         } = report;
         Self {
             preflight: preflight.into_iter().map(Into::into).collect(),
@@ -155,6 +156,7 @@ impl From<JobReport> for wire::JobReport {
             kept: kept.into_iter().map(Into::into).collect(),
             undo,
             pruned: pruned.map(Into::into),
+            merged: merged.map(Into::into),
         }
     }
 }

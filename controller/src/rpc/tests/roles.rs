@@ -31,6 +31,7 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::ListFindings => ask!(list_findings, ListFindingsRequest),
         Call::CopyDatabase => ask!(copy_database, CopyDatabaseRequest),
         Call::RestoreDatabase => ask!(restore_database, RestoreDatabaseRequest),
+        Call::MergeRows => ask!(merge_rows, MergeRowsRequest),
         Call::RunDrill => ask!(run_drill, RunDrillRequest),
         Call::ListDrills => ask!(list_drills, ListDrillsRequest),
         Call::GetDrill => ask!(get_drill, GetDrillRequest),

@@ -115,6 +115,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             )),
         ),
         ("ctl restore", json(&super::restored())),
+        ("ctl restore merge", json(&super::merged())),
         (
             "ctl drill run, ctl drill show",
             json(&super::drill::detail()),
