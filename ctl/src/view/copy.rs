@@ -207,7 +207,7 @@ impl End<'_> {
                 "cancelled; everything else it had done is undone",
             ),
             (JobState::Cancelled, _) => (Tone::Warn, "cancelled; everything it had done is undone"),
-            (JobState::Undone, _) => (Tone::Warn, "undone; what it had replaced is back"),
+            (JobState::Undone, _) => (Tone::Warn, of_kind.undone),
             (JobState::Stuck, _) => (Tone::Bad, "STUCK: its undo failed, a person must look"),
             (state, _) => (Tone::Plain, state.word()),
         };

@@ -11,8 +11,11 @@ pub struct Words {
     pub possible: &'static str,
     /// Of a success without a proof.
     pub without_proof: &'static str,
+    /// Of what an operator took back.
+    pub undone: &'static str,
 }
 
+const REPLACED_IS_BACK: &str = "undone; what it had replaced is back";
 const WITHOUT_DATA: &str = "succeeded; it carried no data";
 
 /// By the kind's name; of one that a later version knows, those of a copy.
@@ -24,36 +27,42 @@ pub fn words(kind: &str) -> Words {
             done: "restored",
             possible: "this backup can be restored",
             without_proof: WITHOUT_DATA,
+            undone: REPLACED_IS_BACK,
         },
         "back-up-database" => Words {
             noun: "backup",
             done: "backed up",
             possible: "this backup can be made",
             without_proof: "backed up; `ctl backup list` shows it",
+            undone: REPLACED_IS_BACK,
         },
         "prune-repository" => Words {
             noun: "prune",
             done: "pruned",
             possible: "it can be pruned",
             without_proof: "pruned",
+            undone: REPLACED_IS_BACK,
         },
         "merge-rows" => Words {
             noun: "merged rows",
             done: "merged",
             possible: "these rows can be merged",
             without_proof: "merged",
+            undone: "undone; the merged rows are out again",
         },
         "drill-backup" => Words {
             noun: "drill",
             done: "drilled",
             possible: "this backup can be drilled",
             without_proof: "proven by a drill; `ctl drill list` shows it",
+            undone: REPLACED_IS_BACK,
         },
         _ => Words {
             noun: "copy",
             done: "copied",
             possible: "this copy can be made",
             without_proof: WITHOUT_DATA,
+            undone: REPLACED_IS_BACK,
         },
     }
 }

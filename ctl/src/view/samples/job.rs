@@ -120,7 +120,7 @@ pub(crate) fn job_detail() -> JobDetail {
         proof: Some(proof()),
         after: aftermath(),
         pruned: pruned().pruned,
-        merged: Some(super::merge::rows()),
+        merged: Some(super::merge::all_came()),
     }
 }
 

@@ -19,7 +19,19 @@ pub(crate) fn merged() -> MergeResult {
     MergeResult::of(merging, false, detail)
 }
 
-pub(crate) fn rows() -> MergedRows {
+/// One that left nothing.
+pub(crate) fn all_came() -> MergedRows {
+    let mut merged = rows();
+    for table in &mut merged.tables {
+        table.unmergeable.clear();
+        table.taken = table.conflicts;
+        table.refused = 0;
+        table.rows.retain(|row| row.reason.is_empty());
+    }
+    merged
+}
+
+fn rows() -> MergedRows {
     let row = |key: &str, columns: &[&str], reason: &str| MergeRow {
         key: text(key),
         columns: columns.iter().map(|name| text(name)).collect(),
