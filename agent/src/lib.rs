@@ -15,3 +15,4 @@ pub mod repository;
 pub mod run;
 pub mod secret;
 pub mod task;
+pub mod volume;

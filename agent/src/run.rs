@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     peer::{Grants, Peers, Refusals},
     repository::Repositories,
     task::{Environment, perform, runtime::Runtime},
+    volume::held,
 };
 
 /// How long running tasks may tidy up when the agent is told to end.
@@ -71,6 +72,10 @@ pub async fn run(
         configured => configured.to_vec(),
     };
     info!(host = %enrolment.host, controllers = %controllers.join(", "), "the agent begins");
+    for (job, names) in held::all(&config.state_dir) {
+        let names = names.join(", ");
+        warn!(job, %names, "containers are stopped for a job, and are started when it goes on");
+    }
     let peers = Peers {
         identity: enrolment.identity.clone(),
         roots: enrolment.roots.clone(),

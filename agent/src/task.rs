@@ -1,23 +1,30 @@
 //! Tasks: one verb a file, and what each is given to work with.
 
 mod back_up_database;
+mod back_up_volume;
 mod describe_database;
+mod describe_volume;
 mod drop_database;
 mod drop_roles;
 mod examine_database;
 mod fence;
+mod hold_volume;
 mod measure_volume;
 mod merge_rows;
 mod probe_instance;
 mod publish_database;
 mod receive_image;
+mod release_volume;
 mod remove_sandbox;
+mod remove_volume;
 mod restore_image;
+mod restore_volume;
 pub mod run_check;
 pub mod runtime;
 mod send_image;
 mod stage_database;
 mod start_sandbox;
+mod swap_volume;
 mod unmerge_rows;
 mod unpublish_database;
 
@@ -179,5 +186,26 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::UnmergeRows(spec) => Box::pin(unmerge_rows::run(spec, context))
             .await
             .map(TaskResult::UnmergedRows),
+        TaskSpec::DescribeVolume(spec) => describe_volume::run(spec, context)
+            .await
+            .map(TaskResult::VolumeFacts),
+        TaskSpec::HoldVolume(spec) => hold_volume::run(spec, context)
+            .await
+            .map(TaskResult::HeldVolume),
+        TaskSpec::ReleaseVolume(spec) => release_volume::run(spec, context)
+            .await
+            .map(TaskResult::ReleasedVolume),
+        TaskSpec::BackUpVolume(spec) => Box::pin(back_up_volume::run(spec, context))
+            .await
+            .map(TaskResult::BackedUpVolume),
+        TaskSpec::RestoreVolume(spec) => Box::pin(restore_volume::run(spec, context))
+            .await
+            .map(TaskResult::RestoredVolume),
+        TaskSpec::SwapVolume(spec) => swap_volume::run(spec, context)
+            .await
+            .map(TaskResult::SwappedVolume),
+        TaskSpec::RemoveVolume(spec) => remove_volume::run(spec, context)
+            .await
+            .map(TaskResult::RemovedVolume),
     }
 }

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use holdfast_proto::names::{DatabaseName, NameError};
+use holdfast_proto::names::{DatabaseName, NameError, VolumeName};
 
 use crate::catalog::{Backup, BackupId, BackupKind, BackupState, Catalog, CatalogError};
 
@@ -30,7 +30,7 @@ pub enum Selector {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackupNameError {
     #[error(
-        "{0:?} names no backup: its number (17), or HOST/INSTANCE/DATABASE with @latest, @latest-proven or @before:TIME"
+        "{0:?} names no backup: its number (17), or HOST/INSTANCE/DATABASE or HOST/VOLUME with @latest, @latest-proven or @before:TIME"
     )]
     Form(String),
     #[error(
@@ -81,6 +81,9 @@ impl NoSuchBackup {
             Self::Id(_) => "`ctl backup list` shows what there is".to_owned(),
             Self::Removed { database, .. } | Self::NoneFits { database, .. } => {
                 format!("`ctl backup list {database}` shows what there is")
+            }
+            Self::None { database } if database.volume().is_some() => {
+                format!("`ctl backup create --volume {database}` makes one; is the name right?")
             }
             Self::None { database } => {
                 format!("`ctl backup create {database}` makes one; is the name right?")
@@ -172,10 +175,20 @@ impl FromStr for BackupName {
             return Err(BackupNameError::Form(text.to_owned()));
         }
         match text.rsplit_once('@') {
-            None => Ok(Self::Of(text.parse()?, Selector::Latest)),
-            Some((database, selector)) => Ok(Self::Of(database.parse()?, selector.parse()?)),
+            None => Ok(Self::Of(series(text)?, Selector::Latest)),
+            Some((name, selector)) => Ok(Self::Of(series(name)?, selector.parse()?)),
         }
     }
+}
+
+/// `HOST/VOLUME` or `HOST/INSTANCE/DATABASE`.
+fn series(text: &str) -> Result<DatabaseName, NameError> {
+    if text.matches('/').count() == 1
+        && let Ok(volume) = text.parse::<VolumeName>()
+    {
+        return Ok(volume.into());
+    }
+    text.parse()
 }
 
 impl FromStr for Selector {
@@ -254,7 +267,7 @@ mod tests {
         Backup {
             id,
             database: shop(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             kind: BackupKind::Full,
             state: BackupState::Stored,
             pinned: false,
@@ -308,7 +321,7 @@ mod tests {
         for text in ["shop", "", "-1", "latest", "web-1/shop-db/shop@latst"] {
             assert!(error(text).contains("@latest-proven"), "{text}");
         }
-        assert!(error("web-1/shop").contains("host/instance/database"));
+        assert!(error("web-1/a shop").contains("host/instance/database"));
         for time in ["2026-11-20T07:24", "yesterday", "2026-13-20T07:24Z", ""] {
             let said = error(&format!("web-1/shop-db/shop@before:{time}"));
             assert!(said.contains("with its time zone"), "{said}");
@@ -357,7 +370,7 @@ mod tests {
         let catalog = crate::catalog::testing::TestCatalog::new().await;
         let new = crate::catalog::NewBackup {
             database: shop(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             kind: BackupKind::SchemaOnly,
             taken_at: start(),
             stored_at: start(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod action;
 pub mod back_up_database;
+pub mod back_up_volume;
 pub mod copy_database;
 pub mod definition;
 pub mod drill_backup;
@@ -26,15 +27,18 @@ mod proofs;
 pub mod prune_repository;
 mod requests;
 pub mod restore_database;
+pub mod restore_volume;
 pub mod retry;
 mod runner;
 pub mod shelf;
 pub mod step;
 pub mod summary;
 pub mod view;
+pub mod volume;
 mod watch;
 
 pub use back_up_database::BackUpDatabase;
+pub use back_up_volume::BackUpVolume;
 pub use copy_database::CopyDatabase;
 pub use drill_backup::DrillBackup;
 pub use engine::{Engine, Settings};
@@ -43,6 +47,7 @@ pub use hosts::{Hosts, Standing};
 pub use merge_rows::MergeRows;
 pub use prune_repository::PruneRepository;
 pub use restore_database::RestoreDatabase;
+pub use restore_volume::RestoreVolume;
 pub use shelf::Shelf;
 pub use view::{
     EventLine, JobDetails, JobProgress, JobReport, JobState, JobSummary, KeptDatabase, KeptReason,
@@ -66,6 +71,8 @@ pub enum JobSpec {
     PruneRepository(PruneRepository),
     DrillBackup(DrillBackup),
     MergeRows(MergeRows),
+    BackUpVolume(BackUpVolume),
+    RestoreVolume(RestoreVolume),
 }
 
 impl JobSpec {
@@ -78,6 +85,8 @@ impl JobSpec {
             Self::PruneRepository(prune) => prune,
             Self::DrillBackup(drill) => drill,
             Self::MergeRows(merge) => merge,
+            Self::BackUpVolume(backup) => backup,
+            Self::RestoreVolume(restore) => restore,
         }
     }
 
@@ -93,7 +102,9 @@ impl JobSpec {
             | Self::RestoreDatabase(_)
             | Self::PruneRepository(_)
             | Self::DrillBackup(_)
-            | Self::MergeRows(_) => None,
+            | Self::MergeRows(_)
+            | Self::BackUpVolume(_)
+            | Self::RestoreVolume(_) => None,
         }
     }
 
@@ -106,6 +117,8 @@ impl JobSpec {
             Self::PruneRepository(_) => JobKind::PruneRepository,
             Self::DrillBackup(_) => JobKind::DrillBackup,
             Self::MergeRows(_) => JobKind::MergeRows,
+            Self::BackUpVolume(_) => JobKind::BackUpVolume,
+            Self::RestoreVolume(_) => JobKind::RestoreVolume,
         }
     }
 }
@@ -119,17 +132,21 @@ pub enum JobKind {
     PruneRepository,
     DrillBackup,
     MergeRows,
+    BackUpVolume,
+    RestoreVolume,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
         Self::PruneRepository,
         Self::DrillBackup,
         Self::MergeRows,
+        Self::BackUpVolume,
+        Self::RestoreVolume,
     ];
 
     #[must_use]
@@ -141,6 +158,8 @@ impl JobKind {
             Self::PruneRepository => "prune-repository",
             Self::DrillBackup => "drill-backup",
             Self::MergeRows => "merge-rows",
+            Self::BackUpVolume => "back-up-volume",
+            Self::RestoreVolume => "restore-volume",
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum NameError {
     Database(String),
     #[error("{0:?} is not host/instance, such as web-1/shop-db")]
     Instance(String),
+    #[error("{0:?} is not host/volume, such as web-1/shop_uploads")]
+    Volume(String),
     #[error("{0:?} is not a task id (job/step/direction/attempt)")]
     Task(String),
 }
@@ -158,7 +160,65 @@ pub struct DatabaseName {
     pub database: String,
 }
 
+/// `host/volume`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VolumeName {
+    pub host: HostName,
+    pub volume: String,
+}
+
+impl FromStr for VolumeName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError::Volume(text.to_owned());
+        let (host, volume) = text.split_once('/').ok_or_else(wrong)?;
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        // What engines take for a name; anything else is a path.
+        if !volume.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !volume.chars().all(good)
+            || volume.len() > 255
+        {
+            return Err(wrong());
+        }
+        Ok(Self {
+            host: host.parse()?,
+            volume: volume.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for VolumeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.volume)
+    }
+}
+
+/// Stands for the instance where a volume is named like a database: no container and no registered instance is
+/// called so.
+const VOLUMES: &str = "(volume)";
+
+impl From<VolumeName> for DatabaseName {
+    /// The name of the series that a volume's backups are.
+    fn from(name: VolumeName) -> Self {
+        Self {
+            host: name.host,
+            instance: VOLUMES.to_owned(),
+            database: name.volume,
+        }
+    }
+}
+
 impl DatabaseName {
+    /// The volume, when it is the name of one.
+    #[must_use]
+    pub fn volume(&self) -> Option<VolumeName> {
+        (self.instance == VOLUMES).then(|| VolumeName {
+            host: self.host.clone(),
+            volume: self.database.clone(),
+        })
+    }
+
     #[must_use]
     pub fn instance_name(&self) -> InstanceName {
         InstanceName {
@@ -191,7 +251,10 @@ impl FromStr for DatabaseName {
 
 impl fmt::Display for DatabaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.host, self.instance, self.database)
+        match self.volume() {
+            Some(volume) => volume.fmt(f),
+            None => write!(f, "{}/{}/{}", self.host, self.instance, self.database),
+        }
     }
 }
 

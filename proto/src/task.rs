@@ -1,7 +1,8 @@
 //! Tasks: the verbs of an agent, their results, and how they fail. Fields mean what `task.proto` says.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,6 +32,13 @@ pub enum TaskSpec {
     ExamineDatabase(ExamineDatabase),
     MergeRows(MergeRows),
     UnmergeRows(UnmergeRows),
+    DescribeVolume(DescribeVolume),
+    HoldVolume(HoldVolume),
+    ReleaseVolume(ReleaseVolume),
+    BackUpVolume(BackUpVolume),
+    RestoreVolume(RestoreVolume),
+    SwapVolume(SwapVolume),
+    RemoveVolume(RemoveVolume),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +62,13 @@ pub enum TaskResult {
     ExaminedDatabase(ExaminedDatabase),
     MergedRows(MergedRows),
     UnmergedRows(UnmergedRows),
+    VolumeFacts(VolumeFacts),
+    HeldVolume(HeldVolume),
+    ReleasedVolume(ReleasedVolume),
+    BackedUpVolume(BackedUpVolume),
+    RestoredVolume(RestoredVolume),
+    SwappedVolume(SwappedVolume),
+    RemovedVolume(RemovedVolume),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -497,6 +512,120 @@ pub struct MeasureVolume {
 pub struct MeasuredVolume {
     pub bytes: u64,
     pub files: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribeVolume {
+    pub volume: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeFacts {
+    pub exists: bool,
+    pub driver: String,
+    pub out_of_reach: String,
+    pub users: Vec<VolumeUser>,
+    pub databases: Vec<String>,
+    pub disk_free_bytes: Option<u64>,
+    pub made_by: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeUser {
+    pub container: String,
+    pub running: bool,
+    pub writable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldVolume {
+    pub volume: String,
+    pub job: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldVolume {
+    pub stopped: Vec<String>,
+    pub killed: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseVolume {
+    pub job: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedVolume {
+    pub started: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackUpVolume {
+    pub volume: String,
+    pub repository: RepositoryRef,
+    pub tags: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUpVolume {
+    pub image: VolumeImage,
+    pub snapshot: String,
+    pub added_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeImage {
+    pub format: u32,
+    pub taken_at: DateTime<Utc>,
+    pub volume: String,
+    pub driver: String,
+    pub labels: BTreeMap<String, String>,
+    pub files: u64,
+    pub folders: u64,
+    pub others: u64,
+    pub bytes: u64,
+    pub fingerprint: Hash128,
+    pub left_out: Vec<String>,
+    pub databases: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreVolume {
+    pub volume: String,
+    pub job: u64,
+    pub repository: RepositoryRef,
+    pub snapshot: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredVolume {
+    pub image: VolumeImage,
+    pub fingerprint: Hash128,
+    pub root: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapVolume {
+    pub volume: String,
+    pub other: String,
+    pub root: u64,
+    pub back: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwappedVolume {
+    pub changed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveVolume {
+    pub volume: String,
+    pub job: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedVolume {
+    pub existed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

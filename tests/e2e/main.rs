@@ -13,3 +13,4 @@ mod merge;
 mod restore;
 mod thread;
 mod traces;
+mod volume;

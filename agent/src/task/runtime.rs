@@ -306,6 +306,13 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::ExamineDatabase(_) => "examine-database",
         TaskSpec::MergeRows(_) => "merge-rows",
         TaskSpec::UnmergeRows(_) => "unmerge-rows",
+        TaskSpec::DescribeVolume(_) => "describe-volume",
+        TaskSpec::HoldVolume(_) => "hold-volume",
+        TaskSpec::ReleaseVolume(_) => "release-volume",
+        TaskSpec::BackUpVolume(_) => "back-up-volume",
+        TaskSpec::RestoreVolume(_) => "restore-volume",
+        TaskSpec::SwapVolume(_) => "swap-volume",
+        TaskSpec::RemoveVolume(_) => "remove-volume",
     }
 }
 

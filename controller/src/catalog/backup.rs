@@ -58,9 +58,10 @@ pub struct UnknownWord {
 /// A backup that was just written to a repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewBackup {
-    /// Of a volume: host, instance or container, volume.
+    /// Of a volume: its name as that of a series ([`DatabaseName::volume`]).
     pub database: DatabaseName,
-    pub engine: Engine,
+    /// None: of a volume.
+    pub engine: Option<Engine>,
     pub kind: BackupKind,
     /// The moment that the image shows.
     pub taken_at: DateTime<Utc>,
@@ -78,7 +79,8 @@ pub struct NewBackup {
 pub struct Backup {
     pub id: BackupId,
     pub database: DatabaseName,
-    pub engine: Engine,
+    /// None: of a volume.
+    pub engine: Option<Engine>,
     pub kind: BackupKind,
     pub state: BackupState,
     pub pinned: bool,
@@ -104,8 +106,8 @@ struct Row {
     host: holdfast_proto::names::HostName,
     instance: String,
     database: String,
-    #[sqlx(try_from = "String")]
-    engine: Word<Engine>,
+    #[sqlx(try_from = "Option<String>")]
+    engine: OneEngine,
     #[sqlx(try_from = "String")]
     kind: BackupKind,
     #[sqlx(try_from = "String")]
@@ -129,6 +131,9 @@ struct Row {
 /// A type of another crate, read from its word.
 struct Word<T>(T);
 
+/// None: of a volume.
+struct OneEngine(Option<Engine>);
+
 const COLUMNS: &str =
     "id, host, instance, database, engine, kind, state, pinned, taken_at, stored_at, proven_at,
     logical_bytes, stored_bytes, snapshot_id, job, marked_at, removed_at, deleted_by, delete_forced";
@@ -151,7 +156,7 @@ impl Catalog {
         .bind(new.database.host.as_str())
         .bind(&new.database.instance)
         .bind(&new.database.database)
-        .bind(word(&new.engine))
+        .bind(new.engine.as_ref().map(word))
         .bind(new.kind.as_str())
         .bind(new.taken_at)
         .bind(new.stored_at)
@@ -366,6 +371,15 @@ impl TryFrom<String> for Word<Engine> {
     }
 }
 
+impl TryFrom<Option<String>> for OneEngine {
+    type Error = UnknownWord;
+
+    fn try_from(text: Option<String>) -> Result<Self, UnknownWord> {
+        let engine = text.map(Word::<Engine>::try_from).transpose()?;
+        Ok(Self(engine.map(|word| word.0)))
+    }
+}
+
 impl From<Row> for Backup {
     fn from(row: Row) -> Self {
         Self {
@@ -424,7 +438,7 @@ mod tests {
     pub(super) fn new(snapshot: &str, taken_at: DateTime<Utc>) -> NewBackup {
         NewBackup {
             database: "web-1/shop-db/shop".parse().unwrap(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             kind: BackupKind::Full,
             taken_at,
             stored_at: taken_at + TimeDelta::minutes(3),

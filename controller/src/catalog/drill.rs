@@ -289,7 +289,7 @@ mod tests {
         let job = job.cast_unsigned();
         let new = NewBackup {
             database: "web-1/shop-db/shop".parse().unwrap(),
-            engine: holdfast_proto::fleet::Engine::Postgres,
+            engine: Some(holdfast_proto::fleet::Engine::Postgres),
             kind: BackupKind::Full,
             taken_at: now,
             stored_at: now,

@@ -68,7 +68,7 @@ mod tests {
         Backup {
             id,
             database: "web-1/shop-db/shop".parse().unwrap(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             kind: BackupKind::Full,
             state,
             pinned: false,

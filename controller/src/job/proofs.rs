@@ -17,6 +17,7 @@ mod prune_repository;
 mod remains;
 mod restore_database;
 mod success;
+pub mod volumes;
 
 pub use copy::manifest as image_of;
 pub use fuse::Fuse;

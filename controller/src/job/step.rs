@@ -277,6 +277,13 @@ pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
         TaskResult::ExaminedDatabase(_) => "an examined database",
         TaskResult::MergedRows(_) => "merged rows",
         TaskResult::UnmergedRows(_) => "rows taken out",
+        TaskResult::VolumeFacts(_) => "facts of a volume",
+        TaskResult::HeldVolume(_) => "stopped containers",
+        TaskResult::ReleasedVolume(_) => "started containers",
+        TaskResult::BackedUpVolume(_) => "a backup of a volume",
+        TaskResult::RestoredVolume(_) => "a restored volume",
+        TaskResult::SwappedVolume(_) => "exchanged volumes",
+        TaskResult::RemovedVolume(_) => "a removed volume",
     };
     defect(format!("the agent answered {verb} with {got}"))
 }

@@ -1,7 +1,12 @@
 //! Backups and deployments: made, listed, looked at, compared, pinned, deleted.
 
 use holdfast_proto::{
-    WireError, check::CheckVerdict, fleet::Engine, names::DatabaseName, task::Selection, wire,
+    WireError,
+    check::CheckVerdict,
+    fleet::Engine,
+    names::{DatabaseName, VolumeName},
+    task::{Selection, VolumeImage},
+    wire,
 };
 
 use super::{
@@ -12,7 +17,7 @@ use super::{
 use crate::view::{
     backup::{
         Backup, BackupCheck, BackupDetail, BackupDiff, ChangeKind, Compared, RelationChange,
-        StoredRelation,
+        StoredRelation, VolumeContents,
     },
     deployment::{Count, Deployment, DeploymentDiff, Line, Verdict, Volume},
 };
@@ -31,6 +36,9 @@ pub struct BackupSpec {
     pub jobs: u32,
     /// Bytes a second; 0: no limit.
     pub bandwidth: u64,
+    pub volumes: Vec<VolumeName>,
+    /// The containers that run with a volume are stopped while it is read.
+    pub stop: bool,
 }
 
 /// A database with the job that backs it up, or why there is none.
@@ -147,6 +155,8 @@ impl From<BackupSpec> for wire::CreateBackupsRequest {
             selection,
             jobs,
             bandwidth,
+            volumes,
+            stop,
         } = spec;
         Self {
             databases: databases.into_iter().map(Into::into).collect(),
@@ -156,6 +166,8 @@ impl From<BackupSpec> for wire::CreateBackupsRequest {
             selection: Some(selection.into()),
             jobs,
             bandwidth,
+            volumes: volumes.into_iter().map(Into::into).collect(),
+            stop,
         }
     }
 }
@@ -203,11 +215,15 @@ impl TryFrom<wire::Backup> for Backup {
         Ok(Self {
             id,
             database: name(OF, database)?,
-            engine: variant(OF, "engine", engine, |engine: wire::Engine| {
-                Engine::try_from(engine).ok()
-            })?
-            .as_str()
-            .to_owned(),
+            // A volume has none.
+            engine: match engine {
+                0 if kind == "volume" => String::new(),
+                engine => variant(OF, "engine", engine, |engine: wire::Engine| {
+                    Engine::try_from(engine).ok()
+                })?
+                .as_str()
+                .to_owned(),
+            },
             kind,
             state,
             pinned,
@@ -240,8 +256,13 @@ impl TryFrom<wire::GetBackupResponse> for BackupDetail {
             selection,
             keep,
             reasons,
+            volume,
         } = answer;
-        let selection = required(OF, "selection", selection)?;
+        let volume = volume.map(VolumeContents::try_from).transpose()?;
+        let selection = match &volume {
+            Some(_) => selection.unwrap_or_default(),
+            None => required(OF, "selection", selection)?,
+        };
         let check = |check: wire::BackupCheck| {
             let outcome = required("BackupCheck", "outcome", check.outcome)?;
             let outcome = holdfast_proto::check::CheckOutcome::try_from(outcome)?;
@@ -259,6 +280,24 @@ impl TryFrom<wire::GetBackupResponse> for BackupDetail {
             only_tables: selection.tables,
             keep,
             reasons,
+            volume,
+        })
+    }
+}
+
+impl TryFrom<wire::VolumeImage> for VolumeContents {
+    type Error = WireError;
+
+    fn try_from(image: wire::VolumeImage) -> Result<Self, WireError> {
+        let image = VolumeImage::try_from(image)?;
+        Ok(Self {
+            files: image.files,
+            folders: image.folders,
+            others: image.others,
+            bytes: image.bytes,
+            fingerprint: image.fingerprint.to_string(),
+            left_out: image.left_out,
+            databases: image.databases,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdfast_proto::{
-    names::DatabaseName,
+    names::{DatabaseName, VolumeName},
     time::{from_timestamp, to_duration},
     wire,
 };
@@ -18,6 +18,10 @@ pub struct RestoreSpec {
     pub backup: String,
     /// None: where the backup was taken.
     pub target: Option<DatabaseName>,
+    /// Of a volume's backup.
+    pub volume: Option<VolumeName>,
+    /// What runs with a volume that is replaced is stopped for the exchange.
+    pub stop: bool,
     pub replace: bool,
     /// None: as the controller is set.
     pub keep: Option<Duration>,
@@ -61,6 +65,8 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
         let RestoreSpec {
             backup,
             target,
+            volume,
+            stop,
             replace,
             keep,
             dry_run,
@@ -75,6 +81,8 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             dry_run,
             jobs,
             tables,
+            target_volume: volume.map(Into::into),
+            stop,
         }
     }
 }

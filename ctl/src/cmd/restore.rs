@@ -1,10 +1,10 @@
 //! `ctl restore`: a backup comes back, proven, and what it replaces stays beside it for a while.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
-use holdfast_proto::names::DatabaseName;
+use holdfast_proto::names::{DatabaseName, NameError, VolumeName};
 
 use crate::{
     client::{Doing as _, RestoreSpec},
@@ -26,19 +26,23 @@ mod merge;
 pub struct Restore {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Its number, or HOST/INSTANCE/DATABASE with @latest, @latest-proven or @before:TIME.
+    /// Its number, or HOST/INSTANCE/DATABASE or HOST/VOLUME with @latest, @latest-proven or @before:TIME.
     #[arg(required = true, add = ArgValueCompleter::new(complete::databases))]
     backup: Option<String>,
-    /// HOST/INSTANCE/DATABASE to make [default: the one that was backed up].
-    #[arg(long, value_name = "DATABASE", add = ArgValueCompleter::new(complete::targets))]
-    to: Option<DatabaseName>,
+    /// HOST/INSTANCE/DATABASE to make [default: the one that was backed up], or of a volume's backup HOST/VOLUME
+    /// [default: the one that was backed up; while that is there, VOLUME__restored_BACKUP beside it].
+    #[arg(long, value_name = "TARGET", add = ArgValueCompleter::new(complete::targets))]
+    to: Option<Target>,
     /// Only the rows of these tables, in a database beside the live one [default name: DATABASE__tables_BACKUP]:
     /// `schema.table` or `table`, `*` matches any characters; may be repeated.
     #[arg(long = "table", value_name = "PATTERN", conflicts_with = "replace")]
     tables: Vec<String>,
-    /// Take the place of a database that stands there; the former one is kept beside it.
+    /// Take the place of what stands there; the former one is kept beside it.
     #[arg(long)]
     replace: bool,
+    /// Of a volume that is replaced: stop the containers that run with it, and start them again.
+    #[arg(long, requires = "replace")]
+    stop: bool,
     /// How long the former one is kept [default: as the controller is set, `jobs.keep_replaced`].
     #[arg(long, value_name = "TIME", value_parser = units::parse_span)]
     keep: Option<Duration>,
@@ -51,7 +55,7 @@ pub struct Restore {
     /// Submit and do not wait.
     #[arg(long)]
     detach: bool,
-    /// Do not ask before a database is replaced.
+    /// Do not ask before something is replaced.
     #[arg(short, long)]
     yes: bool,
 }
@@ -60,6 +64,33 @@ pub struct Restore {
 pub enum Action {
     /// Bring rows that only the replaced database has into the restored one.
     Merge(merge::Merge),
+}
+
+/// What is made, or replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Database(DatabaseName),
+    Volume(VolumeName),
+}
+
+impl FromStr for Target {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.matches('/').count() {
+            1 => text.parse().map(Self::Volume),
+            _ => text.parse().map(Self::Database),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(name) => name.fmt(f),
+            Self::Volume(name) => name.fmt(f),
+        }
+    }
 }
 
 impl Restore {
@@ -112,38 +143,51 @@ impl Restore {
         self.backup.as_deref().unwrap_or_default()
     }
 
-    /// The database whose place is taken. A backup's number alone does not name it.
-    fn replaced(&self) -> Result<Option<DatabaseName>, Failure> {
+    /// What is replaced. A backup's number alone does not name it.
+    fn replaced(&self) -> Result<Option<Target>, Failure> {
         if !self.replace || self.dry_run {
             return Ok(None);
         }
-        match (self.to.clone(), database_of(self.backup())) {
+        match (self.to.clone(), named_in(self.backup())) {
             (Some(named), _) | (None, Some(named)) => Ok(Some(named)),
             (None, None) => Err(Failure::Usage {
                 what: format!(
-                    "--replace takes the place of a database, and {:?} does not name one",
+                    "--replace takes the place of something, and {:?} does not name it",
                     self.backup
                 ),
-                advice: "name it: --to HOST/INSTANCE/DATABASE".to_owned(),
+                advice: "name it: --to HOST/INSTANCE/DATABASE, or --to HOST/VOLUME".to_owned(),
             }),
         }
     }
 
-    fn confirm(&self, session: &Session, replaced: &DatabaseName) -> Result<(), Failure> {
+    fn confirm(&self, session: &Session, replaced: &Target) -> Result<(), Failure> {
         let given = if self.yes { Given::Yes } else { Given::Nothing };
         let kept = match self.keep {
             Some(keep) => format!("for {}", units::span(keep)),
             None => "for as long as the controller is set to (jobs.keep_replaced)".to_owned(),
         };
+        let (meanwhile, former, name) = match replaced {
+            Target::Database(name) => (
+                "Sessions connected to it end",
+                "the former database",
+                &name.database,
+            ),
+            Target::Volume(name) if self.stop => (
+                "What runs with it is stopped, and started again",
+                "what is in it now",
+                &name.volume,
+            ),
+            Target::Volume(name) => ("Nobody may run with it", "what is in it now", &name.volume),
+        };
         confirm(
             &session.console,
             &format!("replacing {replaced}"),
             &format!(
-                "{replaced} will be replaced by backup {}. Sessions connected to it end; the former database, \
-                 with everything written since, is kept {kept} (`ctl job undo` puts it back).",
+                "{replaced} will be replaced by backup {}. {meanwhile}; {former}, with everything written since, \
+                 is kept {kept} (`ctl job undo` puts it back).",
                 self.backup(),
             ),
-            &replaced.database,
+            name,
             given,
         )?;
         Ok(())
@@ -151,16 +195,28 @@ impl Restore {
 
     /// What may have been mistyped.
     fn typed(&self) -> Vec<Typed> {
-        let database = database_of(self.backup()).map(Typed::Database);
-        let target = self.to.as_ref();
-        let target = target.map(|name| Typed::Instance(name.instance_name()));
+        let database = match named_in(self.backup()) {
+            Some(Target::Database(name)) => Some(Typed::Database(name)),
+            _ => None,
+        };
+        let target = match &self.to {
+            Some(Target::Database(name)) => Some(Typed::Instance(name.instance_name())),
+            _ => None,
+        };
         target.into_iter().chain(database).collect()
     }
 
     fn into_spec(self) -> RestoreSpec {
+        let (target, volume) = match self.to {
+            Some(Target::Database(name)) => (Some(name), None),
+            Some(Target::Volume(name)) => (None, Some(name)),
+            None => (None, None),
+        };
         RestoreSpec {
             backup: self.backup.unwrap_or_default(),
-            target: self.to,
+            target,
+            volume,
+            stop: self.stop,
             replace: self.replace,
             keep: self.keep,
             dry_run: self.dry_run,
@@ -170,8 +226,8 @@ impl Restore {
     }
 }
 
-/// The database in `DATABASE@latest`, as the controller reads it: the last @ begins the selector.
-fn database_of(backup: &str) -> Option<DatabaseName> {
+/// What is named in `DATABASE@latest`, as the controller reads it: the last @ begins the selector.
+fn named_in(backup: &str) -> Option<Target> {
     let name = backup.rsplit_once('@').map_or(backup, |(name, _)| name);
     name.parse().ok()
 }
@@ -182,7 +238,7 @@ mod tests {
 
     use clap::Parser as _;
 
-    use super::{Restore, database_of};
+    use super::{Restore, Target, named_in};
     use crate::{args::Cli, cmd::Command, exit::Exit};
 
     fn restore(words: &str) -> Restore {
@@ -239,9 +295,27 @@ mod tests {
 
     #[test]
     fn a_database_may_have_an_at_in_its_name() {
-        let name = |text: &str| database_of(text).map(|name| name.database);
+        let name = |text: &str| match named_in(text) {
+            Some(Target::Database(name)) => Some(name.database),
+            other => panic!("{other:?}"),
+        };
         assert_eq!(name("web-1/a/b@c@latest").as_deref(), Some("b@c"));
         assert_eq!(name("web-1/a/b").as_deref(), Some("b"));
-        assert_eq!(name("17"), None);
+        assert_eq!(named_in("17"), None);
+    }
+
+    #[test]
+    fn a_volume_is_named_by_host_and_name() {
+        let spec = restore("web-1/uploads@latest --to web-2/uploads --replace --stop").into_spec();
+        assert_eq!(spec.volume, Some("web-2/uploads".parse().expect("a name")));
+        assert!(spec.target.is_none() && spec.stop);
+        let own = restore("web-1/uploads --replace")
+            .replaced()
+            .expect("named");
+        assert_eq!(
+            own.map(|own| own.to_string()).as_deref(),
+            Some("web-1/uploads")
+        );
+        assert!(Cli::try_parse_from("ctl restore 17 --stop".split(' ')).is_err());
     }
 }

@@ -69,6 +69,22 @@ pub struct BackupDetail {
     pub only_tables: Vec<String>,
     pub keep: bool,
     pub reasons: Vec<String>,
+    /// Of a volume, instead of tables.
+    pub volume: Option<VolumeContents>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VolumeContents {
+    pub files: u64,
+    pub folders: u64,
+    /// Links, pipes, devices.
+    pub others: u64,
+    pub bytes: u64,
+    pub fingerprint: String,
+    /// Sockets, which are not in it.
+    pub left_out: Vec<String>,
+    /// Data directories of servers in it.
+    pub databases: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -186,6 +202,10 @@ impl View for BackupDetail {
             }
             out.push_str(&grid.render());
         }
+        if let Some(volume) = &self.volume {
+            out.push_str(&volume.text());
+            return out;
+        }
         out.push_str("\nTABLES\n");
         let mut grid = Grid::new(page, &["TABLE", "ROWS", "SIZE"], "no tables").right(&[1, 2]);
         for table in &self.tables {
@@ -196,6 +216,33 @@ impl View for BackupDetail {
             ]);
         }
         out.push_str(&grid.render());
+        out
+    }
+}
+
+impl VolumeContents {
+    fn text(&self) -> String {
+        let Self {
+            files,
+            folders,
+            others,
+            bytes,
+            fingerprint,
+            left_out,
+            databases,
+        } = self;
+        let mut out = format!(
+            "\nFILES\n  {} of {}, {}, {others} links and others\n  fingerprint {fingerprint}\n",
+            units::count(*files),
+            units::size(*bytes),
+            units::plural(*folders, "folder"),
+        );
+        if !databases.is_empty() {
+            out.push_str(&format!("  a server's data: {}\n", databases.join(", ")));
+        }
+        if !left_out.is_empty() {
+            out.push_str(&format!("  left out (sockets): {}\n", left_out.join(", ")));
+        }
         out
     }
 }
@@ -228,7 +275,9 @@ impl BackupDetail {
         );
         line(
             "server",
-            format!("{} {}", backup.engine, self.server_version),
+            format!("{} {}", backup.engine, self.server_version)
+                .trim()
+                .to_owned(),
         );
         line("position", self.lsn.clone());
         line(

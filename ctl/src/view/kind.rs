@@ -29,7 +29,14 @@ pub fn words(kind: &str) -> Words {
             without_proof: WITHOUT_DATA,
             undone: REPLACED_IS_BACK,
         },
-        "back-up-database" => Words {
+        "restore-volume" => Words {
+            noun: "restored volume",
+            done: "restored",
+            possible: "this backup can be restored",
+            without_proof: "restored; every file of it was read back and is as it was",
+            undone: "undone; what it had replaced is back, or what it made goes in time",
+        },
+        "back-up-database" | "back-up-volume" => Words {
             noun: "backup",
             done: "backed up",
             possible: "this backup can be made",

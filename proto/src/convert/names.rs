@@ -2,7 +2,7 @@
 
 use super::{WireError, message_field};
 use crate::{
-    names::{DatabaseName, HostName},
+    names::{DatabaseName, HostName, NameError, VolumeName},
     wire,
 };
 
@@ -52,6 +52,35 @@ impl From<DatabaseName> for wire::DatabaseName {
 
 message_field!(DatabaseName);
 
+impl TryFrom<wire::VolumeName> for VolumeName {
+    type Error = WireError;
+
+    fn try_from(message: wire::VolumeName) -> Result<Self, WireError> {
+        let wire::VolumeName { host, volume } = message;
+        let name = format!("{host}/{volume}");
+        name.parse().map_err(|error: NameError| WireError::Invalid {
+            message: "VolumeName",
+            field: match error {
+                NameError::Volume(_) => "volume",
+                _ => "host",
+            },
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl From<VolumeName> for wire::VolumeName {
+    fn from(value: VolumeName) -> Self {
+        let VolumeName { host, volume } = value;
+        Self {
+            host: host.into(),
+            volume,
+        }
+    }
+}
+
+message_field!(VolumeName);
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -71,6 +100,39 @@ mod tests {
             // What is printed can be typed.
             prop_assert_eq!(name.to_string().parse(), Ok(name));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_volume_name_comes_back(
+            host in "[a-z][a-z0-9-]{0,38}[a-z0-9]",
+            volume in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,40}",
+        ) {
+            let name = VolumeName { host: host.parse().unwrap(), volume };
+            let wire = wire::VolumeName::from(name.clone());
+            prop_assert_eq!(VolumeName::try_from(wire), Ok(name.clone()));
+            prop_assert_eq!(name.to_string().parse(), Ok(name.clone()));
+            let series = DatabaseName::from(name.clone());
+            prop_assert_eq!(series.to_string(), name.to_string());
+            prop_assert_eq!(series.volume(), Some(name));
+        }
+    }
+
+    #[test]
+    fn what_is_no_volume_is_refused() {
+        let read = |host: &str, volume: &str| {
+            let (host, volume) = (host.to_owned(), volume.to_owned());
+            match VolumeName::try_from(wire::VolumeName { host, volume }) {
+                Err(WireError::Invalid { field, .. }) => field,
+                other => panic!("{other:?}"),
+            }
+        };
+        for path in ["", "..", "../etc", "a/b", "-a", "a b", "(volume)"] {
+            assert_eq!(read("web-1", path), "volume", "{path}");
+        }
+        assert_eq!(read("Web 1", "shop"), "host");
+        let database: DatabaseName = "web-1/shop-db/shop".parse().unwrap();
+        assert_eq!(database.volume(), None);
     }
 
     #[test]

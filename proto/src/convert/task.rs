@@ -2,15 +2,18 @@
 
 use super::{choices, enums, messages};
 use crate::task::{
-    AssertionOutcome, BackUpDatabase, BackedUpDatabase, Collation, DatabaseFacts, DatabaseGrant,
-    DatabaseProperties, DatabaseSetting, DatabaseTarget, DescribeDatabase, DropDatabase, DropRoles,
-    DroppedDatabase, DroppedRoles, ExamineDatabase, Examined, ExaminedDatabase, Extension,
-    FailureKind, MeasureVolume, MeasuredVolume, MergeRow, MergeRows, MergedRows, MergedTable,
-    ProbeInstance, ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage,
-    RemoveSandbox, RemovedSandbox, RepositoryRef, RestoreImage, RestoredImage, Role, RoleLeft,
-    RunCheck, SandboxLimits, Selection, SendImage, SentImage, StageDatabase, StagedDatabase,
-    StartSandbox, StartedSandbox, TableName, TaskFailure, TaskPhase, TaskProgress, TaskResult,
-    TaskSpec, UnmergeRows, UnmergedRows, UnpublishDatabase, UnpublishedDatabase,
+    AssertionOutcome, BackUpDatabase, BackUpVolume, BackedUpDatabase, BackedUpVolume, Collation,
+    DatabaseFacts, DatabaseGrant, DatabaseProperties, DatabaseSetting, DatabaseTarget,
+    DescribeDatabase, DescribeVolume, DropDatabase, DropRoles, DroppedDatabase, DroppedRoles,
+    ExamineDatabase, Examined, ExaminedDatabase, Extension, FailureKind, HeldVolume, HoldVolume,
+    MeasureVolume, MeasuredVolume, MergeRow, MergeRows, MergedRows, MergedTable, ProbeInstance,
+    ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage, ReleaseVolume,
+    ReleasedVolume, RemoveSandbox, RemoveVolume, RemovedSandbox, RemovedVolume, RepositoryRef,
+    RestoreImage, RestoreVolume, RestoredImage, RestoredVolume, Role, RoleLeft, RunCheck,
+    SandboxLimits, Selection, SendImage, SentImage, StageDatabase, StagedDatabase, StartSandbox,
+    StartedSandbox, SwapVolume, SwappedVolume, TableName, TaskFailure, TaskPhase, TaskProgress,
+    TaskResult, TaskSpec, UnmergeRows, UnmergedRows, UnpublishDatabase, UnpublishedDatabase,
+    VolumeFacts, VolumeImage, VolumeUser,
 };
 
 messages! {
@@ -80,6 +83,25 @@ messages! {
     RunCheck { target, count_sql, newest_sql, timeout }
     MeasureVolume { volume }
     MeasuredVolume { bytes, files }
+    DescribeVolume { volume }
+    VolumeFacts { exists, driver, out_of_reach, users, databases, disk_free_bytes, made_by }
+    VolumeUser { container, running, writable }
+    HoldVolume { volume, job }
+    HeldVolume { stopped, killed }
+    ReleaseVolume { job }
+    ReleasedVolume { started }
+    BackUpVolume { volume, repository, tags }
+    BackedUpVolume { image, snapshot, added_bytes }
+    VolumeImage {
+        format, taken_at, volume, driver, labels, files, folders, others, bytes, fingerprint, left_out,
+        databases,
+    }
+    RestoreVolume { volume, job, repository, snapshot }
+    RestoredVolume { image, fingerprint, root }
+    SwapVolume { volume, other, root, back }
+    SwappedVolume { changed }
+    RemoveVolume { volume, job }
+    RemovedVolume { existed }
     ProbeInstance { instance }
     ProbedInstance { up, reached_by, down_reason }
     TaskProgress {
@@ -99,11 +121,13 @@ choices! {
         DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
         UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
         RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase, MergeRows, UnmergeRows,
+        DescribeVolume, HoldVolume, ReleaseVolume, BackUpVolume, RestoreVolume, SwapVolume, RemoveVolume,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
         UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance, DroppedRoles,
         BackedUpDatabase, RestoredImage, StartedSandbox, RemovedSandbox, ExaminedDatabase,
         MergedRows, UnmergedRows,
+        VolumeFacts, HeldVolume, ReleasedVolume, BackedUpVolume, RestoredVolume, SwappedVolume, RemovedVolume,
     }
 }

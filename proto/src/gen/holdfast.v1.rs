@@ -2120,7 +2120,7 @@ pub mod peer_server {
 pub struct TaskSpec {
     #[prost(
         oneof = "task_spec::Verb",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56"
     )]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
@@ -2164,13 +2164,27 @@ pub mod task_spec {
         MergeRows(super::MergeRows),
         #[prost(message, tag = "41")]
         UnmergeRows(super::UnmergeRows),
+        #[prost(message, tag = "50")]
+        DescribeVolume(super::DescribeVolume),
+        #[prost(message, tag = "51")]
+        HoldVolume(super::HoldVolume),
+        #[prost(message, tag = "52")]
+        ReleaseVolume(super::ReleaseVolume),
+        #[prost(message, tag = "53")]
+        BackUpVolume(super::BackUpVolume),
+        #[prost(message, tag = "54")]
+        RestoreVolume(super::RestoreVolume),
+        #[prost(message, tag = "55")]
+        SwapVolume(super::SwapVolume),
+        #[prost(message, tag = "56")]
+        RemoveVolume(super::RemoveVolume),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
     #[prost(
         oneof = "task_result::Result",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56"
     )]
     pub result: ::core::option::Option<task_result::Result>,
 }
@@ -2214,6 +2228,20 @@ pub mod task_result {
         MergedRows(super::MergedRows),
         #[prost(message, tag = "41")]
         UnmergedRows(super::UnmergedRows),
+        #[prost(message, tag = "50")]
+        VolumeFacts(super::VolumeFacts),
+        #[prost(message, tag = "51")]
+        HeldVolume(super::HeldVolume),
+        #[prost(message, tag = "52")]
+        ReleasedVolume(super::ReleasedVolume),
+        #[prost(message, tag = "53")]
+        BackedUpVolume(super::BackedUpVolume),
+        #[prost(message, tag = "54")]
+        RestoredVolume(super::RestoredVolume),
+        #[prost(message, tag = "55")]
+        SwappedVolume(super::SwappedVolume),
+        #[prost(message, tag = "56")]
+        RemovedVolume(super::RemovedVolume),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -2953,6 +2981,192 @@ pub struct MeasuredVolume {
     pub bytes: u64,
     #[prost(uint64, tag = "2")]
     pub files: u64,
+}
+/// Everything that a preflight needs to know of a volume. Changes nothing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescribeVolume {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VolumeFacts {
+    /// The rest is empty without it.
+    #[prost(bool, tag = "1")]
+    pub exists: bool,
+    #[prost(string, tag = "2")]
+    pub driver: ::prost::alloc::string::String,
+    /// Why the agent does not work on its files: another driver, options, a path that cannot be read; empty: it does.
+    #[prost(string, tag = "3")]
+    pub out_of_reach: ::prost::alloc::string::String,
+    /// Containers that mount it, or a folder in or above it.
+    #[prost(message, repeated, tag = "4")]
+    pub users: ::prost::alloc::vec::Vec<VolumeUser>,
+    /// Data directories of database servers in it: "PostgreSQL 16 in pgdata".
+    #[prost(string, repeated, tag = "5")]
+    pub databases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where the engine keeps its volumes; unset: not known.
+    #[prost(uint64, optional, tag = "6")]
+    pub disk_free_bytes: ::core::option::Option<u64>,
+    /// The job that made it for itself; 0: somebody else did.
+    #[prost(uint64, tag = "7")]
+    pub made_by: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VolumeUser {
+    #[prost(string, tag = "1")]
+    pub container: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub running: bool,
+    /// False: mounted read-only.
+    #[prost(bool, tag = "3")]
+    pub writable: bool,
+}
+/// Stop every container that runs with the volume, the youngest first. Which ones is kept on the host's disk until
+/// ReleaseVolume: what was stopped is started again whoever dies in between.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldVolume {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldVolume {
+    /// By this job so far.
+    #[prost(string, repeated, tag = "1")]
+    pub stopped: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of those: did not end by themselves in time, and were killed.
+    #[prost(string, repeated, tag = "2")]
+    pub killed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Start what HoldVolume has stopped for the job, the oldest first. Success when there is nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseVolume {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleasedVolume {
+    #[prost(string, repeated, tag = "1")]
+    pub started: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Read a volume that nobody writes to into the host's repository. Refused while a container has it mounted
+/// writable; a file that changes meanwhile fails it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackUpVolume {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+    /// The host's own.
+    #[prost(message, optional, tag = "2")]
+    pub repository: ::core::option::Option<RepositoryRef>,
+    #[prost(string, repeated, tag = "3")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackedUpVolume {
+    #[prost(message, optional, tag = "1")]
+    pub image: ::core::option::Option<VolumeImage>,
+    /// The repository's name of it, 64 hex digits.
+    #[prost(string, tag = "2")]
+    pub snapshot: ::prost::alloc::string::String,
+    /// Bytes that the repository grew by.
+    #[prost(uint64, tag = "3")]
+    pub added_bytes: u64,
+}
+/// What a backup of a volume holds; the list of its files lies in the repository.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VolumeImage {
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// When its reading began.
+    #[prost(message, optional, tag = "2")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "3")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub driver: ::prost::alloc::string::String,
+    #[prost(map = "string, string", tag = "5")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(uint64, tag = "6")]
+    pub files: u64,
+    #[prost(uint64, tag = "7")]
+    pub folders: u64,
+    /// Links, pipes, devices.
+    #[prost(uint64, tag = "8")]
+    pub others: u64,
+    /// Of all files; one with several names once.
+    #[prost(uint64, tag = "9")]
+    pub bytes: u64,
+    /// XXH3-128 (hex) over the list of everything in it: name, kind, owner, mode, time, attributes, content.
+    #[prost(string, tag = "10")]
+    pub fingerprint: ::prost::alloc::string::String,
+    /// Not in it: sockets, which are nothing without their server. The first few, by name.
+    #[prost(string, repeated, tag = "11")]
+    pub left_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Data directories of database servers in it.
+    #[prost(string, repeated, tag = "12")]
+    pub databases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Make a volume from a backup and read all of it back. A volume of that name that the job has made before is
+/// begun again; another one is refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreVolume {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+    #[prost(message, optional, tag = "3")]
+    pub repository: ::core::option::Option<RepositoryRef>,
+    #[prost(string, tag = "4")]
+    pub snapshot: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RestoredVolume {
+    /// As the repository holds it.
+    #[prost(message, optional, tag = "1")]
+    pub image: ::core::option::Option<VolumeImage>,
+    /// Of what stands in the volume now, read back.
+    #[prost(string, tag = "2")]
+    pub fingerprint: ::prost::alloc::string::String,
+    /// Inode of its uppermost folder, which says after an exchange where it is.
+    #[prost(uint64, tag = "3")]
+    pub root: u64,
+}
+/// Exchange what is in two volumes, in one step: names, labels and mounts stay. `root` was made by RestoreVolume
+/// in `other`; what is so already is success. Refused while a container runs with either.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SwapVolume {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub other: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub root: u64,
+    /// False: `root` shall be in `volume`. True: back in `other`.
+    #[prost(bool, tag = "4")]
+    pub back: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SwappedVolume {
+    /// False: it was so already.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+}
+/// Remove a volume that the job has made for itself; another's is refused, absent is success.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveVolume {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovedVolume {
+    #[prost(bool, tag = "1")]
+    pub existed: bool,
 }
 /// Look at one instance (or try an address) now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4212,7 +4426,15 @@ pub struct ListFindingsResponse {
     #[prost(message, repeated, tag = "1")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
 }
-/// A database by its full name.
+/// A volume of a host.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VolumeName {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub volume: ::prost::alloc::string::String,
+}
+/// A database by its full name. Of a backup it may be a volume: the instance is then "(volume)".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DatabaseName {
     #[prost(string, tag = "1")]
@@ -4276,6 +4498,13 @@ pub struct RestoreDatabaseRequest {
     /// empty: everything.
     #[prost(string, repeated, tag = "7")]
     pub tables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a volume's backup, and then `target` is unset. Unset: where it was taken when it is to be replaced or is gone,
+    /// else beside it as <volume>\_*restored*<backup>.
+    #[prost(message, optional, tag = "8")]
+    pub target_volume: ::core::option::Option<VolumeName>,
+    /// Of a volume that is replaced: the containers that run with it are stopped, and started again.
+    #[prost(bool, tag = "9")]
+    pub stop: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestoreDatabaseResponse {
@@ -5224,6 +5453,12 @@ pub struct CreateBackupsRequest {
     /// Bytes a second; 0 = no limit.
     #[prost(uint64, tag = "7")]
     pub bandwidth: u64,
+    /// Beside the databases, or alone.
+    #[prost(message, repeated, tag = "8")]
+    pub volumes: ::prost::alloc::vec::Vec<VolumeName>,
+    /// The containers that run with a volume are stopped while it is read, and started again.
+    #[prost(bool, tag = "9")]
+    pub stop: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateBackupsResponse {
@@ -5286,6 +5521,9 @@ pub struct GetBackupResponse {
     pub keep: bool,
     #[prost(string, repeated, tag = "8")]
     pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a volume, instead of relations, checks and selection.
+    #[prost(message, optional, tag = "9")]
+    pub volume: ::core::option::Option<VolumeImage>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BackupRelation {

@@ -94,7 +94,7 @@ impl Step for Record<'_> {
         };
         let backup = NewBackup {
             database: request.source.clone(),
-            engine,
+            engine: Some(engine),
             kind: request.kind(),
             taken_at: stored.manifest.taken_at,
             stored_at: ctx.now(),

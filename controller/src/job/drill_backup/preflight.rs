@@ -198,14 +198,17 @@ fn about(backup: &Backup, contents: Result<&BackupContents, &String>) -> Vec<Pre
     };
     const QUESTION: &str = "backup can be drilled";
     let drillable = match contents {
-        _ if backup.engine != Engine::Postgres => PreflightLine::failed(
-            QUESTION,
-            format!("it is one of {}", backup.engine.label()),
-            "only backups of PostgreSQL are drilled",
-        ),
         _ if backup.kind == BackupKind::Volume => {
             PreflightLine::failed(QUESTION, "it is one of a volume, not of a database", LOOK)
         }
+        _ if backup.engine != Some(Engine::Postgres) => PreflightLine::failed(
+            QUESTION,
+            format!(
+                "it is one of {}",
+                backup.engine.map_or("no engine", Engine::label)
+            ),
+            "only backups of PostgreSQL are drilled",
+        ),
         Err(wrong) => PreflightLine::failed(QUESTION, wrong.clone(), "make a new backup"),
         Ok(_) => PreflightLine::passed(QUESTION, format!("{} of {}", backup.kind, backup.database)),
     };

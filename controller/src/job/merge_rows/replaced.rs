@@ -79,6 +79,8 @@ fn landing(spec: &JobSpec) -> Option<Landing<'_>> {
         JobSpec::BackUpDatabase(_)
         | JobSpec::PruneRepository(_)
         | JobSpec::DrillBackup(_)
-        | JobSpec::MergeRows(_) => None,
+        | JobSpec::MergeRows(_)
+        | JobSpec::BackUpVolume(_)
+        | JobSpec::RestoreVolume(_) => None,
     }
 }

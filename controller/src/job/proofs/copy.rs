@@ -214,7 +214,14 @@ pub fn verbs(
         | TaskSpec::RemoveSandbox(_)
         | TaskSpec::ExamineDatabase(_)
         | TaskSpec::MergeRows(_)
-        | TaskSpec::UnmergeRows(_) => {
+        | TaskSpec::UnmergeRows(_)
+        | TaskSpec::DescribeVolume(_)
+        | TaskSpec::HoldVolume(_)
+        | TaskSpec::ReleaseVolume(_)
+        | TaskSpec::BackUpVolume(_)
+        | TaskSpec::RestoreVolume(_)
+        | TaskSpec::SwapVolume(_)
+        | TaskSpec::RemoveVolume(_) => {
             Err(failure(FailureKind::Invalid, false, "no verb of a copy"))
         }
     }

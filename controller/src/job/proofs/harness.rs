@@ -15,7 +15,7 @@ use super::{
     agents::{Agents, Databases, Verbs},
     back_up_database, copy, drill_backup,
     fuse::Moment,
-    merge_rows, prune_repository, restore_database,
+    merge_rows, prune_repository, restore_database, volumes,
 };
 use crate::{
     catalog::testing::TestCatalog,
@@ -75,6 +75,18 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                     let samples = merge_rows::samples().into_iter();
                     samples
                         .map(|sample| (merge_rows::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::BackUpVolume => {
+                    let samples = volumes::backups().into_iter();
+                    samples
+                        .map(|sample| (volumes::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::RestoreVolume => {
+                    let samples = volumes::restores().into_iter();
+                    samples
+                        .map(|sample| (volumes::verbs as Verbs, sample))
                         .collect()
                 }
                 JobKind::CopyDatabase => {
@@ -142,6 +154,7 @@ pub async fn catalog() -> (Arc<TestCatalog>, Arc<JumpingClock>) {
     let clock = Arc::new(JumpingClock(Mutex::new(start)));
     let catalog = TestCatalog::with_clock(Arc::clone(&clock) as _).await;
     restore_database::stock(&catalog).await;
+    volumes::stock(&catalog).await;
     (Arc::new(catalog), clock)
 }
 

@@ -61,7 +61,7 @@ pub async fn stock(catalog: &Catalog) {
     };
     let backup = NewBackup {
         database: SOURCE.parse().unwrap(),
-        engine: Server::Postgres,
+        engine: Some(Server::Postgres),
         kind: BackupKind::Full,
         taken_at: contents.image.taken_at,
         stored_at: contents.image.taken_at,

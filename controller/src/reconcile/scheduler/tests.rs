@@ -363,7 +363,7 @@ async fn a_drill_is_started_once_there_is_a_backup_and_its_host_is_there() {
     scheduler.pass().await.unwrap();
     let new = crate::catalog::NewBackup {
         database: "web-1/shop-db/shop".parse().unwrap(),
-        engine: Engine::Postgres,
+        engine: Some(Engine::Postgres),
         kind: crate::catalog::BackupKind::Full,
         taken_at: clock_now(&catalog),
         stored_at: clock_now(&catalog),
@@ -409,7 +409,7 @@ async fn what_somebody_deleted_stays_marked_and_its_newest_is_unmarked() {
         let taken_at = clock_now(&catalog) - TimeDelta::hours(hours);
         let new = crate::catalog::NewBackup {
             database: "web-1/shop-db/shop".parse().unwrap(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             kind: crate::catalog::BackupKind::Full,
             taken_at,
             stored_at: taken_at,

@@ -8,7 +8,10 @@ use super::time;
 use crate::{
     backup_diff::{BackupDiff, Change, ChangeKind},
     catalog::Backup,
-    job::back_up_database::record::{BackupContents, CheckedThen},
+    job::{
+        back_up_database::record::{BackupContents, CheckedThen},
+        back_up_volume::contents::VolumeContents,
+    },
     retention::{
         self,
         removal::{self, Step},
@@ -44,7 +47,7 @@ impl From<Backup> for wire::Backup {
         Self {
             id,
             database: Some(database.into()),
-            engine: wire::Engine::from(engine).into(),
+            engine: engine.map_or(0, |engine| wire::Engine::from(engine).into()),
             kind: kind.to_string(),
             state: state.to_string(),
             pinned,
@@ -91,6 +94,27 @@ pub fn backup_contents(
         selection: Some(selection.into()),
         keep,
         reasons,
+        volume: None,
+    }
+}
+
+/// A backup of a volume, and what retention wants of it.
+pub fn volume_contents(
+    backup: Backup,
+    contents: VolumeContents,
+    decision: Option<retention::Decision>,
+) -> wire::GetBackupResponse {
+    let VolumeContents { format: _, image } = contents;
+    let (keep, reasons) = decision.map_or((false, Vec::new()), |decision| {
+        let reasons = decision.reasons.iter().map(ToString::to_string);
+        (decision.keep, reasons.collect())
+    });
+    wire::GetBackupResponse {
+        backup: Some(backup.into()),
+        keep,
+        reasons,
+        volume: Some(image.into()),
+        ..wire::GetBackupResponse::default()
     }
 }
 

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     backup_diff::diff,
     backup_name::{self, BackupName, FindError, NoSuchBackup},
-    catalog::{Backup, BackupId},
-    job::back_up_database::record::BackupContents,
+    catalog::{Backup, BackupId, BackupKind},
+    job::{back_up_database::record::BackupContents, back_up_volume::contents::VolumeContents},
     retention::{Deletion, Reason, keeps_from_deletion},
-    rpc::convert::{backup_contents, backup_diff},
+    rpc::convert::{backup_contents, backup_diff, volume_contents},
     standing::{gather, retain},
 };
 
@@ -40,9 +40,10 @@ pub async fn list(
     let mut backups = services.catalog.backups(include_removed).await?;
     backups.retain(|backup| {
         let of = &backup.database;
+        // HOST/NAME is an instance with everything in it, or a volume.
+        let volume = of.volume().is_some() && database.is_empty() && instance == of.database;
         fits(&host, of.host.as_str())
-            && fits(&instance, &of.instance)
-            && fits(&database, &of.database)
+            && (volume || fits(&instance, &of.instance) && fits(&database, &of.database))
     });
     Ok(ListBackupsResponse {
         backups: backups.into_iter().map(Into::into).collect(),
@@ -59,11 +60,15 @@ pub async fn get(
         BackupName::Id(id) => row(&services, id).await?,
         name @ BackupName::Of(..) => backup_name::find(&services.catalog, &name).await?,
     };
-    let contents = contents(&services, &backup).await?;
     let gathered = gather(&services.catalog).await?;
     let decisions = retain(&gathered, services.clock.now());
     let own = decisions.into_iter().find(|(of, ..)| of.id == backup.id);
     let decision = own.map(|(_, decision, _)| decision);
+    if backup.kind == BackupKind::Volume {
+        let contents = of_volume(&services, &backup).await?;
+        return Ok(volume_contents(backup, contents, decision));
+    }
+    let contents = contents(&services, &backup).await?;
     Ok(backup_contents(backup, contents, decision))
 }
 
@@ -77,6 +82,17 @@ pub async fn compare(
         "" => before(&services, &newer).await?,
         with => backup_name::find(&services.catalog, &with.parse()?).await?,
     };
+    if let Some(volume) = [&older, &newer]
+        .into_iter()
+        .find(|backup| backup.kind == BackupKind::Volume)
+    {
+        let message = format!(
+            "backup {} is one of a volume: only those of databases are compared",
+            volume.id
+        );
+        let advice = "what is in it: ctl backup show; its files: restic diff on the repository";
+        return Err(RpcError::new(Code::FailedPrecondition, message, advice));
+    }
     // Whichever was named first.
     let (older, newer) = if older.taken_at <= newer.taken_at {
         (older, newer)
@@ -224,4 +240,14 @@ async fn contents(services: &Services, backup: &Backup) -> Result<BackupContents
     };
     let manifest = manifest.ok_or_else(|| unreadable("it has no record".to_owned()))?;
     BackupContents::read(manifest).map_err(unreadable)
+}
+
+async fn of_volume(services: &Services, backup: &Backup) -> Result<VolumeContents, RpcError> {
+    let record = services.catalog.backup_manifest(backup.id).await?;
+    let record = record.ok_or_else(|| "it has no record".to_owned());
+    record.and_then(VolumeContents::read).map_err(|why| {
+        let message = format!("what is in backup {} cannot be told: {why}", backup.id);
+        let advice = "with a controller as new as the one that made it, try again; the files are in the repository all the same";
+        RpcError::new(Code::DataLoss, message, advice)
+    })
 }

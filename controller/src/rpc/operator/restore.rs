@@ -1,10 +1,12 @@
-//! Restore a backup into a database: a job is made of the request.
+//! Restore a backup into a database or a volume: a job is made of the request.
+
+mod volume;
 
 use std::{sync::Arc, time::Duration};
 
 use holdfast_chassis::telemetry;
 use holdfast_proto::{
-    names::DatabaseName,
+    names::{DatabaseName, VolumeName},
     wire::{RestoreDatabaseRequest, RestoreDatabaseResponse},
 };
 
@@ -30,6 +32,8 @@ struct Wanted {
     dry_run: bool,
     jobs: u32,
     tables: Vec<String>,
+    volume: Option<VolumeName>,
+    stop: bool,
 }
 
 pub async fn submit(
@@ -61,6 +65,18 @@ async fn start(
     wanted: Wanted,
 ) -> Result<(u64, Backup, DatabaseName), RpcError> {
     let backup = backup_name::find(&services.catalog, &wanted.backup).await?;
+    if let Some(source) = backup.database.volume() {
+        let restore = volume::restore(services, wanted, &backup, source)?;
+        let target = restore.target.clone().into();
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        let spec = JobSpec::RestoreVolume(restore);
+        let job = services.jobs.submit(spec, &by, &traceparent).await?;
+        return Ok((job, backup, target));
+    }
+    if wanted.volume.is_some() || wanted.stop {
+        let message = format!("backup {} is one of a database, not of a volume", backup.id);
+        return Err(RpcError::invalid(message));
+    }
     let restore = wanted.of(&backup);
     let target = restore.target.clone();
     let host = services.fleet.host(&target.host)?;
@@ -80,6 +96,8 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         dry_run,
         jobs,
         tables,
+        target_volume,
+        stop,
     } = request;
     Ok(Wanted {
         backup: backup.parse()?,
@@ -89,6 +107,8 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         dry_run,
         jobs,
         tables,
+        volume: target_volume.map(VolumeName::try_from).transpose()?,
+        stop,
     })
 }
 
@@ -112,6 +132,9 @@ impl Wanted {
 
     /// The database that changes, as far as the request names it.
     fn subject(&self) -> String {
+        if let Some(volume) = &self.volume {
+            return volume.to_string();
+        }
         match (&self.target, &self.backup) {
             (Some(target), _) => target.to_string(),
             (None, BackupName::Of(database, _)) => database.to_string(),
@@ -193,6 +216,6 @@ mod tests {
     #[test]
     fn what_names_no_backup_is_refused() {
         assert!(wanted(|request| request.backup = String::new()).is_err());
-        assert!(wanted(|request| request.backup = "web-1/shop-db".to_owned()).is_err());
+        assert!(wanted(|request| request.backup = "shop".to_owned()).is_err());
     }
 }

@@ -27,7 +27,7 @@ async fn stored(house: &House, snapshot: &str, hours: i64) -> u64 {
     let taken_at = moment() + TimeDelta::hours(hours);
     let new = NewBackup {
         database: SHOP.parse().unwrap(),
-        engine: Engine::Postgres,
+        engine: Some(Engine::Postgres),
         kind: BackupKind::Full,
         taken_at,
         stored_at: taken_at,

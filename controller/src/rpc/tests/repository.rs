@@ -40,7 +40,7 @@ async fn back_up(repository: &Repository, rows: &'static [u8]) -> SnapshotId {
 async fn noted(house: &House, snapshot: SnapshotId, taken_at: DateTime<Utc>) -> u64 {
     let new = NewBackup {
         database: "web-1/shop-db/shop".parse().unwrap(),
-        engine: Engine::Postgres,
+        engine: Some(Engine::Postgres),
         kind: BackupKind::Full,
         taken_at,
         stored_at: taken_at,

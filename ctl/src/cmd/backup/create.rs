@@ -1,9 +1,9 @@
-//! `ctl backup create`: a job for each database, watched one after the other.
+//! `ctl backup create`: a job for each database and volume, watched one after the other.
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use holdfast_proto::{
-    names::{DatabaseName, HostName},
+    names::{DatabaseName, HostName, VolumeName},
     task::Selection,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct Create {
     /// HOST/INSTANCE/DATABASE, as many as wanted.
-    #[arg(add = ArgValueCompleter::new(complete::databases), required_unless_present = "all")]
+    #[arg(add = ArgValueCompleter::new(complete::databases), required_unless_present_any = ["all", "volumes"])]
     databases: Vec<DatabaseName>,
     /// Every database that is known.
     #[arg(long, conflicts_with = "databases")]
@@ -30,6 +30,12 @@ pub struct Create {
     /// With --all: only of this host.
     #[arg(long, requires = "all", conflicts_with = "databases", add = ArgValueCompleter::new(complete::hosts))]
     host: Option<HostName>,
+    /// HOST/VOLUME with everything in it, while nobody writes to it; may be repeated.
+    #[arg(long = "volume", value_name = "VOLUME")]
+    volumes: Vec<VolumeName>,
+    /// Stop the containers that run with the volumes, and start them again when they have been read.
+    #[arg(long, requires = "volumes")]
+    stop: bool,
     /// Definitions only, no rows.
     #[arg(long)]
     schema_only: bool,
@@ -90,6 +96,8 @@ impl Create {
             },
             jobs: self.jobs.unwrap_or(0),
             bandwidth: self.bandwidth.unwrap_or(0),
+            volumes: self.volumes,
+            stop: self.stop,
         }
     }
 }
@@ -141,7 +149,8 @@ async fn of_job(
     database: &str,
     job: u64,
 ) -> Result<Option<Backup>, CallError> {
-    let Ok(name) = database.parse::<DatabaseName>() else {
+    let volume = database.parse::<VolumeName>().map(DatabaseName::from);
+    let Ok(name) = volume.or_else(|_| database.parse::<DatabaseName>()) else {
         return Ok(None);
     };
     let (host, instance) = (name.host.to_string(), name.instance);
@@ -175,6 +184,19 @@ mod tests {
         assert!(spec.selection.schema_only && !spec.all);
         assert_eq!(spec.selection.tables, ["x", "s.y*"]);
         assert_eq!((spec.jobs, spec.bandwidth), (4, 50_000_000));
+    }
+
+    #[test]
+    fn volumes_go_alone_or_with_databases_and_nothing_is_stopped_unasked() {
+        let alone = spec("--volume web-1/uploads --volume web-1/mail").expect("parses");
+        assert_eq!((alone.volumes.len(), alone.stop), (2, false));
+        assert!(
+            spec("web-1/a/b --volume web-1/uploads --stop")
+                .expect("parses")
+                .stop
+        );
+        assert!(spec("web-1/a/b --stop").is_err());
+        assert!(spec("--volume web-1/a/b").is_err());
     }
 
     #[test]

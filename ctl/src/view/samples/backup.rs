@@ -8,7 +8,7 @@ use crate::{
     view::{
         backup::{
             Backup, BackupChanged, BackupCheck, BackupDetail, BackupDiff, BackupList, BackupMade,
-            BackupsMade, ChangeKind, Compared, RelationChange, StoredRelation,
+            BackupsMade, ChangeKind, Compared, RelationChange, StoredRelation, VolumeContents,
         },
         check::{CheckRun, Outcome},
         deployment::{BeforeDeploy, Count, Deployment, DeploymentDiff, Line, Verdict, Volume},
@@ -86,6 +86,23 @@ pub(crate) fn detail() -> BackupDetail {
         only_tables: vec![text("orders")],
         keep: true,
         reasons: vec![text("the newest proven one")],
+        volume: None,
+    }
+}
+
+/// With the tables of a database and the files of a volume: every field is there.
+pub(crate) fn everything() -> BackupDetail {
+    BackupDetail {
+        volume: Some(VolumeContents {
+            files: 1204,
+            folders: 31,
+            others: 2,
+            bytes: 320 * MIB,
+            fingerprint: text("00"),
+            left_out: vec![text("app.sock")],
+            databases: vec![text("PostgreSQL 16 in pgdata")],
+        }),
+        ..detail()
     }
 }
 

@@ -143,7 +143,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             json(&super::backup::deployment_diff()),
         ),
         ("ctl backup list", json(&super::backup::list())),
-        ("ctl backup show", json(&super::backup::detail())),
+        ("ctl backup show", json(&super::backup::everything())),
         ("ctl backup diff", json(&super::backup::diff())),
         (
             "ctl backup pin, ctl backup unpin, ctl backup delete",

@@ -395,7 +395,7 @@ fn sample() -> crate::job::proofs::harness::Sample {
 pub async fn add(catalog: &Catalog, snapshot: &str, taken_at: DateTime<Utc>) -> BackupId {
     let new = NewBackup {
         database: SHOP.parse().unwrap(),
-        engine: Engine::Postgres,
+        engine: Some(Engine::Postgres),
         kind: BackupKind::Full,
         taken_at,
         stored_at: taken_at,

@@ -67,14 +67,14 @@ fn stored(backup: &Backup) -> PreflightLine {
 
 fn readable(backup: &Backup, contents: Result<&BackupContents, &String>) -> PreflightLine {
     const QUESTION: &str = "backup can be restored";
-    let engine = backup.engine.label();
-    if unsupported(backup.engine).is_some() {
-        let advice = "only PostgreSQL and MariaDB databases are restored this way";
-        return PreflightLine::failed(QUESTION, format!("it is one of {engine}"), advice);
-    }
-    if backup.kind == BackupKind::Volume {
+    let Some(engine) = backup.engine.filter(|_| backup.kind != BackupKind::Volume) else {
         return PreflightLine::failed(QUESTION, "it is one of a volume, not of a database", LOOK);
+    };
+    if unsupported(engine).is_some() {
+        let advice = "only PostgreSQL and MariaDB databases are restored this way";
+        return PreflightLine::failed(QUESTION, format!("it is one of {}", engine.label()), advice);
     }
+    let engine = engine.label();
     match contents {
         Err(wrong) => PreflightLine::failed(
             QUESTION,

@@ -78,7 +78,7 @@ fn facts() -> Facts {
             backup: Backup {
                 id: 12,
                 database: "web-1/shop-db/shop".parse().unwrap(),
-                engine: Engine::Postgres,
+                engine: Some(Engine::Postgres),
                 kind: BackupKind::Full,
                 state: BackupState::Stored,
                 pinned: false,
@@ -189,7 +189,7 @@ fn a_doubtful_backup_is_tried_with_a_warning() {
 #[test]
 fn what_this_version_cannot_read_or_bring_back_is_refused() {
     one(Failed, "one of MySQL", |facts| {
-        facts.backup().engine = Engine::Mysql
+        facts.backup().engine = Some(Engine::Mysql)
     });
     one(Failed, "one of a volume", |facts| {
         facts.backup().kind = BackupKind::Volume

@@ -17,7 +17,7 @@ async fn a_repository(catalog: &Catalog) -> BackupId {
     for (snapshot, taken_at) in [("a", at - TimeDelta::days(3)), ("b", at)] {
         let new = NewBackup {
             database: "web-1/shop-db/shop".parse().unwrap(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             kind: BackupKind::Full,
             taken_at,
             stored_at: taken_at,

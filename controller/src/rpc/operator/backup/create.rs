@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_chassis::telemetry;
 use holdfast_proto::{
-    names::{DatabaseName, HostName},
+    names::{DatabaseName, HostName, InstanceName, VolumeName},
     task::Selection,
     wire::{CreateBackupsRequest, CreateBackupsResponse, StartedBackup},
 };
@@ -16,8 +16,8 @@ use super::super::{
 };
 use crate::{
     detect::HostFacts,
-    fleet::nearest,
-    job::{BackUpDatabase, JobSpec, back_up_database::unsupported},
+    fleet::{HostState, nearest},
+    job::{BackUpDatabase, BackUpVolume, JobSpec, back_up_database::unsupported},
     policy::{Subject, subjects},
 };
 
@@ -30,7 +30,9 @@ pub async fn create(
         request.all || !request.project.is_empty(),
         &request.databases[..],
     ) {
-        (false, []) => return Err(RpcError::invalid("no database is named")),
+        (false, []) if request.volumes.is_empty() => {
+            return Err(RpcError::invalid("no database and no volume is named"));
+        }
         (false, named) => named_ones(&services, named)?,
         (true, []) => chosen(&services, &request).await?,
         (true, _) => {
@@ -38,8 +40,12 @@ pub async fn create(
             return Err(RpcError::invalid(message));
         }
     };
+    let volumes = volumes(&services, &request)?;
     let selection = request.selection.map(Selection::try_from).transpose()?;
     let mut started = Vec::new();
+    for backup in volumes {
+        started.push(start_volume(&services, &caller, backup).await?);
+    }
     for source in databases {
         let backup = BackUpDatabase {
             source,
@@ -65,6 +71,71 @@ fn named_ones(
         databases.insert(name);
     }
     Ok(databases)
+}
+
+/// A mistyped name is told at once. Servers that run in the containers are noted: nobody else works on them
+/// while those are stopped.
+fn volumes(
+    services: &Services,
+    request: &CreateBackupsRequest,
+) -> Result<Vec<BackUpVolume>, RpcError> {
+    let mut backups = Vec::new();
+    let mut names = BTreeSet::new();
+    for name in &request.volumes {
+        names.insert(VolumeName::try_from(name.clone())?);
+    }
+    for source in names {
+        let host = services.fleet.host(&source.host)?;
+        host.volume(&source.volume)?;
+        backups.push(BackUpVolume {
+            instances: servers_on(&host, &source),
+            stop: request.stop,
+            source,
+        });
+    }
+    Ok(backups)
+}
+
+/// Database servers in containers that mount the volume.
+pub fn servers_on(host: &HostState, volume: &VolumeName) -> Vec<InstanceName> {
+    let used_by = host.report.volumes.get(&volume.volume);
+    let used_by = used_by.map_or(&[][..], |volume| &volume.used_by[..]);
+    let instances = host.report.instances.values();
+    let on_it = instances.filter(|instance| used_by.contains(&instance.container));
+    on_it
+        .map(|instance| InstanceName {
+            host: volume.host.clone(),
+            instance: instance.name.clone(),
+        })
+        .collect()
+}
+
+async fn start_volume(
+    services: &Services,
+    caller: &Caller,
+    backup: BackUpVolume,
+) -> Result<StartedBackup, RpcError> {
+    let database = DatabaseName::from(backup.source.clone());
+    let change = Change {
+        action: "job.backup",
+        subject: database.to_string(),
+        detail: if backup.stop {
+            "volume, stopping its containers".to_owned()
+        } else {
+            "volume".to_owned()
+        },
+    };
+    let work = async {
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        let spec = JobSpec::BackUpVolume(backup);
+        Ok(services.jobs.submit(spec, &by, &traceparent).await?)
+    };
+    let job = caller.change(services, change, work).await?;
+    Ok(StartedBackup {
+        database: Some(database.into()),
+        job,
+        refused: String::new(),
+    })
 }
 
 /// Those that are reported now, and those whose server is down: their jobs say so.

@@ -1,0 +1,73 @@
+//! Whether a database server keeps its data in a volume: by the files that each of them has.
+
+use std::{fs, path::Path};
+
+/// Folders below the uppermost one that are looked into: `pgdata`, `18/docker`.
+const DEPTH: usize = 2;
+/// At most so many folders are looked into.
+const MOST: usize = 200;
+
+/// Data directories in the folder, for people: "PostgreSQL 16 in pgdata". What cannot be looked at is none.
+#[must_use]
+pub fn directories(volume: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(volume.to_owned(), 0)];
+    let mut looked = 0;
+    while let Some((folder, depth)) = waiting.pop() {
+        looked += 1;
+        if let Some(server) = server(&folder) {
+            let inside = folder.strip_prefix(volume).unwrap_or(&folder);
+            found.push(match inside.as_os_str().is_empty() {
+                true => server,
+                false => format!("{server} in {}", inside.display()),
+            });
+            continue;
+        }
+        if depth == DEPTH || looked > MOST {
+            continue;
+        }
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            // Of the entry itself, not of what a link leads to.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                waiting.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn server(folder: &Path) -> Option<String> {
+    let is_file = |name: &str| {
+        let found = fs::symlink_metadata(folder.join(name));
+        found.is_ok_and(|found| found.is_file())
+    };
+    if is_file("PG_VERSION") && is_file("global/pg_control") {
+        let version = fs::read_to_string(folder.join("PG_VERSION")).unwrap_or_default();
+        return Some(format!("PostgreSQL {}", version.trim()));
+    }
+    if is_file("ibdata1") {
+        return Some("MariaDB or MySQL".to_owned());
+    }
+    is_file("WiredTiger").then(|| "MongoDB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_directory_is_found_in_the_volume_and_below() {
+        let volume = tempfile::tempdir().unwrap();
+        assert_eq!(directories(volume.path()), Vec::<String>::new());
+        let cluster = volume.path().join("18/docker");
+        fs::create_dir_all(cluster.join("global")).unwrap();
+        fs::write(cluster.join("PG_VERSION"), "18\n").unwrap();
+        // A folder of one database has the file as well, and is no cluster.
+        assert_eq!(directories(volume.path()), Vec::<String>::new());
+        fs::write(cluster.join("global/pg_control"), "x").unwrap();
+        assert_eq!(directories(volume.path()), ["PostgreSQL 18 in 18/docker"]);
+        fs::write(volume.path().join("ibdata1"), "x").unwrap();
+        assert_eq!(directories(volume.path()), ["MariaDB or MySQL"]);
+    }
+}

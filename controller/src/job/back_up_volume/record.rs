@@ -1,0 +1,71 @@
+//! Note in the catalog that there is a backup of the volume.
+
+use async_trait::async_trait;
+use holdfast_proto::task::{BackedUpVolume, TaskFailure};
+use serde_json::Value;
+
+use super::{
+    BackUpVolume,
+    contents::{FORMAT, VolumeContents},
+    store,
+};
+use crate::{
+    catalog::{BackupKind, NewBackup},
+    job::{
+        back_up_database::record::Recorded,
+        definition::{Step, StepDone, StepFailure, defect},
+        event::Why,
+        step::{StepContext, catalog_failure},
+    },
+};
+
+#[derive(Debug)]
+pub struct Record<'a>(pub &'a BackUpVolume);
+
+#[async_trait]
+impl Step for Record<'_> {
+    fn name(&self) -> &'static str {
+        "record"
+    }
+
+    async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
+        let BackedUpVolume {
+            image,
+            snapshot,
+            added_bytes,
+        } = ctx.output(store::NAME)?;
+        let contents = VolumeContents {
+            format: FORMAT,
+            image,
+        };
+        let backup = NewBackup {
+            database: self.0.source.clone().into(),
+            engine: None,
+            kind: BackupKind::Volume,
+            taken_at: contents.image.taken_at,
+            stored_at: ctx.now(),
+            logical_bytes: contents.image.bytes,
+            stored_bytes: added_bytes,
+            snapshot_id: snapshot,
+            manifest: serde_json::to_value(&contents)
+                .map_err(|error| defect(format!("a manifest cannot be stored: {error}")))?,
+            job: Some(ctx.job),
+        };
+        let added = ctx.world.catalog.add_backup(&backup).await;
+        let backup = added.map_err(|error| catalog_failure(&error))?;
+        StepDone::with(&Recorded { backup })
+    }
+
+    /// Only of a job that was cancelled in the moment when it ended.
+    async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
+        let withdrawn = ctx.world.catalog.withdraw_backups(ctx.job, ctx.now()).await;
+        withdrawn.map_err(|error| catalog_failure(&error))?;
+        Ok(StepDone::default())
+    }
+
+    fn says(&self, output: &Value) -> String {
+        serde_json::from_value::<Recorded>(output.clone())
+            .map(|recorded| format!("backup {}", recorded.backup))
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,315 @@
+//! Samples of the jobs on volumes, and their verbs on scripted agents; what stands in the catalog after a backup.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use holdfast_proto::{
+    image::Hash128,
+    link::StartTask,
+    names::HostName,
+    task::{
+        BackedUpVolume, FailureKind, HeldVolume, ReleasedVolume, RemovedVolume, RestoredVolume,
+        SwappedVolume, TaskFailure, TaskResult, TaskSpec, VolumeFacts, VolumeImage, VolumeUser,
+    },
+};
+
+use super::{
+    agents::{Databases, Fault, failure},
+    copy,
+    harness::{Sample, World, catalog},
+};
+use crate::{
+    catalog::{BackupKind, BackupState, Catalog, NewBackup},
+    job::{
+        BackUpVolume, JobId, JobSpec, JobState, RestoreVolume,
+        back_up_volume::contents::VolumeContents,
+    },
+};
+
+/// In the world a volume is `host/volume/name` with what is in it, and a container with it `host/container/name`.
+const VOLUME: &str = "web-1/volume/shop_uploads";
+const SOURCE: &str = "web-1/shop_uploads";
+const CONTAINER: &str = "web-1/container/shop-web";
+const RUNNING: &str = "running";
+/// Of the backup that is restored.
+const STOCKED: &str = "web-7/shop_uploads";
+const THEN: &str = "seven files";
+const NOW: &str = "nine files";
+const SNAPSHOT: &str = "5a00000000000000000000000000000000000000000000000000000000000002";
+/// The second that a new catalog gets.
+const BACKUP: u64 = 2;
+const ROOT: u64 = 4711;
+
+pub fn image(content: &str) -> VolumeImage {
+    VolumeImage {
+        format: 1,
+        taken_at: DateTime::<Utc>::UNIX_EPOCH,
+        volume: "shop_uploads".to_owned(),
+        driver: "local".to_owned(),
+        labels: BTreeMap::new(),
+        files: 7,
+        folders: 2,
+        others: 1,
+        bytes: 700,
+        fingerprint: Hash128(content.bytes().map(u128::from).sum()),
+        left_out: vec![],
+        databases: vec![],
+    }
+}
+
+/// The backup that the samples restore, in a new catalog.
+pub async fn stock(catalog: &Catalog) {
+    let contents = VolumeContents {
+        format: 1,
+        image: image(THEN),
+    };
+    let source: holdfast_proto::names::VolumeName = STOCKED.parse().unwrap();
+    let backup = NewBackup {
+        database: source.into(),
+        engine: None,
+        kind: BackupKind::Volume,
+        taken_at: contents.image.taken_at,
+        stored_at: contents.image.taken_at,
+        logical_bytes: 700,
+        stored_bytes: 7,
+        snapshot_id: SNAPSHOT.to_owned(),
+        manifest: serde_json::to_value(&contents).unwrap(),
+        job: None,
+    };
+    assert_eq!(catalog.add_backup(&backup).await.unwrap(), BACKUP);
+}
+
+fn world(entries: &[(&str, &str)]) -> Databases {
+    let entry = |(name, content): &(&str, &str)| ((*name).to_owned(), (*content).to_owned());
+    entries.iter().map(entry).collect()
+}
+
+pub fn backups() -> Vec<Sample> {
+    let backup = |stop| {
+        JobSpec::BackUpVolume(BackUpVolume {
+            source: SOURCE.parse().unwrap(),
+            stop,
+            instances: vec!["web-1/shop-db".parse().unwrap()],
+        })
+    };
+    vec![
+        Sample {
+            name: "backup of a volume, its container stopped",
+            spec: backup(true),
+            before: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            after: |_| world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            swept: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            undone: |_| unreachable!("there is nothing to undo after success"),
+            forgotten: Databases::new(),
+        },
+        Sample {
+            name: "backup of a volume that nobody uses",
+            spec: backup(false),
+            before: world(&[(VOLUME, NOW)]),
+            after: |_| world(&[(VOLUME, NOW)]),
+            swept: world(&[(VOLUME, NOW)]),
+            undone: |_| unreachable!("there is nothing to undo after success"),
+            forgotten: Databases::new(),
+        },
+    ]
+}
+
+pub fn restores() -> Vec<Sample> {
+    vec![
+        Sample {
+            name: "restore of a volume to a free name",
+            spec: restore(|_| {}),
+            before: Databases::new(),
+            after: |_| world(&[(VOLUME, THEN)]),
+            swept: world(&[(VOLUME, THEN)]),
+            undone: |_| world(&[(VOLUME, THEN)]),
+            forgotten: Databases::new(),
+        },
+        Sample {
+            name: "restore in the place of a volume",
+            spec: restore(|restore| (restore.replace, restore.stop) = (true, true)),
+            before: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            after: |job| world(&[(VOLUME, THEN), (&beside(job), NOW), (CONTAINER, RUNNING)]),
+            swept: world(&[(VOLUME, THEN), (CONTAINER, RUNNING)]),
+            undone: |job| world(&[(VOLUME, NOW), (&beside(job), THEN), (CONTAINER, RUNNING)]),
+            forgotten: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        },
+        Sample {
+            name: "dry run of a restore of a volume",
+            spec: restore(|restore| {
+                (restore.replace, restore.stop, restore.dry_run) = (true, true, true);
+            }),
+            before: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            after: |_| world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            swept: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+            undone: |_| unreachable!("it changes nothing"),
+            forgotten: Databases::new(),
+        },
+    ]
+}
+
+fn restore(change: fn(&mut RestoreVolume)) -> JobSpec {
+    let mut restore = RestoreVolume {
+        backup: BACKUP,
+        source: STOCKED.parse().unwrap(),
+        target: SOURCE.parse().unwrap(),
+        replace: false,
+        stop: false,
+        keep: Duration::from_hours(24),
+        dry_run: false,
+        instances: vec![],
+    };
+    change(&mut restore);
+    JobSpec::RestoreVolume(restore)
+}
+
+fn beside(job: JobId) -> String {
+    format!("{VOLUME}__swap_{job}")
+}
+
+pub fn verbs(
+    world: &mut Databases,
+    host: &HostName,
+    task: &StartTask,
+) -> Result<TaskResult, TaskFailure> {
+    let volume = |name: &str| format!("{host}/volume/{name}");
+    let refused = |why| Err(failure(FailureKind::Conflict, false, why));
+    let runs = world.get(CONTAINER).is_some_and(|state| state == RUNNING);
+    match &task.spec {
+        TaskSpec::DescribeVolume(spec) => Ok(TaskResult::VolumeFacts(VolumeFacts {
+            exists: world.contains_key(&volume(&spec.volume)),
+            users: world
+                .contains_key(CONTAINER)
+                .then(|| VolumeUser {
+                    container: "shop-web".to_owned(),
+                    running: runs,
+                    writable: true,
+                })
+                .into_iter()
+                .collect(),
+            ..VolumeFacts::default()
+        })),
+        TaskSpec::HoldVolume(hold) => {
+            let mine = format!("stopped by {}", hold.job);
+            if let Some(state) = world.get_mut(CONTAINER).filter(|state| *state == RUNNING) {
+                state.clone_from(&mine);
+            }
+            Ok(TaskResult::HeldVolume(HeldVolume::default()))
+        }
+        TaskSpec::ReleaseVolume(release) => {
+            let mine = format!("stopped by {}", release.job);
+            if let Some(state) = world.get_mut(CONTAINER).filter(|state| **state == mine) {
+                RUNNING.clone_into(state);
+            }
+            Ok(TaskResult::ReleasedVolume(ReleasedVolume::default()))
+        }
+        TaskSpec::BackUpVolume(_) if runs => refused("a container runs"),
+        TaskSpec::BackUpVolume(spec) => match world.get(&volume(&spec.volume)) {
+            Some(content) => Ok(TaskResult::BackedUpVolume(BackedUpVolume {
+                image: image(content),
+                snapshot: format!("{:064x}", task.job),
+                added_bytes: 7,
+            })),
+            None => refused("no volume"),
+        },
+        TaskSpec::RestoreVolume(spec) => {
+            assert_eq!(
+                (
+                    spec.repository.host.as_str(),
+                    spec.repository.job,
+                    spec.snapshot.as_str()
+                ),
+                ("web-7", task.job, SNAPSHOT)
+            );
+            world.insert(volume(&spec.volume), THEN.to_owned());
+            Ok(TaskResult::RestoredVolume(RestoredVolume {
+                image: image(THEN),
+                fingerprint: image(THEN).fingerprint,
+                root: ROOT,
+            }))
+        }
+        TaskSpec::SwapVolume(_) if runs => refused("a container runs"),
+        TaskSpec::SwapVolume(spec) => {
+            assert_eq!(spec.root, ROOT);
+            let (here, there) = (volume(&spec.volume), volume(&spec.other));
+            let (Some(one), Some(other)) = (world.get(&here), world.get(&there)) else {
+                return refused("one of them is gone");
+            };
+            let (one, other) = (one.clone(), other.clone());
+            let changed = (one == THEN) == spec.back;
+            if changed {
+                world.insert(here, other);
+                world.insert(there, one);
+            }
+            Ok(TaskResult::SwappedVolume(SwappedVolume { changed }))
+        }
+        TaskSpec::RemoveVolume(spec) => {
+            let existed = world.remove(&volume(&spec.volume)).is_some();
+            Ok(TaskResult::RemovedVolume(RemovedVolume { existed }))
+        }
+        _ => copy::verbs(world, host, task),
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_a_volume_is_a_series_of_its_own() {
+    let shared = catalog().await;
+    let sample = &backups()[0];
+    let world = World::new(&shared, verbs, sample);
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Succeeded);
+    let source: holdfast_proto::names::VolumeName = SOURCE.parse().unwrap();
+    let [backup] = &world.catalog.backups_of(&source.into()).await.unwrap()[..] else {
+        panic!("one backup");
+    };
+    assert_eq!(backup.database.to_string(), SOURCE);
+    assert_eq!((backup.engine, backup.kind), (None, BackupKind::Volume));
+    assert_eq!((backup.job, backup.logical_bytes), (Some(job), 700));
+    let record = world.catalog.backup_manifest(backup.id).await.unwrap();
+    let contents = VolumeContents::read(record.unwrap()).unwrap();
+    assert_eq!(contents.image, image(NOW));
+}
+
+/// Containers run again before the job is over, also when reading the volume has failed for good.
+#[tokio::test]
+async fn a_backup_that_fails_leaves_its_containers_running() {
+    let shared = catalog().await;
+    let sample = &backups()[0];
+    let world = World::new(&shared, verbs, sample);
+    world.agents.fail(Fault::hopeless("store/do", false));
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Failed);
+    assert_eq!(world.agents.databases(), sample.before);
+    let worked = world.agents.worked();
+    assert!(worked.contains(&"stop/undo".to_owned()), "{worked:?}");
+}
+
+/// The repository holds another image under the name: nothing is exchanged, and nobody shall choose it again.
+#[tokio::test]
+async fn what_is_not_the_backup_is_not_exchanged_and_is_damaged() {
+    fn another(
+        world: &mut Databases,
+        host: &HostName,
+        task: &StartTask,
+    ) -> Result<TaskResult, TaskFailure> {
+        match verbs(world, host, task)? {
+            TaskResult::RestoredVolume(mut restored) => {
+                restored.image = image("eight files");
+                restored.fingerprint = restored.image.fingerprint;
+                Ok(TaskResult::RestoredVolume(restored))
+            }
+            other => Ok(other),
+        }
+    }
+    let shared = catalog().await;
+    let sample = &restores()[1];
+    let world = World::new(&shared, another, sample);
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Failed);
+    assert_eq!(world.agents.databases(), sample.before);
+    let judged = world.catalog.backup(BACKUP).await.unwrap().unwrap();
+    assert_eq!(judged.state, BackupState::Damaged);
+}
