@@ -176,4 +176,4 @@ pub fn keeps_from_deletion(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

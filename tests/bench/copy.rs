@@ -4,26 +4,21 @@
 //! same server. A warm-up round, then the median of the rounds. CPU seconds are those of the whole machine
 //! (servers included); memory is the peak of the contender's own processes.
 
+#[path = "dataset.rs"]
+mod dataset;
 #[path = "measure.rs"]
 mod measure;
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
+use dataset::{fill, judge, round, start_server};
 use e2e::{
     fleet::Fleet,
-    host::{Host, repository, succeed},
-    postgres::{Version, psql, run_postgres},
+    host::{Host, succeed},
+    postgres::psql,
 };
 use measure::{Figures, measure, median};
 use serde_json::json;
-
-const SETTINGS: [&str; 5] = [
-    "shared_buffers=1GB",
-    "max_wal_size=16GB",
-    "checkpoint_timeout=30min",
-    "wal_level=replica",
-    "autovacuum=off",
-];
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -35,8 +30,7 @@ fn main() {
     let fleet = Fleet::start(2);
     let (one, two) = (fleet.host("web-1"), fleet.host("web-2"));
     for host in [one, two] {
-        let docker = ["--shm-size", "2g", "-p", "5432:5432"];
-        run_postgres(host, "shop-db", Version::V15, &docker, &SETTINGS);
+        start_server(host);
     }
     load_peer_image(two);
     eprintln!("filling the source");
@@ -124,7 +118,7 @@ impl Bench<'_> {
             Contender::Transit => self.ours("transit"),
             Contender::Full => self.ours("full"),
         };
-        judge(two);
+        judge(two, "copy");
         figures
     }
 
@@ -195,32 +189,6 @@ fn load_peer_image(host: &Host) {
     succeed(load);
 }
 
-fn fill(host: &Host) {
-    psql(host, "shop-db", "postgres", "create database bench");
-    let mut pgbench = host.command("docker");
-    pgbench.args([
-        "exec", "shop-db", "pgbench", "-U", "postgres", "-i", "-q", "-s", "100", "bench",
-    ]);
-    succeed(pgbench);
-    let dataset =
-        fs::read_to_string(repository().join("tests/bench/dataset.sql")).expect("dataset.sql");
-    psql(host, "shop-db", "bench", &dataset);
-    psql(host, "shop-db", "bench", "vacuum (freeze, analyze)");
-}
-
-/// The copy that was just made has every row, index and foreign key.
-fn judge(target: &Host) {
-    let counts = psql(
-        target,
-        "shop-db",
-        "copy",
-        "select (select count(*) from shop.orders), (select count(*) from pgbench_accounts),
-            (select count(*) from pg_constraint where contype = 'f' and convalidated),
-            (select count(*) from pg_index where indisvalid and indrelid >= 16384)",
-    );
-    assert!(counts.starts_with("1000000|10000000|4|"), "{counts}");
-}
-
 fn server_uri(host: &Host, database: &str) -> String {
     format!("postgres://postgres:secret@{}/{database}", host.address())
 }
@@ -278,8 +246,4 @@ fn report(results: &BTreeMap<&str, Vec<Figures>>, two: &Host) {
         }
     });
     println!("{line}");
-}
-
-fn round(ratio: f64) -> f64 {
-    (ratio * 100.0).round() / 100.0
 }

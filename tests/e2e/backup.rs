@@ -153,6 +153,24 @@ fn deletions(fleet: &Fleet, first: &Value, second: &Value) {
         .ctl
         .json(&["backup", "show", &format!("{SHOP}@latest")]);
     assert_eq!(latest["backup"]["id"], second["id"]);
+    nothing_is_pruned_before_its_time(fleet);
+}
+
+/// Marked or not, a backup has a day: pruning by hand takes none of them, and the repository stays sound.
+fn nothing_is_pruned_before_its_time(fleet: &Fleet) {
+    let before = listed(fleet);
+    let dry = fleet
+        .ctl
+        .json(&["repository", "prune", "web-1", "--dry-run"]);
+    assert_eq!(dry["due"], serde_json::json!([]), "{dry:#}");
+    assert_eq!(dry["job"], Value::Null, "{dry:#}");
+    let pruned = fleet.ctl.json(&["repository", "prune", "web-1"]);
+    assert_eq!(pruned["pruned"]["backups"], serde_json::json!([]));
+    assert_eq!(pruned["pruned"]["missing_backups"], serde_json::json!([]));
+    let kept = |backups: &[Value]| -> Vec<String> { backups.iter().map(number).collect() };
+    assert_eq!(kept(&listed(fleet)), kept(&before));
+    let check = ["repository", "check", "web-1", "--read-data", "100%"];
+    assert_eq!(fleet.ctl.json(&check)["sound"], true);
 }
 
 fn refusals(fleet: &Fleet) {

@@ -95,6 +95,15 @@ fn what_was_lost_comes_back_with_its_proof_and_goes_back_by_one_command() {
     assert_eq!(databases(one), format!("postgres shop shop__before_{id}"));
     assert_eq!(rows(one, &format!("shop__before_{id}")), after);
 
+    let objectives = fleet.ctl.json(&["objectives", SHOP]);
+    let all = objectives["objectives"].as_array().expect("a list");
+    let recovery = all
+        .iter()
+        .find(|objective| objective["scenario"] == "restore")
+        .expect("restores are measured");
+    assert_eq!(recovery["job"], restored["job"]["id"], "{objectives:#}");
+    assert_eq!(recovery["verdict"], "holds", "{objectives:#}");
+
     fleet.ctl.ok(&["job", "undo", &id]);
     assert_eq!(rows(one, "shop"), after);
     assert_eq!(databases(one), format!("postgres shop shop__undone_{id}"));

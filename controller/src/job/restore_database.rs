@@ -1,4 +1,5 @@
-//! Bring a backup out of its repository into a database: preflight, stage, transfer, prove, publish.
+//! Bring a backup out of its repository into a database: preflight, stage, transfer, prove, publish,
+//! measure.
 //!
 //! The way of a copy (see [`super::landing`]), with a repository in the source's place: the source itself
 //! may be gone. The proof is held against what the catalog kept of the backup when it was made.
@@ -23,6 +24,7 @@ use super::{
 use crate::catalog::BackupId;
 
 pub mod contents;
+mod measure;
 pub mod preflight;
 pub mod prove;
 pub mod tables;
@@ -102,6 +104,7 @@ impl Definition for RestoreDatabase {
             steps.push(Box::new(transfer::Transfer(self)));
             steps.push(Box::new(prove::Prove(self)));
             steps.push(Box::new(publish::Publish(self.landing())));
+            steps.push(Box::new(measure::Measure(self)));
         }
         steps
     }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod deletion;
-mod two_years;
+pub mod two_years;
 
 /// A date's year and its period in it.
 type Period = fn(NaiveDate) -> (i32, u32);

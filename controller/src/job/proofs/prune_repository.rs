@@ -17,6 +17,7 @@ use crate::job::{JobSpec, PruneRepository};
 
 mod interrupted;
 mod real;
+mod two_years;
 mod whole;
 
 /// There is no way back from a removal, and the proofs of all kinds want one. So nothing is due in their world;

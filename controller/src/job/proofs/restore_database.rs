@@ -26,6 +26,7 @@ use crate::{
         JobId, JobSpec, JobState, RestoreDatabase,
         back_up_database::record::{BackupContents, CheckedThen},
     },
+    objective::Scenario,
 };
 
 /// Its server is gone: only its backup is left.
@@ -376,4 +377,54 @@ async fn a_backup_that_is_gone_ends_in_the_preflight() {
     assert_eq!(ended.state, JobState::Failed);
     assert!(ended.reason.contains("there is no backup 99"), "{ended:?}");
     assert_eq!(world.agents.worked(), ["preflight.target/do"]);
+}
+
+#[tokio::test]
+async fn what_a_whole_recovery_took_is_noted_and_stays_when_it_is_undone() {
+    fn measured(
+        databases: &mut Databases,
+        host: &HostName,
+        task: &StartTask,
+    ) -> Result<TaskResult, TaskFailure> {
+        verbs(databases, host, task).map(|result| match result {
+            TaskResult::RestoredImage(restored) => TaskResult::RestoredImage(RestoredImage {
+                fetch_time: Some(Duration::from_secs(3)),
+                load_time: Some(Duration::from_secs(5)),
+                index_time: Some(Duration::from_secs(7)),
+                ..restored
+            }),
+            other => other,
+        })
+    }
+    let shared = catalog().await;
+    let mut some_tables = samples().swap_remove(0);
+    if let JobSpec::RestoreDatabase(restore) = &mut some_tables.spec {
+        restore.tables = vec!["users".to_owned()];
+    }
+    // Neither is a recovery: some of the tables, a look ahead.
+    for sample in [some_tables, samples().swap_remove(2)] {
+        let world = World::new(&shared, measured, &sample);
+        let running = world.start(world.engine("a"));
+        let job = world.submit(&running.engine).await;
+        assert_eq!(world.state(job).await, JobState::Succeeded);
+        running.stop().await;
+        assert_eq!(shared.0.recoveries().await.unwrap(), []);
+    }
+    let world = World::new(&shared, measured, &sample());
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Succeeded);
+    running.engine.undo(job, "operator/bob").await.unwrap();
+    assert_eq!(world.state(job).await, JobState::Undone);
+    let all = shared.0.recoveries().await.unwrap();
+    let [recovery] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    assert_eq!(recovery.database, SOURCE.parse().unwrap());
+    assert_eq!(recovery.scenario, Scenario::Restore);
+    assert!(recovery.passed);
+    assert_eq!((recovery.backup, recovery.job), (Some(BACKUP), Some(job)));
+    let parts = [recovery.fetch, recovery.restore, recovery.index];
+    assert_eq!(parts.map(|part| part.as_secs()), [3, 5, 7]);
+    assert!(recovery.rpo.is_some());
 }

@@ -1,12 +1,14 @@
 //! Out of the repository into the staging database, by the target's own agent.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use holdfast_proto::{
     image::DataPath,
-    task::{
-        RepositoryRef, RestoreImage, RestoredImage, SentImage, TaskFailure, TaskResult, TaskSpec,
-    },
+    task::{RepositoryRef, RestoreImage, SentImage, TaskFailure, TaskResult, TaskSpec},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{RestoreDatabase, contents::contents, tables::choose};
@@ -27,6 +29,18 @@ pub const NAME: &str = "transfer";
 #[derive(Debug)]
 pub struct Transfer<'a>(pub &'a RestoreDatabase);
 
+/// What the step puts out: who asks only for the image reads it as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    #[serde(flatten)]
+    pub image: Transferred,
+    /// By the clock of the agent; unset: it did not tell.
+    pub fetch_time: Option<Duration>,
+    pub load_time: Option<Duration>,
+    pub index_time: Option<Duration>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
 #[async_trait]
 impl Step for Transfer<'_> {
     fn name(&self) -> &'static str {
@@ -44,15 +58,19 @@ impl Step for Transfer<'_> {
         let_in.await.map_err(|error| catalog_failure(&error))?;
         ctx.end_earlier_attempts("", host).await;
         match ctx.task("", host, spec).await? {
-            TaskResult::RestoredImage(RestoredImage {
-                manifest, received, ..
-            }) => StepDone::with(&Transferred {
-                sent: SentImage {
-                    manifest,
-                    path: DataPath::Repository,
-                    resent_parts: 0,
+            TaskResult::RestoredImage(restored) => StepDone::with(&Restored {
+                image: Transferred {
+                    sent: SentImage {
+                        manifest: restored.manifest,
+                        path: DataPath::Repository,
+                        resent_parts: 0,
+                    },
+                    received: restored.received,
                 },
-                received,
+                fetch_time: restored.fetch_time,
+                load_time: restored.load_time,
+                index_time: restored.index_time,
+                ended_at: Some(ctx.now()),
             }),
             other => Err(wrong_result("restore-image", &other).into()),
         }

@@ -2,29 +2,95 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 
 use super::{BERLIN, Period, at, stored};
 use crate::{
-    catalog::BackupState,
+    catalog::{BackupId, BackupState},
     retention::{
         Facts, Rules, plan,
         removal::{GRACE, Step, step},
     },
 };
 
-/// A repository as retention sees it: what is there, and since when it is marked.
-#[derive(Default)]
-struct Kept {
+const DAYS: usize = 731;
+
+/// A series as retention sees it, day after day.
+pub struct TwoYears {
+    rules: Rules,
+    /// What is there …
     backups: Vec<Facts>,
-    marked: BTreeMap<u64, chrono::DateTime<chrono::Utc>>,
+    /// … and since when it is marked.
+    marked: BTreeMap<BackupId, DateTime<Utc>>,
+    good_days: Vec<NaiveDate>,
 }
 
-impl Kept {
-    /// One look at `now`; what went.
-    fn prune(&mut self, rules: &Rules, now: chrono::DateTime<chrono::Utc>) -> Vec<u64> {
+/// What a day brought.
+pub struct Day {
+    pub date: NaiveDate,
+    /// None: the backup failed.
+    pub made: Option<BackupId>,
+    pub gone: Vec<BackupId>,
+}
+
+impl TwoYears {
+    pub fn new() -> Self {
+        Self {
+            rules: Rules {
+                zone: BERLIN,
+                ..Rules::default()
+            },
+            backups: Vec::new(),
+            marked: BTreeMap::new(),
+            good_days: Vec::new(),
+        }
+    }
+
+    pub fn dates() -> impl Iterator<Item = (BackupId, NaiveDate)> {
+        let first: NaiveDate = "2026-01-01".parse().unwrap();
+        (1..).zip(first.iter_days().take(DAYS))
+    }
+
+    /// A backup at half past midnight in Berlin, and a look at all of them an hour later. What the rules promise
+    /// is there then.
+    pub fn pass(&mut self, id: BackupId, date: NaiveDate) -> Day {
+        // 23:30 UTC: the next day already in Berlin.
+        let evening = date.pred_opt().unwrap().and_hms_opt(23, 30, 0).unwrap();
+        let taken_at = evening.and_utc();
+        let good = !fails(date);
+        if good {
+            self.backups.push(stored(id, taken_at));
+            self.good_days.push(date);
+        }
+        if date.day() == 3
+            && let Some(newest) = self.backups.last_mut()
+        {
+            newest.state = BackupState::Proven;
+        }
+        let mut backups = self.backups.iter().rev();
+        let proven = backups.find(|facts| facts.state == BackupState::Proven);
+        let proven = proven.map(|proven| proven.backup);
+        let gone = self.look(taken_at + TimeDelta::hours(1));
+        assert!(
+            proven.is_none_or(|proven| !gone.contains(&proven)),
+            "{date}"
+        );
+        self.assert_promised(date);
+        Day {
+            date,
+            made: good.then_some(id),
+            gone,
+        }
+    }
+
+    pub fn there(&self) -> Vec<BackupId> {
+        self.backups.iter().map(|facts| facts.backup).collect()
+    }
+
+    /// What went.
+    fn look(&mut self, now: DateTime<Utc>) -> Vec<BackupId> {
         let mut gone = Vec::new();
-        for decision in plan(&self.backups, rules, now) {
+        for decision in plan(&self.backups, &self.rules, now) {
             let id = decision.backup;
             match step(decision.keep, self.marked.get(&id).copied(), GRACE, now) {
                 Step::Mark => drop(self.marked.insert(id, now)),
@@ -37,51 +103,9 @@ impl Kept {
         gone
     }
 
-    fn dates(&self) -> Vec<NaiveDate> {
+    fn assert_promised(&self, today: NaiveDate) {
         let local = |facts: &Facts| facts.taken_at.with_timezone(&BERLIN).date_naive();
-        self.backups.iter().map(local).collect()
-    }
-}
-
-#[test]
-fn on_every_day_of_two_years_the_past_is_as_the_rules_promise() {
-    let rules = Rules {
-        zone: BERLIN,
-        ..Rules::default()
-    };
-    let first: NaiveDate = "2026-01-01".parse().unwrap();
-    let failing = "2026-08-03".parse().unwrap().."2026-08-17".parse::<NaiveDate>().unwrap();
-    let (mut kept, mut good_days, mut most) = (Kept::default(), Vec::new(), 0);
-    for (id, date) in (1..).zip(first.iter_days().take(731)) {
-        // 23:30 UTC: the next day already in Berlin.
-        let taken_at = date
-            .pred_opt()
-            .unwrap()
-            .and_hms_opt(23, 30, 0)
-            .unwrap()
-            .and_utc();
-        if !failing.contains(&date) {
-            kept.backups.push(stored(id, taken_at));
-            good_days.push(date);
-        }
-        if date.day() == 3
-            && let Some(newest) = kept.backups.last_mut()
-        {
-            newest.state = BackupState::Proven;
-        }
-        let proven = kept
-            .backups
-            .iter()
-            .rev()
-            .find(|f| f.state == BackupState::Proven)
-            .cloned();
-        let gone = kept.prune(&rules, taken_at + chrono::TimeDelta::hours(1));
-
-        assert!(
-            proven.is_none_or(|proven| !gone.contains(&proven.backup)),
-            "{date}"
-        );
-        let dates = kept.dates();
+        let dates: Vec<NaiveDate> = self.backups.iter().map(local).collect();
         let promised: [(usize, Period); 3] = [
             (7, |date| (date.year(), date.ordinal())),
             (4, |date| (date.iso_week().year(), date.iso_week().week())),
@@ -89,20 +113,33 @@ fn on_every_day_of_two_years_the_past_is_as_the_rules_promise() {
         ];
         for (number, period) in promised {
             let mut wanted: BTreeMap<_, _> = BTreeMap::new();
-            for date in &good_days {
+            for date in &self.good_days {
                 wanted.insert(period(*date), *date);
             }
             for newest in wanted.values().rev().take(number) {
                 assert!(
                     dates.contains(newest),
-                    "on {date} that of {newest} is missing"
+                    "on {today} that of {newest} is missing"
                 );
             }
         }
-        most = most.max(kept.backups.len());
+    }
+}
+
+fn fails(date: NaiveDate) -> bool {
+    let first: NaiveDate = "2026-08-03".parse().unwrap();
+    (0..14).contains(&(date - first).num_days())
+}
+
+#[test]
+fn on_every_day_of_two_years_the_past_is_as_the_rules_promise() {
+    let (mut years, mut most) = (TwoYears::new(), 0);
+    for (id, date) in TwoYears::dates() {
+        years.pass(id, date);
+        most = most.max(years.backups.len());
     }
     // 7 + 4 + 12 at most, the newest proven one, and those that wait for their removal.
     assert!((20..=26).contains(&most), "{most}");
     // The first ones went long ago.
-    assert!(kept.backups[0].taken_at > at("2026-12-01T00:00:00Z"));
+    assert!(years.backups[0].taken_at > at("2026-12-01T00:00:00Z"));
 }

@@ -139,6 +139,12 @@ impl RealShelf {
 
     /// A backup with this content; its snapshot.
     pub async fn write(&self, content: &[u8]) -> String {
+        let orders = ("orders".to_owned(), content.to_vec());
+        self.write_parts(&BTreeMap::from([orders])).await
+    }
+
+    /// A backup with one entry for each part; its snapshot.
+    pub async fn write_parts(&self, parts: &BTreeMap<String, Vec<u8>>) -> String {
         let repository = self.healthy().await;
         let mut writing = repository.write(Plan {
             about: About {
@@ -147,21 +153,30 @@ impl RealShelf {
                 tags: vec!["full".to_owned()],
                 time: DateTime::UNIX_EPOCH + TimeDelta::days(20_000),
             },
-            entries: vec!["orders".parse().unwrap()],
+            entries: parts.keys().map(|name| name.parse().unwrap()).collect(),
             last: "zz-manifest".parse().unwrap(),
             at_once: 1,
         });
-        let mut entry = writing.next().await.unwrap();
-        entry.send(Bytes::copy_from_slice(content)).await.unwrap();
-        entry.whole(content.len() as u64).await.unwrap();
+        while let Some(mut entry) = writing.next().await {
+            let part = &parts[entry.name().as_str()];
+            entry.send(Bytes::copy_from_slice(part)).await.unwrap();
+            entry.whole(part.len() as u64).await.unwrap();
+        }
         writing.finish("{}").await.unwrap().snapshot.to_string()
     }
 
-    pub async fn read(&self, snapshot: &str) -> Vec<u8> {
+    pub async fn read_part(&self, snapshot: &str, part: &str) -> Vec<u8> {
         let repository = self.healthy().await;
         let reading = repository.read(snapshot.parse().unwrap()).await.unwrap();
-        let orders = reading.whole(&"orders".parse().unwrap()).await.unwrap();
-        orders.to_vec()
+        reading
+            .whole(&part.parse().unwrap())
+            .await
+            .unwrap()
+            .to_vec()
+    }
+
+    pub async fn read(&self, snapshot: &str) -> Vec<u8> {
+        self.read_part(snapshot, "orders").await
     }
 
     /// Every byte is read.
@@ -414,7 +429,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Bytes that do not compress, the same for the same seed. Half of them are the same for all.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let bytes = |seed: u64| {
         let mut state = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let next = move || {
