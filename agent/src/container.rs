@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod exec;
+pub mod recipe;
 pub mod sandbox;
 
 pub use client::{ContainerEngine, EngineError};

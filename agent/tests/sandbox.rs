@@ -167,6 +167,50 @@ async fn it_serves_without_a_network_is_in_no_report_and_goes_with_all_that_it_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mariadb_serves_too() {
+    let here = Sandboxes::on_this_host();
+    let image = "holdfast-test/mariadb:10.11";
+    let spec = StartSandbox {
+        image: image.to_owned(),
+        image_digest: said(&["image", "inspect", "-f", "{{.Id}}", image]),
+        engine: Engine::Mariadb,
+        preload_libraries: String::new(),
+        ..spec(job(6))
+    };
+    let started = here.start(spec.clone()).await.expect("started");
+    assert_eq!(here.start(spec).await, Ok(started.clone()));
+    let describe = TaskSpec::DescribeDatabase(DescribeDatabase {
+        target: DatabaseTarget {
+            instance: started.instance.clone(),
+            database: STAGING.to_owned(),
+        },
+        as_source: false,
+        selection: Selection::default(),
+    });
+    let described = perform(describe, &here.context).await;
+    let setting = |name: &str| {
+        let ask = format!("select @@{name}");
+        said(&[
+            "exec",
+            &started.instance,
+            "mariadb",
+            "-uroot",
+            "-N",
+            "-e",
+            &ask,
+        ])
+    };
+    let settings = ["log_bin", "innodb_doublewrite"].map(setting);
+    assert_eq!(here.remove(job(6)).await, Ok(true));
+    assert_eq!(left_of(job(6)), [""; 0]);
+    match described {
+        Ok(TaskResult::DatabaseFacts(facts)) => assert!(facts.server_version.contains("MariaDB")),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(settings, ["0", "0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_bears_its_name_is_neither_joined_nor_removed() {
     let here = Sandboxes::on_this_host();
     let name = format!("holdfast-sandbox-{}", job(3));

@@ -73,6 +73,16 @@ fn a_mariadb_database_is_copied_backed_up_and_restored_on_a_newer_server() {
     fleet.ctl.ok(&["job", "undo", &id]);
     assert_eq!(content(one, "wiki"), after);
 
+    // The backup is proven in a throwaway server of the same image, which is gone then.
+    let drilled = fleet.ctl.json(&["drill", "run", SHOP]);
+    assert_eq!(drilled["report"]["verdict"], "proven", "{drilled:#}");
+    let all = "name=holdfast-sandbox";
+    assert_eq!(one.docker(&["ps", "-aq", "--filter", all]), "");
+    let shown = fleet
+        .ctl
+        .json(&["backup", "show", "web-1/wiki-db/wiki@latest-proven"]);
+    assert_eq!(shown["backup"]["state"], "proven", "{shown:#}");
+
     // The server is gone: another host takes it, of a newer version.
     one.docker(&["rm", "-f", "wiki-db"]);
     let there = ["restore", latest, "--to", "web-2/wiki-db/wiki"];

@@ -24,6 +24,8 @@ use super::{EngineError, client::Connected};
 /// On containers and volumes: the number of the job that made them.
 pub const LABEL: &str = "io.holdfast.sandbox";
 
+/// Of 1024, which every other container has: when processors are short, it waits.
+const CPU_WEIGHT: i64 = 128;
 /// Processes at once; a server with some hundred connections.
 const MOST_PROCESSES: i64 = 1024;
 
@@ -238,6 +240,7 @@ fn body(plan: &Plan) -> ContainerCreateBody {
             // No swap beside it.
             memory_swap: Some(memory),
             nano_cpus: Some(cpu.saturating_mul(1_000_000)),
+            cpu_shares: Some(CPU_WEIGHT),
             pids_limit: Some(MOST_PROCESSES),
             shm_size: Some(memory / 4),
             // Without a name of its own the engine takes it for anonymous: it goes with the container.
@@ -286,6 +289,7 @@ mod tests {
         let host = body.host_config.unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("none"));
         assert_eq!(host.nano_cpus, Some(1_500_000_000));
+        assert!(host.cpu_shares.is_some_and(|weight| weight < 1024));
         assert_eq!(
             (host.memory, host.memory_swap),
             (Some(1 << 30), Some(1 << 30))

@@ -6,7 +6,13 @@ use holdfast_proto::{
 };
 
 use super::Context;
-use crate::engine::postgres::{databases::is_marked, examine, failure::failure, sessions};
+use crate::{
+    engine::{
+        mariadb,
+        postgres::{databases::is_marked, examine, failure::failure, sessions},
+    },
+    observe::instances::Located,
+};
 
 /// # Errors
 /// `Refused` for a database that no job made: an extension is made in it, and constraints are made anew (and taken
@@ -24,13 +30,28 @@ pub async fn run(
         ));
     }
     let located = context.instances.locate(&spec.target.instance)?;
-    if located.engine != Engine::Postgres {
-        let message = format!(
-            "{} is no PostgreSQL server: what is in it is not examined yet",
-            located.name
-        );
-        return Err(failure(FailureKind::Invalid, message, ""));
+    match located.engine {
+        Engine::Postgres => in_postgres(&spec, &located, context).await,
+        Engine::Mariadb => {
+            let (statements, timeout) = (&spec.assertions, spec.timeout);
+            mariadb::examine::run(&located, database, statements, timeout, context).await
+        }
+        Engine::Mysql => {
+            let message = format!(
+                "{} is a MySQL server: what is in it is not examined yet",
+                located.name
+            );
+            Err(failure(FailureKind::Invalid, message, ""))
+        }
     }
+}
+
+async fn in_postgres(
+    spec: &ExamineDatabase,
+    located: &Located,
+    context: &Context,
+) -> Result<ExaminedDatabase, TaskFailure> {
+    let database = &spec.target.database;
     let connecting = located.route.connect(database);
     let client = connecting
         .await

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use holdfast_proto::{
-    fleet::Engine,
-    task::{FailureKind, ProbeInstance, SandboxLimits, StartSandbox, StartedSandbox, TaskFailure},
+use holdfast_proto::task::{
+    FailureKind, ProbeInstance, SandboxLimits, StartSandbox, StartedSandbox, TaskFailure,
 };
 use tokio::time::Instant;
 
@@ -12,6 +11,7 @@ use super::{Context, probe_instance};
 use crate::{
     container::{
         client::Connected,
+        recipe::recipe,
         sandbox::{self, Plan},
     },
     engine::postgres::{failure::failure, sessions},
@@ -39,16 +39,7 @@ pub async fn run(spec: StartSandbox, context: &Context) -> Result<StartedSandbox
 }
 
 async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox, TaskFailure> {
-    if spec.engine != Engine::Postgres {
-        return Err(failure(
-            FailureKind::Invalid,
-            format!(
-                "backups of {} are not restored into throwaway servers yet",
-                spec.engine.label()
-            ),
-            "",
-        ));
-    }
+    let recipe = recipe(spec.engine)?;
     let engine = context.containers.connected().await?;
     let image = sandbox::find_image(&engine, &spec.image, &spec.image_digest).await?;
     let image = image.ok_or_else(|| absent(spec))?;
@@ -61,11 +52,12 @@ async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox,
             limits,
         });
     }
+    let own = image.config.as_ref().and_then(|config| config.cmd.clone());
     let plan = Plan {
         job: spec.job,
         image,
-        environment: environment(),
-        command: command(&spec.preload_libraries),
+        environment: recipe.environment(),
+        command: recipe.command(own.unwrap_or_default(), &spec.preload_libraries, limits),
         limits,
     };
     let id = sandbox::start(&engine, &plan).await?;
@@ -114,26 +106,12 @@ async fn not_up(id: &str, reason: &str, context: &Context) -> TaskFailure {
     )
 }
 
-/// Nobody reaches it: it has no network, and a superuser of no password on its socket.
-fn environment() -> Vec<String> {
-    ["POSTGRES_USER=postgres", "POSTGRES_HOST_AUTH_METHOD=trust"]
-        .map(str::to_owned)
-        .to_vec()
-}
-
-fn command(preload_libraries: &str) -> Vec<String> {
-    if preload_libraries.is_empty() {
-        return Vec::new();
-    }
-    let setting = format!("shared_preload_libraries={preload_libraries}");
-    ["postgres", "-c", &setting].map(str::to_owned).to_vec()
-}
-
-/// What was not asked for: half of what the host has.
+/// What was not asked for: all processors, behind everybody else, since a drill measures a recovery; half of the
+/// memory, which nobody gives back.
 fn limits(asked: SandboxLimits, cpus: u32, memory: u64) -> SandboxLimits {
     let of = |asked: u64, own: u64| if asked == 0 { own } else { asked };
     SandboxLimits {
-        cpu_millis: of(asked.cpu_millis, (u64::from(cpus) * 500).max(1_000)),
+        cpu_millis: of(asked.cpu_millis, (u64::from(cpus) * 1_000).max(1_000)),
         memory_bytes: of(
             asked.memory_bytes,
             (memory / 2).clamp(LEAST_MEMORY, MOST_MEMORY),
@@ -165,12 +143,14 @@ fn absent(spec: &StartSandbox) -> TaskFailure {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_proto::fleet::Engine;
+
     use super::*;
 
     #[test]
-    fn half_of_the_host_unless_asked_for() {
+    fn all_processors_and_half_of_the_memory_unless_asked_for() {
         let own = limits(SandboxLimits::default(), 8, 32 << 30);
-        assert_eq!((own.cpu_millis, own.memory_bytes), (4_000, 8 << 30));
+        assert_eq!((own.cpu_millis, own.memory_bytes), (8_000, 8 << 30));
         let small = limits(SandboxLimits::default(), 1, 512 << 20);
         assert_eq!((small.cpu_millis, small.memory_bytes), (1_000, 512 << 20));
         let asked = SandboxLimits {
@@ -178,13 +158,6 @@ mod tests {
             memory_bytes: 1 << 30,
         };
         assert_eq!(limits(asked, 8, 32 << 30), asked);
-    }
-
-    #[test]
-    fn libraries_are_loaded_as_at_the_source() {
-        assert_eq!(command(""), [""; 0]);
-        let with = command("timescaledb,pg_cron");
-        assert_eq!(with[2], "shared_preload_libraries=timescaledb,pg_cron");
     }
 
     #[test]

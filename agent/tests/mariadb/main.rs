@@ -8,6 +8,7 @@ mod observed;
 mod support;
 
 mod checks;
+mod examining;
 mod images;
 mod keeping;
 mod merging;

@@ -115,8 +115,8 @@ impl Definition for DrillBackup {
 #[must_use]
 pub fn unsupported(engine: Engine) -> Option<String> {
     match engine {
-        Engine::Postgres => None,
-        Engine::Mariadb | Engine::Mysql => Some(format!(
+        Engine::Postgres | Engine::Mariadb => None,
+        Engine::Mysql => Some(format!(
             "drills of {} databases are not supported yet",
             engine.label()
         )),

@@ -26,10 +26,7 @@ impl Peers {
         let pid = host.docker(&["inspect", "-f", "{{.State.Pid}}", SERVER]);
         let peers = Self {
             dir,
-            server: format!(
-                "-U postgres -h /proc/{}/root/var/run/postgresql",
-                pid.trim()
-            ),
+            server: format!("-U postgres -h /proc/{}/root/run/postgresql", pid.trim()),
             restic: std::env::var("HOLDFAST_RESTIC").expect("run tests/bench/backup"),
         };
         let dump = peers.path("dump");

@@ -27,7 +27,7 @@ const STOPPED: [u16; 3] = [1969, 3024, 1317];
 
 /// Why a statement gives no value; the words an operator reads.
 #[derive(Debug, thiserror::Error)]
-enum CheckError {
+pub(super) enum CheckError {
     #[error("{what} failed: {message}")]
     Statement {
         what: &'static str,
@@ -143,7 +143,7 @@ async fn ask(
 }
 
 /// Never 0, which would be no limit.
-fn limit(session: &Session, left: Duration) -> String {
+pub(super) fn limit(session: &Session, left: Duration) -> String {
     if session.is_mariadb() {
         let seconds = left.as_secs_f64().clamp(0.001, 31_536_000.0);
         format!("SET SESSION max_statement_time = {seconds:.3}")
@@ -154,7 +154,7 @@ fn limit(session: &Session, left: Duration) -> String {
 }
 
 /// Reads no more than two rows, however many there are.
-async fn one_value(
+pub(super) async fn one_value(
     session: &mut Session,
     what: &'static str,
     sql: &str,

@@ -5,13 +5,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
     drill::DrillTargets,
-    fleet::Engine,
     task::{SandboxLimits, StartSandbox, StartedSandbox, TaskFailure, TaskResult, TaskSpec},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DrillBackup, plan, report};
+use super::{DrillBackup, plan, report, unsupported};
 use crate::{
     catalog::{Backup, BackupKind, BackupState, DrillId},
     job::{
@@ -197,17 +196,15 @@ fn about(backup: &Backup, contents: Result<&BackupContents, &String>) -> Vec<Pre
         (None, state) => PreflightLine::passed("backup is stored", format!("{state}, {taken}")),
     };
     const QUESTION: &str = "backup can be drilled";
+    let refused = backup.engine.and_then(unsupported);
     let drillable = match contents {
         _ if backup.kind == BackupKind::Volume => {
             PreflightLine::failed(QUESTION, "it is one of a volume, not of a database", LOOK)
         }
-        _ if backup.engine != Some(Engine::Postgres) => PreflightLine::failed(
+        _ if refused.is_some() => PreflightLine::failed(
             QUESTION,
-            format!(
-                "it is one of {}",
-                backup.engine.map_or("no engine", Engine::label)
-            ),
-            "only backups of PostgreSQL are drilled",
+            refused.unwrap_or_default(),
+            "only backups of PostgreSQL and MariaDB are drilled",
         ),
         Err(wrong) => PreflightLine::failed(QUESTION, wrong.clone(), "make a new backup"),
         Ok(_) => PreflightLine::passed(QUESTION, format!("{} of {}", backup.kind, backup.database)),

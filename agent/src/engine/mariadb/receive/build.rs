@@ -1,27 +1,19 @@
 //! What is made around the rows: tables before them, everything else after.
 
-use holdfast_proto::task::{FailureKind, TaskFailure, TaskPhase};
+use holdfast_proto::task::{TaskFailure, TaskPhase};
 use mysql_async::{Error, prelude::Queryable};
 
 use super::{Target, state::Contents};
-use crate::engine::{
-    mariadb::{
-        document::{Made, named},
-        failure::failed,
-        quote::{literal, qualified},
-        session::Session,
-    },
-    postgres::failure::failure,
+use crate::engine::mariadb::{
+    document::{Made, named},
+    failure::failed,
+    quote::{literal, qualified},
+    session::Session,
+    structure::{self, Structure},
 };
 
 /// What a thing needs is not there.
 const MISSING: [u16; 6] = [1146, 1049, 1305, 1356, 1054, 1133];
-
-/// Counted on the target when all is made.
-pub(super) struct Built {
-    pub(super) indexes: u32,
-    pub(super) constraints: u32,
-}
 
 /// Empty tables and sequences: with their indexes, which a bulk load fills sorted.
 pub(super) async fn tables(target: &Target, contents: &Contents) -> Result<(), TaskFailure> {
@@ -52,7 +44,7 @@ pub(super) async fn rest(
     target: &Target,
     contents: &Contents,
     notices: &mut Vec<String>,
-) -> Result<Built, TaskFailure> {
+) -> Result<Structure, TaskFailure> {
     let document = &contents.document;
     let mut session = target.writer().await?;
     for state in &contents.sequences {
@@ -105,7 +97,7 @@ pub(super) async fn rest(
             Err(error) => return Err(failed("giving the rights", &error)),
         }
     }
-    count(&mut session, target).await
+    structure::count(&mut session, &target.database).await
 }
 
 async fn code(
@@ -191,23 +183,4 @@ fn leave_out(
     let (kind, name) = (made.kind.to_lowercase(), &made.name);
     notices.push(format!("left out: {kind} {name}: {}", failure.message));
     Ok(())
-}
-
-async fn count(session: &mut Session, target: &Target) -> Result<Built, TaskFailure> {
-    let name = literal(&target.database);
-    let counts: Option<(u32, u32)> = session
-        .conn
-        .query_first(format!(
-            "SELECT (SELECT COUNT(DISTINCT table_name, index_name) FROM information_schema.statistics \
-                     WHERE table_schema = {name}), \
-                    (SELECT COUNT(*) FROM information_schema.table_constraints WHERE table_schema = {name})"
-        ))
-        .await
-        .map_err(|error| failed("counting what was made", &error))?;
-    let (indexes, constraints) =
-        counts.ok_or_else(|| failure(FailureKind::Internal, "nothing was counted", ""))?;
-    Ok(Built {
-        indexes,
-        constraints,
-    })
 }
