@@ -10,6 +10,7 @@ use holdfast_proto::{
 };
 
 use crate::{
+    catalog::Pruning,
     check::CheckState,
     fleet::{Fleet, HostState},
     job::JobSummary,
@@ -30,6 +31,7 @@ pub mod job_stuck;
 pub mod long_queries;
 pub mod no_fresh_backup;
 pub mod no_fresh_drill;
+pub mod pruning_failing;
 pub mod rpo_broken;
 pub mod schedule_late;
 pub mod slots;
@@ -45,6 +47,8 @@ pub struct Facts {
     pub jobs: Vec<JobSummary>,
     /// Databases with their policies, backups and schedules.
     pub protection: Vec<DatabaseStanding>,
+    /// Of every repository.
+    pub prunings: Vec<Pruning>,
 }
 
 /// One host as it was reported last.
@@ -152,10 +156,11 @@ pub enum Detector {
     RpoBroken,
     ScheduleLate,
     DamagedBackup,
+    PruningFailing,
 }
 
 impl Detector {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::HostSilent,
         Self::EngineUnreachable,
         Self::InstanceDown,
@@ -175,6 +180,7 @@ impl Detector {
         Self::RpoBroken,
         Self::ScheduleLate,
         Self::DamagedBackup,
+        Self::PruningFailing,
     ];
 
     /// What this detector sees. `before`: the facts of its last look.
@@ -200,6 +206,7 @@ impl Detector {
             Self::RpoBroken => rpo_broken::look(facts, now),
             Self::ScheduleLate => schedule_late::look(facts, now),
             Self::DamagedBackup => damaged_backup::look(facts, now),
+            Self::PruningFailing => pruning_failing::look(facts, now),
         }
     }
 }

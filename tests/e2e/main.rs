@@ -6,6 +6,7 @@ mod demo;
 mod drill;
 mod faults;
 mod fleet;
+mod full_disk;
 mod identity;
 mod kills;
 mod mariadb;

@@ -6,9 +6,12 @@ use holdfast_proto::{
 };
 
 use super::Context;
-use crate::engine::{
-    mariadb,
-    postgres::{describe, sessions, tools::Toolbox},
+use crate::{
+    engine::{
+        mariadb,
+        postgres::{describe, sessions, tools::Toolbox},
+    },
+    observe::instances::Located,
 };
 
 /// # Errors
@@ -25,12 +28,26 @@ async fn describe(
     context: &Context,
 ) -> Result<DatabaseFacts, TaskFailure> {
     let located = context.instances.locate(&spec.target.instance)?;
-    if located.engine != Engine::Postgres {
-        return mariadb::describe::read(&located, spec).await;
+    let mut facts = match located.engine {
+        Engine::Postgres => in_postgres(&located, spec, context).await?,
+        Engine::Mariadb | Engine::Mysql => mariadb::describe::read(&located, spec).await?,
+    };
+    // From it a throwaway server is made when the backup is drilled.
+    if let Some(container) = located.container.filter(|_| spec.as_source) {
+        facts.image = container.image;
+        facts.image_digest = container.image_digest;
     }
-    let mut facts = describe::read(&located, spec).await?;
+    Ok(facts)
+}
+
+async fn in_postgres(
+    located: &Located,
+    spec: &DescribeDatabase,
+    context: &Context,
+) -> Result<DatabaseFacts, TaskFailure> {
+    let mut facts = describe::read(located, spec).await?;
     let toolbox = Toolbox {
-        located: &located,
+        located,
         containers: &context.containers,
         version_num: facts.version_num,
         application: "holdfast describe",

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use chrono::{DateTime, Utc};
 use holdfast_proto::names::HostName;
 
-use crate::fleet::Fleet;
+use crate::{detect::HostFacts, fleet::Fleet};
 
 /// How a host stands with this controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,16 @@ pub enum Standing {
 pub trait Hosts: Debug + Send + Sync {
     /// How the host stands now.
     fn standing(&self, host: &HostName) -> Standing;
+
+    /// The host as it was reported last; none: there is no such host.
+    fn facts(&self, host: &HostName) -> Option<HostFacts>;
 }
 
 impl Hosts for Fleet {
+    fn facts(&self, host: &HostName) -> Option<HostFacts> {
+        self.host(host).ok().map(|state| HostFacts::from(&*state))
+    }
+
     fn standing(&self, host: &HostName) -> Standing {
         match self.host(host) {
             Err(_) => Standing::Unknown,

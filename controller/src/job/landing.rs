@@ -17,6 +17,7 @@ use super::{
 };
 
 pub mod aftermath;
+pub mod checklist;
 pub mod checks;
 pub mod conclude;
 pub mod marked;
@@ -90,6 +91,7 @@ impl Landing<'_> {
             undo: aftermath::undo(*self, job, position, now),
             pruned: None,
             merged: None,
+            checklist: checklist::lines(position),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Bring a backup out of its repository into a database: preflight, stage, transfer, prove, publish,
-//! measure.
+//! measure, checklist.
 //!
 //! The way of a copy (see [`super::landing`]), with a repository in the source's place: the source itself
 //! may be gone. The proof is held against what the catalog kept of the backup when it was made.
@@ -15,7 +15,7 @@ use super::{
     JobId,
     definition::{Definition, Step},
     event::Leftover,
-    landing::{Landing, aftermath, publish, stage, sweep},
+    landing::{Landing, aftermath, checklist, publish, stage, sweep},
     locks::{Resource, ResourceWish},
     position::Position,
     step::StepContext,
@@ -105,6 +105,7 @@ impl Definition for RestoreDatabase {
             steps.push(Box::new(prove::Prove(self)));
             steps.push(Box::new(publish::Publish(self.landing())));
             steps.push(Box::new(measure::Measure(self)));
+            steps.push(Box::new(checklist::Checklist(self.landing())));
         }
         steps
     }

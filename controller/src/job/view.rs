@@ -119,6 +119,9 @@ pub struct JobReport {
     /// Of a job that merges rows.
     #[serde(default)]
     pub merged: Option<MergedRows>,
+    /// Of a restore: what was looked at when the database stood in its place.
+    #[serde(default)]
+    pub checklist: Vec<PreflightLine>,
 }
 
 /// A database that is kept for a while and then dropped.

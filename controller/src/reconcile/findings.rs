@@ -84,6 +84,7 @@ pub async fn look_once(
     let facts = Facts {
         hosts,
         protection,
+        prunings: catalog.prunings().await?,
         checks: catalog.check_states().await?,
         jobs: stuck.into_iter().map(JobRow::view).collect(),
     };

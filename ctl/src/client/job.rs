@@ -233,6 +233,7 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
             undo,
             pruned,
             merged,
+            checklist,
         } = report.unwrap_or_default();
         Ok(Self {
             job: required("GetJobResponse", "job", job)?.try_into()?,
@@ -256,6 +257,10 @@ impl TryFrom<wire::GetJobResponse> for JobDetail {
             },
             pruned: pruned.map(Pruned::from),
             merged: merged.map(MergedRows::try_from).transpose()?,
+            checklist: checklist
+                .into_iter()
+                .map(PreflightLine::try_from)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -32,6 +32,8 @@ pub struct CopyResult {
     pub proof: Option<CopyProof>,
     #[serde(flatten)]
     pub after: Aftermath,
+    /// Of a restore: what was looked at when the database stood in its place.
+    pub checklist: Vec<PreflightLine>,
 }
 
 /// A job that was watched to its end.
@@ -45,6 +47,7 @@ struct End<'a> {
     preflight: &'a [PreflightLine],
     proof: Option<&'a CopyProof>,
     after: &'a Aftermath,
+    checklist: &'a [PreflightLine],
     /// What it removed and nobody brings back; empty when nothing.
     removed: String,
 }
@@ -57,6 +60,7 @@ impl CopyResult {
             preflight,
             proof,
             after,
+            checklist,
             ..
         } = detail;
         let took = match (job.started_at, job.ended_at) {
@@ -80,6 +84,7 @@ impl CopyResult {
             preflight,
             proof,
             after,
+            checklist,
         }
     }
 
@@ -89,6 +94,7 @@ impl CopyResult {
             preflight: &self.preflight,
             proof: self.proof.as_ref(),
             after: &self.after,
+            checklist: &self.checklist,
             removed: String::new(),
         }
     }
@@ -130,6 +136,7 @@ impl View for JobEnded {
             after,
             pruned,
             merged,
+            checklist,
             ..
         } = &self.0;
         let end = End {
@@ -137,6 +144,7 @@ impl View for JobEnded {
             preflight,
             proof: proof.as_ref(),
             after,
+            checklist,
             removed: pruned
                 .as_ref()
                 .map(Pruned::stay_removed)
@@ -164,6 +172,10 @@ impl End<'_> {
             out.push_str(&proof_text(proof, self.job, page));
         }
         out.push_str(&aftermath_text(self.after));
+        if !self.checklist.is_empty() {
+            out.push_str("checklist:\n");
+            out.push_str(&preflight_text(self.checklist, page.paint));
+        }
         out.push_str("next:\n");
         if let Some(until) = self.job.undo_until {
             let _ = writeln!(

@@ -80,6 +80,8 @@ pub struct JobDetail {
     pub after: Aftermath,
     pub pruned: Option<Pruned>,
     pub merged: Option<MergedRows>,
+    /// Of a restore: what was looked at when the database stood in its place.
+    pub checklist: Vec<PreflightLine>,
 }
 
 /// What a cancel or undo was answered with, or a job that was submitted and left alone.
@@ -201,6 +203,10 @@ impl View for JobDetail {
         if let Some(merged) = &self.merged {
             out.push_str("\nMERGED\n");
             out.push_str(&merged_text(merged, page));
+        }
+        if !self.checklist.is_empty() {
+            out.push_str("\nCHECKLIST\n");
+            out.push_str(&preflight_text(&self.checklist, page.paint));
         }
         out.push_str("\nEVENTS\n");
         out.push_str(&events(&self.events, page));

@@ -4648,6 +4648,9 @@ pub struct JobReport {
     /// Of a job that merges rows.
     #[prost(message, optional, tag = "8")]
     pub merged: ::core::option::Option<MergedRows>,
+    /// Of a restore: what was looked at when the database stood in its place.
+    #[prost(message, repeated, tag = "9")]
+    pub checklist: ::prost::alloc::vec::Vec<PreflightLine>,
 }
 /// What a prune did to a repository. Packs are the files that its data lie in.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -42,10 +42,6 @@ pub async fn read(
         .map_err(explain)?;
     facts.disk_free_bytes = disk_free(located, &client).await;
     if spec.as_source {
-        if let Some(container) = &located.container {
-            facts.image.clone_from(&container.image);
-            facts.image_digest.clone_from(&container.image_digest);
-        }
         facts.preload_libraries = server::preload_libraries(&client).await.map_err(explain)?;
         if !facts.exists {
             return Ok(facts);

@@ -104,7 +104,7 @@ impl Claim<'_> {
                 0 => String::new(),
                 n => format!(" (and {n} more differences)"),
             };
-            let message = format!("{what} is not equal to what was sent: {first}{more}");
+            let message = format!("{what} is not equal to the original: {first}{more}");
             (message, self.differs)
         } else {
             let (name, reasons) = broken.first_key_value()?;

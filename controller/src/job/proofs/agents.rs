@@ -14,6 +14,7 @@ use holdfast_proto::{
 use tokio::sync::Notify;
 
 use crate::{
+    detect::HostFacts,
     dispatch::{Dispatch, ProgressSink},
     job::{
         hosts::{Hosts, Standing},
@@ -236,6 +237,10 @@ pub fn connected() -> Standing {
 }
 
 impl Hosts for Agents {
+    fn facts(&self, _: &HostName) -> Option<HostFacts> {
+        None
+    }
+
     fn standing(&self, _: &HostName) -> Standing {
         self.standing.lock().unwrap().clone()
     }

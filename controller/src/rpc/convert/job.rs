@@ -147,6 +147,7 @@ impl From<JobReport> for wire::JobReport {
             undo,
             pruned,
             merged,
+            checklist,
         } = report;
         Self {
             preflight: preflight.into_iter().map(Into::into).collect(),
@@ -157,6 +158,7 @@ impl From<JobReport> for wire::JobReport {
             undo,
             pruned: pruned.map(Into::into),
             merged: merged.map(Into::into),
+            checklist: checklist.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -121,6 +121,12 @@ pub(crate) fn job_detail() -> JobDetail {
         after: aftermath(),
         pruned: pruned().pruned,
         merged: Some(super::merge::all_came()),
+        checklist: vec![PreflightLine {
+            question: "applications are connected".to_owned(),
+            verdict: Answer::Warning,
+            detail: "nobody is".to_owned(),
+            advice: "start what uses it, or see why it does not come back".to_owned(),
+        }],
     }
 }
 
