@@ -81,6 +81,14 @@ pub enum BlobsError {
         #[source]
         source: Option<Box<dyn StdError + Send + Sync>>,
     },
+    /// Of a disk or of a quota.
+    #[error("{location} is full: {name} was not written")]
+    Full {
+        name: Name,
+        location: String,
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     #[error("could not {doing} in {location}")]
     Failed {
         /// "write data/ab/…", "list index".

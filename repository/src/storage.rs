@@ -126,6 +126,11 @@ impl Storage {
                 location,
                 source: Some(Box::new(error)),
             },
+            error if is_full(&error) => BlobsError::Full {
+                name,
+                location,
+                source: Box::new(error),
+            },
             error => BlobsError::Failed {
                 doing: format!("{doing} {name}"),
                 location,
@@ -223,7 +228,7 @@ impl Blobs for Storage {
     }
 }
 
-/// A disk that is full or a server that is away may come back; wrong settings do not mend themselves.
+/// A server that is away may come back; wrong settings do not mend themselves.
 fn again(error: &Error) -> bool {
     match error {
         Error::Generic { source, .. } => retriable(source.as_ref()),
@@ -232,21 +237,32 @@ fn again(error: &Error) -> bool {
     }
 }
 
+/// Somebody has to make room: trying again for hours would only hide it.
+fn is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let Error::Generic { source, .. } = error else {
+        return false;
+    };
+    let kind = io_error(source.as_ref()).map(std::io::Error::kind);
+    kind.is_some_and(|kind| matches!(kind, StorageFull | QuotaExceeded | FileTooLarge))
+}
+
+fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a std::io::Error> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|cause| cause.downcast_ref())
+}
+
 fn retriable(error: &(dyn StdError + 'static)) -> bool {
-    let told = error.to_string();
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{
-                InvalidInput, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
-            };
-            return !matches!(
-                io.kind(),
-                PermissionDenied | ReadOnlyFilesystem | NotADirectory | InvalidInput
-            );
-        }
-        cause = error.source();
+    if let Some(io) = io_error(error) {
+        use std::io::ErrorKind::{
+            InvalidInput, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
+        };
+        return !matches!(
+            io.kind(),
+            PermissionDenied | ReadOnlyFilesystem | NotADirectory | InvalidInput
+        );
     }
+    let told = error.to_string();
     // The client's own type has no name; its words do. It has tried again what may help.
     !REFUSALS.iter().any(|status| told.contains(status))
 }

@@ -171,6 +171,11 @@ impl Gateway {
                     source: Some(Box::new(error)),
                 }
             }
+            Some(Code::ResourceExhausted) => BlobsError::Full {
+                name,
+                location,
+                source: Box::new(error),
+            },
             _ => BlobsError::Failed {
                 doing: format!("{doing} {name}"),
                 location,
@@ -274,7 +279,6 @@ fn may_help(status: &Status) -> bool {
         status.code(),
         Code::Unavailable
             | Code::DeadlineExceeded
-            | Code::ResourceExhausted
             | Code::Aborted
             | Code::Cancelled
             | Code::Unknown

@@ -266,6 +266,7 @@ impl From<BlobsError> for RpcError {
             BlobsError::NotFound { .. } => Code::NotFound,
             BlobsError::Exists { .. } => Code::AlreadyExists,
             BlobsError::Refused { .. } => Code::FailedPrecondition,
+            BlobsError::Full { .. } => Code::ResourceExhausted,
             BlobsError::Failed { again: true, .. } => Code::Unavailable,
             BlobsError::Failed { again: false, .. } => Code::DataLoss,
         };

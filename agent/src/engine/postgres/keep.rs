@@ -15,7 +15,7 @@ use holdfast_proto::{
     image::{RelationPlan, SequenceState},
     task::{FailureKind, TaskFailure},
 };
-use holdfast_repository::RepositoryError;
+use holdfast_repository::{BlobsError, RepositoryError};
 
 use super::failure::failure;
 
@@ -67,6 +67,10 @@ pub fn shell(text: &str) -> String {
 pub fn failed(doing: &str, error: &RepositoryError) -> TaskFailure {
     let message = format!("{doing}: {}", with_causes(error));
     let (kind, advice) = match error {
+        RepositoryError::Storage { source, .. } if matches!(**source, BlobsError::Full { .. }) => (
+            FailureKind::Exhausted,
+            "make room where the repositories are; ctl repository prune frees what retention has let go",
+        ),
         RepositoryError::Storage { .. } | RepositoryError::BackupRunning { .. } => (
             FailureKind::Unavailable,
             "see whether the storage is up: ctl repository check",
