@@ -81,7 +81,7 @@ pub fn healthy(name: &str) -> Instance {
 }
 
 /// One healthy host with one healthy database on a named volume.
-fn facts() -> Facts {
+pub fn facts() -> Facts {
     let container = Container {
         id: "c1".to_owned(),
         name: "shop-db".to_owned(),
@@ -112,6 +112,7 @@ fn facts() -> Facts {
         }],
         checks: vec![],
         jobs: vec![],
+        prunings: vec![],
         protection: vec![],
     }
 }

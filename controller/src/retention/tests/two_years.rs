@@ -27,7 +27,6 @@ pub struct TwoYears {
 
 /// What a day brought.
 pub struct Day {
-    pub date: NaiveDate,
     /// None: the backup failed.
     pub made: Option<BackupId>,
     pub gone: Vec<BackupId>,
@@ -77,7 +76,6 @@ impl TwoYears {
         );
         self.assert_promised(date);
         Day {
-            date,
             made: good.then_some(id),
             gone,
         }
