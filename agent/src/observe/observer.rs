@@ -308,7 +308,10 @@ impl Observer {
     }
 
     async fn answer(&mut self, ask: Ask) {
-        if self.parts.registered.has_changed().unwrap_or_default() {
+        // Who waits for a server that comes up asks again and again.
+        if self.parts.registered.has_changed().unwrap_or_default()
+            || self.watched.awaits_a_process()
+        {
             self.discover().await;
         }
         let now = Instant::now();

@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn a_copy_ends_with_its_evidence_and_the_way_back() {
-        let text = result(false, |_| ()).text(&page());
+        // A copy has no checklist: it comes with a restore.
+        let text = result(false, |detail| detail.checklist.clear()).text(&page());
         assert!(
             text.starts_with("✓ web-1/shop-db/shop → web-2/shop-db/shop_test: copied and proven\n  carried    2 tables"),
             "{text}"

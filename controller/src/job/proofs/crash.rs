@@ -5,7 +5,7 @@ use super::{
     fuse::Moment,
     harness::{World, catalog, samples},
 };
-use crate::job::JobState;
+use crate::job::{JobState, landing::checklist};
 
 /// Both sides of the `n`th event, and agents that kept or lost their memory meanwhile.
 fn moments(n: u64) -> [(Moment, bool); 4] {
@@ -82,7 +82,10 @@ async fn after_a_crash_at_any_moment_of_unwinding_nothing_is_left() {
         let running = rehearsal.start(rehearsal.engine("a"));
         let job = rehearsal.submit(&running.engine).await;
         rehearsal.ended(job).await;
-        let last = rehearsal.agents.worked().last().unwrap().clone();
+        let mut worked = rehearsal.agents.worked();
+        // The look at what stands fails no job.
+        worked.retain(|task| !task.starts_with(checklist::NAME));
+        let last = worked.pop().unwrap();
         drop(running);
         'events: for n in 1.. {
             for (moment, agents_die) in moments(n) {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::testing::TestCatalog,
-    job::{JobKind, JobState, hosts::Standing},
+    job::{JobKind, JobState, hosts::Standing, landing::checklist},
 };
 
 type Shared = (
@@ -44,6 +44,12 @@ async fn a_hopeless_failure_of_any_task_unwinds_to_nothing() {
                 let job = world.submit(&running.engine).await;
                 let ended = world.ended(job).await;
                 let context = format!("{task}, after work: {after_work}: {}", world.context());
+                if task.starts_with(checklist::NAME) {
+                    // What could not be looked at warns, and takes nothing back.
+                    assert_eq!(ended.state, JobState::Succeeded, "{context}");
+                    assert_eq!(world.agents.databases(), (sample.after)(job), "{context}");
+                    continue;
+                }
                 assert_eq!(ended.state, JobState::Failed, "{context}");
                 assert!(ended.reason.contains("scripted"), "{}", ended.reason);
                 assert_eq!(world.agents.databases(), sample.before, "{context}");

@@ -98,7 +98,12 @@ impl BackupMade {
                     format!(": {}", job.reason)
                 };
                 let word = job.state.word();
-                let text = format!("✗ {what}: no backup, job {} {word}{reason}", job.id);
+                let advice = if job.advice.is_empty() {
+                    String::new()
+                } else {
+                    format!("\n    → {}", job.advice)
+                };
+                let text = format!("✗ {what}: no backup, job {} {word}{reason}{advice}", job.id);
                 (Tone::Bad, text)
             }
         };
