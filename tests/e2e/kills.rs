@@ -82,6 +82,18 @@ fn kill_inside(fleet: &mut Fleet, step: &str, victim: &str) -> String {
         _ => held,
     };
     wait_inside(fleet, &id, started, done, inside);
+    if step == "preflight" {
+        // A host that is away before it is asked is waited for; one that goes while it answers is not.
+        let asked = format!("task={id}/preflight.source/do/1");
+        let agent = &fleet.member("web-1").agent;
+        eventually(Duration::from_secs(30), "the question", || {
+            agent
+                .log()
+                .contains(&asked)
+                .then_some(())
+                .ok_or("not asked")
+        });
+    }
     kill_and_restart(fleet, victim);
     drop(held);
     assert_whole_or_nothing(fleet, &id, &target);

@@ -60,20 +60,23 @@ impl Daemon {
         })
     }
 
-    /// Resident memory in bytes.
+    /// Resident memory in bytes, with the pages of its program.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Resident memory in bytes that no file backs: what it holds itself.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("alive");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .expect("VmRSS");
-        let kib: u64 = line
-            .split_whitespace()
-            .nth(1)
-            .expect("a number")
-            .parse()
-            .expect("a number");
+        let line = status.lines().find(|line| line.starts_with(name));
+        let mut words = line.expect("the line").split_whitespace();
+        let kib: u64 = words.nth(1).expect("a number").parse().expect("a number");
         kib * 1024
     }
 
