@@ -1,17 +1,19 @@
 //! Rows of a kept database come into the live one, and out again, on a real PostgreSQL.
 
+#[path = "support/eventually.rs"]
+mod eventually;
 #[path = "support/server.rs"]
 mod support;
+#[path = "support/merging.rs"]
+mod verbs;
 
-use holdfast_agent::task::{Context, perform};
+use eventually::eventually;
+use holdfast_agent::task::Context;
 use holdfast_proto::task::{
-    DatabaseTarget, FailureKind, MergeRows, MergedRows, MergedTable, TaskFailure, TaskResult,
-    TaskSpec, UnmergeRows, UnmergedRows,
+    FailureKind, MergeRows, MergedRows, MergedTable, TaskFailure, UnmergeRows, UnmergedRows,
 };
 use support::Server;
-
-const KEPT: &str = "shop__before_1";
-const LEDGER: &str = "shop__merged_2";
+use verbs::{KEPT, table};
 
 /// What both had when they parted.
 const BOTH: &str = "
@@ -62,33 +64,11 @@ impl World {
     }
 
     async fn merge(&self, change: fn(&mut MergeRows)) -> Result<MergedRows, TaskFailure> {
-        let mut spec = MergeRows {
-            target: target(),
-            kept: KEPT.to_owned(),
-            tables: vec![],
-            take: false,
-            dry_run: false,
-            ledger: LEDGER.to_owned(),
-        };
-        change(&mut spec);
-        match perform(TaskSpec::MergeRows(spec), &self.context).await? {
-            TaskResult::MergedRows(merged) => Ok(merged),
-            other => panic!("{other:?}"),
-        }
+        verbs::merge(&self.context, change).await
     }
 
     async fn undo(&self, change: fn(&mut UnmergeRows)) -> Result<UnmergedRows, TaskFailure> {
-        let mut spec = UnmergeRows {
-            target: target(),
-            ledger: LEDGER.to_owned(),
-            succeeded: true,
-            forget: false,
-        };
-        change(&mut spec);
-        match perform(TaskSpec::UnmergeRows(spec), &self.context).await? {
-            TaskResult::UnmergedRows(unmerged) => Ok(unmerged),
-            other => panic!("{other:?}"),
-        }
+        verbs::unmerge(&self.context, change).await
     }
 
     /// Every row of every table, and where the sequences stand.
@@ -100,18 +80,6 @@ impl World {
                 (select count(*) from pg_namespace where nspname like '%merged%')",
         )
     }
-}
-
-fn target() -> DatabaseTarget {
-    DatabaseTarget {
-        instance: "shop-db".to_owned(),
-        database: "shop".to_owned(),
-    }
-}
-
-fn table<'a>(merged: &'a MergedRows, name: &str) -> &'a MergedTable {
-    let found = merged.tables.iter().find(|table| table.name == name);
-    found.unwrap_or_else(|| panic!("{name} is not in {merged:#?}"))
 }
 
 /// New there: user 15 with two orders, user 16 whose boss is 17, user 17 whose boss is 16; a changed row on each side.
@@ -357,11 +325,7 @@ async fn cut_off_in_the_middle_nothing_has_come_and_the_next_attempt_brings_all(
     locked.expect("a lock");
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like 'LOCK TABLE%'";
     let kill = async {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while world.live(waiting) != "1" {
-            assert!(std::time::Instant::now() < end, "it never came to the lock");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        eventually("it waits for the lock", async || world.live(waiting) == "1").await;
         let killed =
             "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'";
         let _ = world.live(killed);

@@ -1,14 +1,23 @@
 //! Tasks: the verbs of an agent, their results, and how they fail. Fields mean what `task.proto` says.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     check::CheckOutcome,
     fleet::Engine,
     image::{DataPath, Hash128, Manifest, ProofLevel, Relation, SequenceState},
+};
+
+mod merge;
+mod volume;
+
+pub use merge::{MergeRow, MergeRows, MergedRows, MergedTable, UnmergeRows, UnmergedRows};
+pub use volume::{
+    BackUpVolume, BackedUpVolume, DescribeVolume, HeldVolume, HoldVolume, MeasureVolume,
+    MeasuredVolume, ReleaseVolume, ReleasedVolume, RemoveVolume, RemovedVolume, RestoreVolume,
+    RestoredVolume, SwapVolume, SwappedVolume, VolumeFacts, VolumeImage, VolumeUser,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -383,58 +392,6 @@ pub struct AssertionOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MergeRows {
-    pub target: DatabaseTarget,
-    pub kept: String,
-    pub tables: Vec<String>,
-    pub take: bool,
-    pub dry_run: bool,
-    pub ledger: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MergedRows {
-    pub tables: Vec<MergedTable>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MergedTable {
-    pub schema: String,
-    pub name: String,
-    pub only_there: u64,
-    pub equal: u64,
-    pub conflicts: u64,
-    pub merged: u64,
-    pub taken: u64,
-    pub refused: u64,
-    pub unmergeable: String,
-    pub left_out_columns: Vec<String>,
-    pub rows: Vec<MergeRow>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MergeRow {
-    pub key: String,
-    pub columns: Vec<String>,
-    pub reason: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnmergeRows {
-    pub target: DatabaseTarget,
-    pub ledger: String,
-    pub succeeded: bool,
-    pub forget: bool,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnmergedRows {
-    pub removed: u64,
-    pub restored: u64,
-    pub existed: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishDatabase {
     pub instance: String,
     pub staging: String,
@@ -501,131 +458,6 @@ pub struct RunCheck {
     pub count_sql: String,
     pub newest_sql: String,
     pub timeout: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MeasureVolume {
-    pub volume: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MeasuredVolume {
-    pub bytes: u64,
-    pub files: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DescribeVolume {
-    pub volume: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeFacts {
-    pub exists: bool,
-    pub driver: String,
-    pub out_of_reach: String,
-    pub users: Vec<VolumeUser>,
-    pub databases: Vec<String>,
-    pub disk_free_bytes: Option<u64>,
-    pub made_by: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeUser {
-    pub container: String,
-    pub running: bool,
-    pub writable: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldVolume {
-    pub volume: String,
-    pub job: u64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldVolume {
-    pub stopped: Vec<String>,
-    pub killed: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleaseVolume {
-    pub job: u64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleasedVolume {
-    pub started: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackUpVolume {
-    pub volume: String,
-    pub repository: RepositoryRef,
-    pub tags: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackedUpVolume {
-    pub image: VolumeImage,
-    pub snapshot: String,
-    pub added_bytes: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeImage {
-    pub format: u32,
-    pub taken_at: DateTime<Utc>,
-    pub volume: String,
-    pub driver: String,
-    pub labels: BTreeMap<String, String>,
-    pub files: u64,
-    pub folders: u64,
-    pub others: u64,
-    pub bytes: u64,
-    pub fingerprint: Hash128,
-    pub left_out: Vec<String>,
-    pub databases: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoreVolume {
-    pub volume: String,
-    pub job: u64,
-    pub repository: RepositoryRef,
-    pub snapshot: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoredVolume {
-    pub image: VolumeImage,
-    pub fingerprint: Hash128,
-    pub root: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SwapVolume {
-    pub volume: String,
-    pub other: String,
-    pub root: u64,
-    pub back: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SwappedVolume {
-    pub changed: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemoveVolume {
-    pub volume: String,
-    pub job: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemovedVolume {
-    pub existed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

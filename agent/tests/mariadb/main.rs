@@ -6,6 +6,8 @@ mod eventually;
 mod observed;
 #[path = "../support/server.rs"]
 mod support;
+#[path = "../support/merging.rs"]
+mod verbs;
 
 mod checks;
 mod examining;

@@ -1,15 +1,15 @@
 //! Rows of a kept database come into the live one beside it, and out again.
 
-use holdfast_agent::task::{Context, perform};
+use holdfast_agent::task::Context;
 use holdfast_proto::task::{
-    DatabaseTarget, FailureKind, MergeRows, MergedRows, MergedTable, TaskFailure, TaskResult,
-    TaskSpec, UnmergeRows, UnmergedRows,
+    FailureKind, MergeRows, MergedRows, MergedTable, TaskFailure, UnmergeRows, UnmergedRows,
 };
 
-use crate::server::Server;
-
-const KEPT: &str = "shop__before_1";
-const LEDGER: &str = "shop__merged_2";
+use crate::{
+    eventually::eventually,
+    server::Server,
+    verbs::{self, KEPT, table},
+};
 
 /// What both had when they parted.
 const BOTH: &str = "
@@ -72,33 +72,11 @@ impl World {
     }
 
     async fn merge(&self, change: fn(&mut MergeRows)) -> Result<MergedRows, TaskFailure> {
-        let mut spec = MergeRows {
-            target: target(),
-            kept: KEPT.to_owned(),
-            tables: vec![],
-            take: false,
-            dry_run: false,
-            ledger: LEDGER.to_owned(),
-        };
-        change(&mut spec);
-        match perform(TaskSpec::MergeRows(spec), &self.context).await? {
-            TaskResult::MergedRows(merged) => Ok(merged),
-            other => panic!("{other:?}"),
-        }
+        verbs::merge(&self.context, change).await
     }
 
     async fn undo(&self, change: fn(&mut UnmergeRows)) -> Result<UnmergedRows, TaskFailure> {
-        let mut spec = UnmergeRows {
-            target: target(),
-            ledger: LEDGER.to_owned(),
-            succeeded: true,
-            forget: false,
-        };
-        change(&mut spec);
-        match perform(TaskSpec::UnmergeRows(spec), &self.context).await? {
-            TaskResult::UnmergedRows(unmerged) => Ok(unmerged),
-            other => panic!("{other:?}"),
-        }
+        verbs::unmerge(&self.context, change).await
     }
 
     /// Every row of every table, the counters of both that count by themselves, and which databases there are.
@@ -110,18 +88,6 @@ impl World {
              select schema_name from information_schema.schemata where schema_name like 'shop%'",
         )
     }
-}
-
-fn target() -> DatabaseTarget {
-    DatabaseTarget {
-        instance: "shop-db".to_owned(),
-        database: "shop".to_owned(),
-    }
-}
-
-fn table<'a>(merged: &'a MergedRows, name: &str) -> &'a MergedTable {
-    let found = merged.tables.iter().find(|table| table.name == name);
-    found.unwrap_or_else(|| panic!("{name} is not in {merged:#?}"))
 }
 
 fn reason(table: &MergedTable, key: &str) -> String {
@@ -288,15 +254,13 @@ async fn cut_off_in_the_middle_nothing_has_come_and_the_next_attempt_brings_all(
     });
     let ask = |sql: &str| world.server.sql("information_schema", sql);
     let until = async |sql: &'static str| {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        loop {
-            let found = ask(sql);
-            if !found.is_empty() {
-                return found;
-            }
-            assert!(std::time::Instant::now() < end, "never: {sql}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        let mut found = String::new();
+        eventually(sql, async || {
+            found = ask(sql);
+            !found.is_empty()
+        })
+        .await;
+        found
     };
     let sleeper = until("select id from processlist where info like 'select sleep%'").await;
     let kill = async {

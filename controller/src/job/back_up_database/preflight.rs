@@ -41,16 +41,13 @@ impl Step for Preflight<'_> {
             &mut lines,
         );
         lines.extend(source.as_ref().ok().and_then(engine));
-        let refusal = preflight::refusal(&lines, source.is_err());
+        let unreachable = source.is_err();
         let examined = Examined {
             lines,
             source: source.ok(),
             target: None,
         };
-        match refusal {
-            Some(failure) => Err(StepFailure::with(failure, &examined)),
-            None => StepDone::with(&examined),
-        }
+        preflight::conclude(&examined, unreachable)
     }
 
     /// It only reads.

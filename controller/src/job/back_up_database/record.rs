@@ -105,23 +105,44 @@ impl Step for Record<'_> {
                 .map_err(|error| defect(format!("a manifest cannot be stored: {error}")))?,
             job: Some(ctx.job),
         };
-        let added = ctx.world.catalog.add_backup(&backup).await;
-        let backup = added.map_err(|error| catalog_failure(&error))?;
-        StepDone::with(&Recorded { backup })
+        add(ctx, &backup).await
     }
 
-    /// Only of a job that was cancelled in the moment when it ended.
     async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
-        let withdrawn = ctx.world.catalog.withdraw_backups(ctx.job, ctx.now()).await;
-        withdrawn.map_err(|error| catalog_failure(&error))?;
-        Ok(StepDone::default())
+        withdraw(ctx).await
     }
 
     fn says(&self, output: &Value) -> String {
-        serde_json::from_value::<Recorded>(output.clone())
-            .map(|recorded| format!("backup {}", recorded.backup))
-            .unwrap_or_default()
+        says(output)
     }
+}
+
+/// With its row a backup counts, of a database or of a volume.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn add(ctx: &StepContext, backup: &NewBackup) -> Result<StepDone, StepFailure> {
+    let added = ctx.world.catalog.add_backup(backup).await;
+    let backup = added.map_err(|error| catalog_failure(&error))?;
+    StepDone::with(&Recorded { backup })
+}
+
+/// The undo: only of a job that was cancelled in the moment when it ended.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn withdraw(ctx: &StepContext) -> Result<StepDone, TaskFailure> {
+    let withdrawn = ctx.world.catalog.withdraw_backups(ctx.job, ctx.now()).await;
+    withdrawn.map_err(|error| catalog_failure(&error))?;
+    Ok(StepDone::default())
+}
+
+/// In one line of the job's history.
+#[must_use]
+pub fn says(output: &Value) -> String {
+    serde_json::from_value::<Recorded>(output.clone())
+        .map(|recorded| format!("backup {}", recorded.backup))
+        .unwrap_or_default()
 }
 
 impl Record<'_> {

@@ -31,16 +31,13 @@ impl Step for Preflight<'_> {
             return Err(failure.into());
         }
         let lines = examine(self.0, facts.as_ref());
-        let refusal = preflight::refusal(&lines, facts.is_err());
+        let unreachable = facts.is_err();
         let examined = Examined {
             lines,
             source: None,
             target: None,
         };
-        match refusal {
-            Some(failure) => Err(StepFailure::with(failure, &examined)),
-            None => StepDone::with(&examined),
-        }
+        preflight::conclude(&examined, unreachable)
     }
 
     /// It only reads.

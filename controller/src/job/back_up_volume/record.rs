@@ -12,10 +12,10 @@ use super::{
 use crate::{
     catalog::{BackupKind, NewBackup},
     job::{
-        back_up_database::record::Recorded,
+        back_up_database::record,
         definition::{Step, StepDone, StepFailure, defect},
         event::Why,
-        step::{StepContext, catalog_failure},
+        step::StepContext,
     },
 };
 
@@ -51,21 +51,14 @@ impl Step for Record<'_> {
                 .map_err(|error| defect(format!("a manifest cannot be stored: {error}")))?,
             job: Some(ctx.job),
         };
-        let added = ctx.world.catalog.add_backup(&backup).await;
-        let backup = added.map_err(|error| catalog_failure(&error))?;
-        StepDone::with(&Recorded { backup })
+        record::add(ctx, &backup).await
     }
 
-    /// Only of a job that was cancelled in the moment when it ended.
     async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
-        let withdrawn = ctx.world.catalog.withdraw_backups(ctx.job, ctx.now()).await;
-        withdrawn.map_err(|error| catalog_failure(&error))?;
-        Ok(StepDone::default())
+        record::withdraw(ctx).await
     }
 
     fn says(&self, output: &Value) -> String {
-        serde_json::from_value::<Recorded>(output.clone())
-            .map(|recorded| format!("backup {}", recorded.backup))
-            .unwrap_or_default()
+        record::says(output)
     }
 }

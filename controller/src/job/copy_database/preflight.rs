@@ -100,16 +100,13 @@ impl Step for Preflight<'_> {
             source: source.as_ref(),
             target: target.as_ref(),
         });
-        let refusal = refusal(&lines, source.is_err() || target.is_err());
+        let unreachable = source.is_err() || target.is_err();
         let examined = Examined {
             lines,
             source: source.ok(),
             target: target.ok(),
         };
-        match refusal {
-            Some(failure) => Err(StepFailure::with(failure, &examined)),
-            None => StepDone::with(&examined),
-        }
+        conclude(&examined, unreachable)
     }
 
     /// It only reads.
@@ -149,6 +146,18 @@ impl PreflightLine {
             detail,
             advice: advice.to_owned(),
         }
+    }
+}
+
+/// The end of every preflight: the answers stay with the job, also when they refuse it. `unreachable`: a side could
+/// not be asked.
+///
+/// # Errors
+/// When an answer refuses.
+pub fn conclude(examined: &Examined, unreachable: bool) -> Result<StepDone, StepFailure> {
+    match refusal(&examined.lines, unreachable) {
+        Some(failure) => Err(StepFailure::with(failure, examined)),
+        None => StepDone::with(examined),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::job::{
     step::StepContext,
 };
 
-mod questions;
+pub mod questions;
 
 #[derive(Debug)]
 pub struct Preflight<'a>(pub &'a RestoreDatabase);
@@ -63,16 +63,12 @@ impl Step for Preflight<'_> {
             target: target.as_ref(),
         });
         let out_of_reach = target.is_err() || matches!(held, Some(Err(_)));
-        let refusal = preflight::refusal(&lines, out_of_reach);
         let examined = Examined {
             lines,
             source: backup.and_then(|known| known.contents.ok().map(|noted| noted.source)),
             target: target.ok(),
         };
-        match refusal {
-            Some(failure) => Err(StepFailure::with(failure, &examined)),
-            None => StepDone::with(&examined),
-        }
+        preflight::conclude(&examined, out_of_reach)
     }
 
     /// It only reads.

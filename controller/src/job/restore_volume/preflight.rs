@@ -14,6 +14,7 @@ use crate::{
         copy_database::preflight::{self, Examined, PreflightLine},
         definition::{Step, StepDone, StepFailure},
         event::Why,
+        restore_database::preflight::questions::in_repository,
         retry::Patience,
         shelf::OutOfReach,
         step::{StepContext, catalog_failure},
@@ -74,16 +75,12 @@ impl Step for Preflight<'_> {
             target: target.as_ref(),
         });
         let away = target.is_err() || matches!(held, Some(Err(_)));
-        let refusal = preflight::refusal(&lines, away);
         let examined = Examined {
             lines,
             source: None,
             target: None,
         };
-        match refusal {
-            Some(failure) => Err(StepFailure::with(failure, &examined)),
-            None => StepDone::with(&examined),
-        }
+        preflight::conclude(&examined, away)
     }
 
     /// It only reads.
@@ -167,27 +164,6 @@ fn readable(backup: &Backup, contents: &Result<VolumeContents, String>) -> Prefl
             QUESTION,
             wrong,
             "upgrade the controller, or restore by hand with restic: the files are in the folder data",
-        ),
-    }
-}
-
-fn in_repository(backup: &Backup, held: &Result<bool, OutOfReach>) -> PreflightLine {
-    const QUESTION: &str = "repository holds it";
-    let host = &backup.database.host;
-    match held {
-        Ok(true) => PreflightLine::passed(QUESTION, format!("the repository of {host}")),
-        Ok(false) => PreflightLine::failed(
-            QUESTION,
-            format!(
-                "the repository of {host} has no snapshot {}",
-                backup.snapshot_id
-            ),
-            "look at the repository (ctl repository check), and restore another backup",
-        ),
-        Err(wrong) => PreflightLine::failed(
-            QUESTION,
-            format!("could not check: {wrong}"),
-            "see whether the repositories' storage is up: ctl repository check",
         ),
     }
 }

@@ -143,7 +143,8 @@ fn patterns(request: &RestoreDatabase, noted: &BackupContents) -> Option<Preflig
     Some(PreflightLine::passed(QUESTION, some_of(&names)))
 }
 
-fn in_repository(backup: &Backup, held: &Result<bool, OutOfReach>) -> PreflightLine {
+/// Of databases and volumes alike.
+pub fn in_repository(backup: &Backup, held: &Result<bool, OutOfReach>) -> PreflightLine {
     const QUESTION: &str = "repository holds it";
     let host = &backup.database.host;
     match held {
