@@ -71,13 +71,6 @@ pub struct Facts {
     pub advertise: Vec<String>,
     /// Port of the listener for other agents; unset when there is none.
     pub peer_port: Option<u16>,
-    /// "docker 20.10.24"; filled in when the engine first answers.
-    pub container_engine: Arc<dyn EngineName>,
-}
-
-/// Names the container engine, as far as it is known now.
-pub trait EngineName: Send + Sync + std::fmt::Debug {
-    fn name(&self) -> String;
 }
 
 /// Why a session ended.
@@ -191,7 +184,6 @@ impl Facts {
             kernel: self.kernel.clone(),
             cpus: self.cpus,
             memory_bytes: self.memory_bytes,
-            container_engine: self.container_engine.name(),
             tasks: runtime.states(),
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     container::ContainerEngine,
     credentials::Credentials,
     identity::{self, Enrolment},
-    link::{self, EngineName, Facts},
+    link::{self, Facts},
     observe::{host, instances::Instances, observer, registrations, reports::Reports},
     peer::{Grants, Peers, Refusals},
     repository::Repositories,
@@ -49,12 +49,6 @@ pub enum RunError {
     },
     #[error("a part of the agent has ended by a defect; the log says which")]
     Part,
-}
-
-impl EngineName for ContainerEngine {
-    fn name(&self) -> String {
-        self.current_name()
-    }
 }
 
 /// Works until `shutdown`, then ends its tasks and goes.
@@ -139,7 +133,7 @@ pub async fn run(
             controllers,
             identity: enrolment.identity,
             roots: enrolment.roots,
-            facts: facts(&config, enrolment.host, containers, clock.as_ref()),
+            facts: facts(&config, enrolment.host, clock.as_ref()),
             clock,
             runtime: runtime.clone(),
             reports,
@@ -191,7 +185,7 @@ fn tasks(config: &Config, environment: &Environment) -> Result<Runtime, RunError
     })
 }
 
-fn facts(config: &Config, host: String, containers: ContainerEngine, clock: &dyn Clock) -> Facts {
+fn facts(config: &Config, host: String, clock: &dyn Clock) -> Facts {
     Facts {
         host,
         run_id: Uuid::now_v7().to_string(),
@@ -202,6 +196,5 @@ fn facts(config: &Config, host: String, containers: ContainerEngine, clock: &dyn
         memory_bytes: host::memory(),
         advertise: config.peer.advertise.clone(),
         peer_port: config.peer.listen.map(|address| address.port()),
-        container_engine: Arc::new(containers),
     }
 }

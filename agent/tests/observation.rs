@@ -71,7 +71,7 @@ async fn what_happens_to_a_container_is_reported_within_a_second() {
     let observed = Observed::start();
     observed
         .until("the first report", EVENT, |s| {
-            s.engine_error.is_empty().then_some(())
+            s.container_engine.starts_with("docker ").then_some(())
         })
         .await;
     let sleeper = Started::run(

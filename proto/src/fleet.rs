@@ -225,6 +225,7 @@ pub struct HostSnapshot {
     pub containers: Vec<Container>,
     pub volumes: Vec<Volume>,
     pub instances: Vec<Instance>,
+    pub container_engine: String,
     pub engine_error: String,
 }
 
@@ -236,6 +237,7 @@ pub struct HostDelta {
     pub removed_volumes: Vec<String>,
     pub instances: Vec<Instance>,
     pub removed_instances: Vec<String>,
+    pub container_engine: String,
     pub engine_error: String,
     pub events: Vec<EngineEvent>,
 }

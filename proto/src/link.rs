@@ -87,7 +87,6 @@ pub struct Hello {
     pub kernel: String,
     pub cpus: u32,
     pub memory_bytes: u64,
-    pub container_engine: String,
     pub tasks: Vec<TaskState>,
 }
 

@@ -1,7 +1,6 @@
 //! What the fleet shows: in time, after a reconnection, on Podman, of a server outside containers, at what cost.
 
 use std::{
-    fs,
     io::Write as _,
     process::Stdio,
     time::{Duration, Instant},
@@ -11,25 +10,12 @@ use e2e::{
     eventually::eventually,
     fleet::Fleet,
     host::{Engine, Host},
+    idle::{self, Idle},
     postgres::{Version, psql, run_postgres, start_postgres},
 };
 use serde_json::Value;
 
 use crate::copy::fill_users;
-
-fn sleeper(host: &Host, name: &str) {
-    let image = Version::V15.image();
-    host.docker(&[
-        "run",
-        "-d",
-        "--name",
-        name,
-        "--entrypoint",
-        "sleep",
-        image,
-        "6000",
-    ]);
-}
 
 fn containers(fleet: &Fleet) -> Vec<String> {
     let list = fleet.ctl.json(&["container", "list"]);
@@ -56,7 +42,7 @@ fn a_container_that_was_started_is_seen_within_a_second() {
     let times: Vec<Duration> = ["first", "second", "third"]
         .into_iter()
         .map(|name| {
-            sleeper(fleet.host("web-1"), name);
+            fleet.host("web-1").sleeper(name);
             let started = Instant::now();
             eventually(Duration::from_secs(10), "the new container", || {
                 let seen = containers(&fleet);
@@ -75,7 +61,7 @@ fn what_happened_while_the_controller_was_away_is_known_when_it_is_back() {
     let mut fleet = Fleet::start(1);
     let other_way = |fleet: &Fleet, gone: &str, came: &str| {
         fleet.host("web-1").docker(&["rm", "-f", gone]);
-        sleeper(fleet.host("web-1"), came);
+        fleet.host("web-1").sleeper(came);
     };
     let shows = |fleet: &Fleet, name: &str| {
         eventually(Duration::from_secs(40), &format!("{name} alone"), || {
@@ -83,7 +69,7 @@ fn what_happened_while_the_controller_was_away_is_known_when_it_is_back() {
             if seen == [name] { Ok(()) } else { Err(seen) }
         });
     };
-    sleeper(fleet.host("web-1"), "one");
+    fleet.host("web-1").sleeper("one");
     shows(&fleet, "one");
     fleet.controller.stop();
     other_way(&fleet, "one", "two");
@@ -233,55 +219,16 @@ fn a_server_outside_containers_is_registered_and_its_password_stays_on_the_host(
     assert_eq!(found.trim(), credentials.to_str().expect("UTF-8"));
 }
 
-/// A goal for release builds; a build for tests must not be far from it either.
+/// Held to what no busy machine changes: its work in wakes, the memory that it holds itself. Processor time and all of the
+/// resident memory, pages of the program's file with it, are goals for release builds: tests/bench/idle measures them.
 #[test]
 fn an_idle_agent_with_fifty_containers_costs_little() {
-    const CONTAINERS: usize = 50;
     let fleet = Fleet::start(1);
-    let host = fleet.host("web-1");
-    start_postgres(host, "shop-db", Version::V15);
-    for n in 1..CONTAINERS {
-        sleeper(host, &format!("sleeper-{n}"));
-    }
-    eventually(Duration::from_secs(60), "fifty containers", || {
-        let seen = containers(&fleet).len();
-        if seen == CONTAINERS {
-            Ok(())
-        } else {
-            Err(seen)
-        }
-    });
-    fleet.wait_instance("web-1/shop-db");
-    let agent = &fleet.member("web-1").agent;
-    let (begun, before) = (Instant::now(), cpu_seconds(agent.pid()));
+    idle::crowd(&fleet, 50);
     // Two periods of its listing.
-    let window = Duration::from_secs(60);
-    eventually(window * 2, "a minute", || {
-        if begun.elapsed() >= window {
-            Ok(())
-        } else {
-            Err("")
-        }
-    });
-    let share = (cpu_seconds(agent.pid()) - before) / begun.elapsed().as_secs_f64();
-    let (resident, own) = (agent.resident_bytes(), agent.own_bytes());
-    eprintln!(
-        "idle: {:.2} % of a core, {} KiB, {} KiB of them its own",
-        share * 100.0,
-        resident >> 10,
-        own >> 10
-    );
-    assert!(share < 0.005, "{:.2} % of a core", share * 100.0);
-    assert!(resident < 25 << 20, "{} KiB", resident >> 10);
-    assert!(own < 10 << 20, "{} KiB", own >> 10);
-}
-
-/// User and system time of a process.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
-    // After the name, which may hold anything.
-    let (_, rest) = stat.rsplit_once(')').expect("a name");
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
-    (ticks(11) + ticks(12)) / 100.0
+    let idle = Idle::of(&fleet.member("web-1").agent, Duration::from_secs(60));
+    eprintln!("idle: {idle}");
+    assert!(idle.wakes_per_minute < 250.0, "{idle}");
+    assert!(idle.resident_bytes < 30 << 20, "{idle}");
+    assert!(idle.own_bytes < 7 << 20, "{idle}");
 }

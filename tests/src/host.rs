@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use crate::postgres::Version;
+
 /// Goes down, with everything in it, when dropped.
 #[derive(Debug)]
 pub struct Host {
@@ -134,6 +136,22 @@ impl Host {
             .arg(format!("unix://{}", socket.display()))
             .args(args);
         succeed(command)
+    }
+
+    /// Starts a container that does nothing.
+    #[track_caller]
+    pub fn sleeper(&self, name: &str) {
+        let image = Version::V15.image();
+        self.docker(&[
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--entrypoint",
+            "sleep",
+            image,
+            "6000",
+        ]);
     }
 
     #[track_caller]

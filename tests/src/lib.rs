@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod eventually;
 pub mod fleet;
 pub mod host;
+pub mod idle;
 pub mod mariadb;
 pub mod otlp;
 pub mod postgres;

@@ -86,16 +86,6 @@ impl ContainerEngine {
         Ok(connected)
     }
 
-    /// What it calls itself; empty while it has not answered.
-    #[must_use]
-    pub fn current_name(&self) -> String {
-        let current = self.0.current.load();
-        current
-            .as_ref()
-            .map(|engine| engine.name.clone())
-            .unwrap_or_default()
-    }
-
     /// Forgets what was agreed: the next use finds the socket and agrees again.
     pub fn reset(&self) {
         self.0.current.store(None);

@@ -237,6 +237,7 @@ fn news(
     };
     if change.is_some() || !events.is_empty() {
         messages.push(AgentMessage::Delta(HostDelta {
+            container_engine: now.container_engine.clone(),
             engine_error: now.engine_error.clone(),
             events,
             ..change.unwrap_or_default()

@@ -19,10 +19,12 @@ pub fn between(before: &HostSnapshot, now: &HostSnapshot) -> Option<HostDelta> {
         removed_volumes,
         instances,
         removed_instances,
+        container_engine: now.container_engine.clone(),
         engine_error: now.engine_error.clone(),
         events: Vec::new(),
     };
     let quiet = HostDelta {
+        container_engine: before.container_engine.clone(),
         engine_error: before.engine_error.clone(),
         ..HostDelta::default()
     };
@@ -46,6 +48,9 @@ pub fn apply(snapshot: &mut HostSnapshot, delta: &HostDelta) {
         &delta.instances,
         &delta.removed_instances,
     );
+    snapshot
+        .container_engine
+        .clone_from(&delta.container_engine);
     snapshot.engine_error.clone_from(&delta.engine_error);
 }
 
@@ -156,12 +161,14 @@ mod tests {
             containers in prop::collection::btree_map(0u8..12, 0u8..3, 0..8),
             volumes in prop::collection::btree_map(0u8..12, 0u8..3, 0..8),
             instances in prop::collection::btree_map(0u8..12, 0u8..3, 0..8),
+            engine in 0u8..3,
             error in 0u8..2,
         ) -> HostSnapshot {
             let mut snapshot = HostSnapshot {
                 containers: containers.into_iter().map(|(k, v)| container(k, v)).collect(),
                 volumes: volumes.into_iter().map(|(k, v)| volume(k, v)).collect(),
                 instances: instances.into_iter().map(|(k, v)| instance(k, v)).collect(),
+                container_engine: format!("docker {engine}"),
                 engine_error: "no answer".repeat(usize::from(error)),
             };
             snapshot.containers.sort_by(|a, b| a.id.cmp(&b.id));

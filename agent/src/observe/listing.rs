@@ -32,6 +32,8 @@ const PARALLEL: usize = 4;
 pub struct Listing {
     pub containers: BTreeMap<String, Seen>,
     pub volumes: Vec<Volume>,
+    /// As [`Connected::name`], of the last that was asked.
+    pub engine: String,
     /// Content digest by image id; an image's never changes.
     digests: HashMap<String, String>,
     /// How the list showed a container when it was inspected.
@@ -49,6 +51,7 @@ impl Listing {
         touched: &BTreeSet<String>,
     ) -> Result<(), EngineError> {
         let connected = engine.connected().await?;
+        self.engine.clone_from(&connected.name);
         let options = ListContainersOptionsBuilder::default().all(true).build();
         let listed = connected
             .docker

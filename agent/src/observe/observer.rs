@@ -348,6 +348,7 @@ impl Observer {
             containers: containers.cloned().collect(),
             volumes,
             instances,
+            container_engine: self.listing.engine.clone(),
             engine_error: self.engine_error.clone(),
         };
         self.parts.reports.publish(snapshot, events);

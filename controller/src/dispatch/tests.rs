@@ -75,7 +75,6 @@ impl Table {
             kernel: String::new(),
             cpus: 2,
             memory_bytes: 0,
-            container_engine: String::new(),
             tasks: tasks
                 .iter()
                 .map(|(id, epoch)| TaskState {

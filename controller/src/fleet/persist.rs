@@ -86,7 +86,6 @@ mod tests {
             kernel: "6.1".to_owned(),
             cpus: 2,
             memory_bytes: 1,
-            container_engine: "docker 20.10".to_owned(),
             tasks: Vec::new(),
         }
     }
@@ -101,6 +100,7 @@ mod tests {
         let persister = Persister::new(fleet.clone(), catalog.clone());
         fleet.connected(&host, &hello(), now);
         let snapshot = HostSnapshot {
+            container_engine: "docker 20.10".to_owned(),
             engine_error: "permission denied".to_owned(),
             ..HostSnapshot::default()
         };

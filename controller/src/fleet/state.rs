@@ -46,7 +46,6 @@ pub struct HostFacts {
     pub kernel: String,
     pub cpus: u32,
     pub memory_bytes: u64,
-    pub container_engine: String,
 }
 
 /// What runs on a host, by the key that deltas use.
@@ -56,6 +55,8 @@ pub struct HostReport {
     pub containers: BTreeMap<String, Container>,
     pub volumes: BTreeMap<String, Volume>,
     pub instances: BTreeMap<String, Instance>,
+    /// As it last answered; empty when it never did.
+    pub container_engine: String,
     /// Why the container engine could not be asked; empty when it could.
     pub engine_error: String,
 }
@@ -89,7 +90,6 @@ impl From<&Hello> for HostFacts {
             kernel: hello.kernel.clone(),
             cpus: hello.cpus,
             memory_bytes: hello.memory_bytes,
-            container_engine: hello.container_engine.clone(),
         }
     }
 }
@@ -100,6 +100,7 @@ impl From<HostSnapshot> for HostReport {
             containers: by(snapshot.containers, |c| &c.id),
             volumes: by(snapshot.volumes, |v| &v.name),
             instances: by(snapshot.instances, |i| &i.name),
+            container_engine: snapshot.container_engine,
             engine_error: snapshot.engine_error,
         }
     }
@@ -120,6 +121,7 @@ pub fn apply(report: &mut HostReport, delta: HostDelta) {
     report.containers.extend(by(delta.containers, |c| &c.id));
     report.volumes.extend(by(delta.volumes, |v| &v.name));
     report.instances.extend(by(delta.instances, |i| &i.name));
+    report.container_engine = delta.container_engine;
     report.engine_error = delta.engine_error;
 }
 
@@ -168,6 +170,7 @@ mod tests {
         let mut report = HostReport::from(HostSnapshot {
             volumes: vec![volume("a", "local"), volume("b", "local")],
             instances: vec![instance("db", "")],
+            container_engine: String::new(),
             engine_error: "no socket".to_owned(),
             ..HostSnapshot::default()
         });
@@ -177,6 +180,7 @@ mod tests {
                 volumes: vec![volume("b", "nfs"), volume("c", "local")],
                 removed_volumes: vec!["a".to_owned()],
                 instances: vec![instance("db", "connection refused")],
+                container_engine: "podman 4.3.1".to_owned(),
                 ..HostDelta::default()
             },
         );
@@ -187,6 +191,7 @@ mod tests {
             .collect();
         assert_eq!(drivers, [("b", "nfs"), ("c", "local")]);
         assert_eq!(report.instances["db"].down_reason, "connection refused");
+        assert_eq!(report.container_engine, "podman 4.3.1");
         assert_eq!(report.engine_error, "");
     }
 

@@ -29,10 +29,10 @@ messages! {
     Archiver { on, archived, failed, last_archived_at, last_failed_at, last_failed_wal }
     ReplicationSlot { name, kind, active, lag_bytes }
     Database { name, owner, size_bytes, encoding, collation, allows_connections, is_template }
-    HostSnapshot { containers, volumes, instances, engine_error }
+    HostSnapshot { containers, volumes, instances, container_engine, engine_error }
     HostDelta {
         containers, removed_containers, volumes, removed_volumes, instances, removed_instances,
-        engine_error, events,
+        container_engine, engine_error, events,
     }
     EngineEvent { at, kind, action, subject }
 }

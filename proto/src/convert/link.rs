@@ -14,7 +14,7 @@ messages! {
     StartTask { task_id, job, epoch, spec, traceparent }
     Hello {
         host, agent_version, run_id, started_at, peer_addresses, operating_system, kernel, cpus,
-        memory_bytes, container_engine, tasks,
+        memory_bytes, tasks,
     }
     TaskState { task_id, epoch }
     PeerRefused { actor, what, reason, times }

@@ -596,6 +596,9 @@ pub struct HostSnapshot {
     /// Why the container engine could not be asked; empty when it could.
     #[prost(string, tag = "4")]
     pub engine_error: ::prost::alloc::string::String,
+    /// "docker 20.10.24", "podman 4.3.1", as it last answered; empty when it never did.
+    #[prost(string, tag = "5")]
+    pub container_engine: ::prost::alloc::string::String,
 }
 /// What changed since the last snapshot or delta of this session.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -620,6 +623,8 @@ pub struct HostDelta {
     /// Events of the container engine as they happened.
     #[prost(message, repeated, tag = "8")]
     pub events: ::prost::alloc::vec::Vec<EngineEvent>,
+    #[prost(string, tag = "9")]
+    pub container_engine: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EngineEvent {
@@ -3393,11 +3398,8 @@ pub struct Hello {
     pub cpus: u32,
     #[prost(uint64, tag = "9")]
     pub memory_bytes: u64,
-    /// "docker 20.10.24", "podman 4.3.1"; empty when none answers.
-    #[prost(string, tag = "10")]
-    pub container_engine: ::prost::alloc::string::String,
     /// Every task that runs or whose outcome has not been acknowledged.
-    #[prost(message, repeated, tag = "11")]
+    #[prost(message, repeated, tag = "10")]
     pub tasks: ::prost::alloc::vec::Vec<TaskState>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

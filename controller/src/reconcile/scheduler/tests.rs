@@ -118,7 +118,6 @@ fn hello() -> Hello {
         kernel: String::new(),
         cpus: 1,
         memory_bytes: 1,
-        container_engine: String::new(),
         tasks: vec![],
     }
 }

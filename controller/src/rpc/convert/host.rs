@@ -27,7 +27,7 @@ pub fn host_row(state: &HostState, certificate_expires_at: Option<DateTime<Utc>>
         last_seen_at: last_seen.and_then(time),
         agent_version: text(|f| &f.agent_version).unwrap_or_default(),
         operating_system: text(|f| &f.operating_system).unwrap_or_default(),
-        container_engine: text(|f| &f.container_engine).unwrap_or_default(),
+        container_engine: report.container_engine.clone(),
         engine_error: report.engine_error.clone(),
         cpus: facts.map_or(0, |f| f.cpus),
         memory_bytes: facts.map_or(0, |f| f.memory_bytes),

@@ -1,0 +1,111 @@
+//! What an agent costs while nothing happens on its host.
+
+use std::{
+    fmt, fs,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    daemon::Daemon,
+    eventually::eventually,
+    fleet::Fleet,
+    postgres::{Version, start_postgres},
+};
+
+/// Of one process over one window.
+#[derive(Debug, Clone, Copy)]
+pub struct Idle {
+    /// Processor time by the clock; 0.01 is one hundredth of a core.
+    pub share_of_a_core: f64,
+    /// Times that a thread went to sleep and was woken: work done, whatever the machine makes of it.
+    pub wakes_per_minute: f64,
+    pub resident_bytes: u64,
+    /// Not backed by a file: what the process holds itself.
+    pub own_bytes: u64,
+}
+
+impl Idle {
+    #[must_use]
+    pub fn of(process: &Daemon, window: Duration) -> Self {
+        let pid = process.pid();
+        let (begun, cpu_before, wakes_before) = (Instant::now(), cpu_seconds(pid), wakes(pid));
+        eventually(window * 2, "the window", || {
+            if begun.elapsed() >= window {
+                Ok(())
+            } else {
+                Err("")
+            }
+        });
+        let seconds = begun.elapsed().as_secs_f64();
+        Self {
+            share_of_a_core: (cpu_seconds(pid) - cpu_before) / seconds,
+            wakes_per_minute: (wakes(pid) - wakes_before) * 60.0 / seconds,
+            resident_bytes: process.resident_bytes(),
+            own_bytes: process.own_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.2} % of a core, {:.0} wakes a minute, {} KiB, {} KiB of them its own",
+            self.share_of_a_core * 100.0,
+            self.wakes_per_minute,
+            self.resident_bytes >> 10,
+            self.own_bytes >> 10
+        )
+    }
+}
+
+/// A server "shop-db" and sleepers on the only host of the fleet, until `ctl` lists them all.
+pub fn crowd(fleet: &Fleet, containers: usize) {
+    let host = fleet.host("web-1");
+    start_postgres(host, "shop-db", Version::V15);
+    for n in 1..containers {
+        host.sleeper(&format!("sleeper-{n}"));
+    }
+    eventually(
+        Duration::from_secs(60),
+        "every container in the list",
+        || {
+            let list = fleet.ctl.json(&["container", "list"]);
+            let seen = list["containers"].as_array().map_or(0, Vec::len);
+            if seen == containers {
+                Ok(())
+            } else {
+                Err(seen)
+            }
+        },
+    );
+    fleet.wait_instance("web-1/shop-db");
+}
+
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    cpu_seconds_in(&stat)
+}
+
+/// User and system time in what `/proc/PID/stat` says.
+#[must_use]
+pub fn cpu_seconds_in(stat: &str) -> f64 {
+    // After the name, which may hold anything.
+    let (_, rest) = stat.rsplit_once(')').expect("a name");
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Of all threads that live now.
+fn wakes(pid: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    let of = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<f64>().ok()
+    };
+    threads.filter_map(|thread| of(thread.ok()?)).sum()
+}
