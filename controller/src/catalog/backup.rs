@@ -45,6 +45,8 @@ pub enum BackupKind {
     /// Some tables, chosen by name.
     Tables,
     Volume,
+    /// The whole database as it was when a restore took its place. Never what `latest` means.
+    BeforeReplace,
 }
 
 /// A word of the catalog that this version does not know.
@@ -323,6 +325,7 @@ impl BackupKind {
             Self::SchemaOnly => "schema-only",
             Self::Tables => "tables",
             Self::Volume => "volume",
+            Self::BeforeReplace => "before-replace",
         }
     }
 }

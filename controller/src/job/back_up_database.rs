@@ -26,7 +26,7 @@ use crate::catalog::BackupKind;
 
 pub mod preflight;
 pub mod record;
-mod store;
+pub mod store;
 
 /// No backup runs for longer.
 const DEADLINE: Duration = Duration::from_hours(24);

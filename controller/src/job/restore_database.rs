@@ -1,4 +1,4 @@
-//! Bring a backup out of its repository into a database: preflight, stage, transfer, prove, publish,
+//! Bring a backup out of its repository into a database: preflight, safety, stage, transfer, prove, publish,
 //! measure, checklist.
 //!
 //! The way of a copy (see [`super::landing`]), with a repository in the source's place: the source itself
@@ -27,6 +27,7 @@ pub mod contents;
 mod measure;
 pub mod preflight;
 pub mod prove;
+mod safety;
 pub mod tables;
 mod transfer;
 
@@ -51,6 +52,9 @@ pub struct RestoreDatabase {
     /// Only the rows of these, by pattern, with the whole schema around them; empty: everything.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// What stands there is replaced without a backup of it.
+    #[serde(default)]
+    pub no_safety_backup: bool,
 }
 
 #[async_trait]
@@ -84,7 +88,7 @@ impl Definition for RestoreDatabase {
 
     fn locks(&self) -> Vec<ResourceWish> {
         let target = Resource::Database(self.target.clone());
-        vec![
+        let mut wishes = vec![
             if self.dry_run {
                 ResourceWish::shared(target)
             } else {
@@ -94,11 +98,19 @@ impl Definition for RestoreDatabase {
             // Pruning has it alone; and nobody removes what is being read.
             ResourceWish::shared(Resource::Repository(self.source.host.clone())),
             ResourceWish::shared(Resource::Backup(self.backup)),
-        ]
+        ];
+        if self.backs_up_first() && self.target.host != self.source.host {
+            let repository = Resource::Repository(self.target.host.clone());
+            wishes.push(ResourceWish::shared(repository));
+        }
+        wishes
     }
 
     fn steps(&self) -> Vec<Box<dyn Step + '_>> {
         let mut steps: Vec<Box<dyn Step + '_>> = vec![Box::new(preflight::Preflight(self))];
+        if self.backs_up_first() {
+            steps.push(Box::new(safety::Safety(self)));
+        }
         if !self.dry_run {
             steps.push(Box::new(stage::Stage(self.landing())));
             steps.push(Box::new(transfer::Transfer(self)));
@@ -132,6 +144,11 @@ impl Definition for RestoreDatabase {
 }
 
 impl RestoreDatabase {
+    /// Whether what stands there, if anything, is stored before anything is touched.
+    fn backs_up_first(&self) -> bool {
+        self.replace && !self.dry_run && !self.no_safety_backup
+    }
+
     /// Where the backup comes to stand.
     #[must_use]
     pub fn landing(&self) -> Landing<'_> {
@@ -159,6 +176,7 @@ mod tests {
             dry_run: false,
             jobs: 0,
             tables: vec![],
+            no_safety_backup: false,
         }
     }
 
@@ -178,11 +196,23 @@ mod tests {
         );
         let target = "database:web-2/shop-db/shop";
         assert!(wishes.contains(&of(target, true)), "{wishes:?}");
+        // What is replaced is backed up first, where it stands.
+        let own = of("repository:web-2", false);
+        assert!(wishes.contains(&own), "{wishes:?}");
+        let without = RestoreDatabase {
+            no_safety_backup: true,
+            ..request()
+        };
+        assert!(!named(without.locks()).contains(&own));
         let dry = RestoreDatabase {
             dry_run: true,
             ..request()
         };
-        assert!(named(dry.locks()).contains(&of(target, false)));
+        let wishes = named(dry.locks());
+        assert!(
+            wishes.contains(&of(target, false)) && !wishes.contains(&own),
+            "{wishes:?}"
+        );
     }
 
     #[test]

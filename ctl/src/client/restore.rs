@@ -23,6 +23,7 @@ pub struct RestoreSpec {
     /// What runs with a volume that is replaced is stopped for the exchange.
     pub stop: bool,
     pub replace: bool,
+    pub no_safety_backup: bool,
     /// None: as the controller is set.
     pub keep: Option<Duration>,
     pub dry_run: bool,
@@ -68,6 +69,7 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             volume,
             stop,
             replace,
+            no_safety_backup,
             keep,
             dry_run,
             jobs,
@@ -83,6 +85,7 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             tables,
             target_volume: volume.map(Into::into),
             stop,
+            no_safety_backup,
         }
     }
 }

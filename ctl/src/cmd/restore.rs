@@ -40,6 +40,9 @@ pub struct Restore {
     /// Take the place of what stands there; the former one is kept beside it.
     #[arg(long)]
     replace: bool,
+    /// Of a database that is replaced: do not back it up first. It is kept beside all the same.
+    #[arg(long, requires = "replace")]
+    no_safety_backup: bool,
     /// Of a volume that is replaced: stop the containers that run with it, and start them again.
     #[arg(long, requires = "replace")]
     stop: bool,
@@ -167,8 +170,13 @@ impl Restore {
             None => "for as long as the controller is set to (jobs.keep_replaced)".to_owned(),
         };
         let (meanwhile, former, name) = match replaced {
+            Target::Database(name) if self.no_safety_backup => (
+                "What stands there is not backed up first, and sessions connected to it end",
+                "the former database",
+                &name.database,
+            ),
             Target::Database(name) => (
-                "Sessions connected to it end",
+                "What stands there is backed up first, then sessions connected to it end",
                 "the former database",
                 &name.database,
             ),
@@ -218,6 +226,7 @@ impl Restore {
             volume,
             stop: self.stop,
             replace: self.replace,
+            no_safety_backup: self.no_safety_backup,
             keep: self.keep,
             dry_run: self.dry_run,
             jobs: self.jobs.unwrap_or(0),
@@ -262,11 +271,11 @@ mod tests {
 
     #[test]
     fn every_option_arrives() {
-        let words = "web-1/a/b@latest-proven --to web-2/c/d --replace --keep 2h --dry-run --jobs 4";
+        let words = "web-1/a/b@latest-proven --to web-2/c/d --replace --no-safety-backup --keep 2h --dry-run --jobs 4";
         let spec = restore(words).into_spec();
         assert_eq!(spec.backup, "web-1/a/b@latest-proven");
         assert_eq!(spec.target, Some("web-2/c/d".parse().expect("a name")));
-        assert!(spec.replace && spec.dry_run);
+        assert!(spec.replace && spec.dry_run && spec.no_safety_backup);
         assert_eq!(spec.keep, Some(Duration::from_secs(7200)));
         assert_eq!(spec.jobs, 4);
     }

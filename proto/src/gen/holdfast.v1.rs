@@ -4507,6 +4507,9 @@ pub struct RestoreDatabaseRequest {
     /// Of a volume that is replaced: the containers that run with it are stopped, and started again.
     #[prost(bool, tag = "9")]
     pub stop: bool,
+    /// What is replaced is not backed up first; it is kept beside all the same.
+    #[prost(bool, tag = "10")]
+    pub no_safety_backup: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestoreDatabaseResponse {
@@ -5325,7 +5328,7 @@ pub struct RetentionLine {
     pub backup: u64,
     #[prost(message, optional, tag = "2")]
     pub database: ::core::option::Option<DatabaseName>,
-    /// "full", "schema-only", "tables", "volume".
+    /// "full", "schema-only", "tables", "volume", "before-replace".
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// "stored", "checked", "proven", "damaged".
@@ -5399,7 +5402,7 @@ pub struct Backup {
     pub database: ::core::option::Option<DatabaseName>,
     #[prost(enumeration = "Engine", tag = "3")]
     pub engine: i32,
-    /// "full", "schema-only", "tables", "volume".
+    /// "full", "schema-only", "tables", "volume", "before-replace".
     #[prost(string, tag = "4")]
     pub kind: ::prost::alloc::string::String,
     /// "stored", "checked", "proven", "damaged", "expired".

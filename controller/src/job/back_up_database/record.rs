@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use holdfast_proto::{
     check::CheckOutcome,
     image::Manifest,
+    names::DatabaseName,
     task::{BackedUpDatabase, DatabaseFacts, Selection, TaskFailure, TaskResult, TaskSpec},
 };
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::{BackUpDatabase, preflight, store};
 use crate::{
-    catalog::{BackupId, NewBackup},
+    catalog::{BackupId, BackupKind, NewBackup},
     job::{
         copy_database::preflight::Examined,
         definition::{Step, StepDone, StepFailure, defect},
@@ -82,29 +83,7 @@ impl Step for Record<'_> {
             return Err(defect("the preflight passed without facts".to_owned()).into());
         };
         let stored: BackedUpDatabase = ctx.output(store::NAME)?;
-        let checks = self.checks(ctx).await?;
-        let relations = &stored.manifest.relations;
-        let engine = source.engine();
-        let contents = BackupContents {
-            format: FORMAT,
-            image: stored.manifest.clone(),
-            source,
-            selection: request.selection.clone(),
-            checks,
-        };
-        let backup = NewBackup {
-            database: request.source.clone(),
-            engine: Some(engine),
-            kind: request.kind(),
-            taken_at: stored.manifest.taken_at,
-            stored_at: ctx.now(),
-            logical_bytes: relations.iter().map(|relation| relation.bytes).sum(),
-            stored_bytes: stored.added_bytes,
-            snapshot_id: stored.snapshot,
-            manifest: serde_json::to_value(&contents)
-                .map_err(|error| defect(format!("a manifest cannot be stored: {error}")))?,
-            job: Some(ctx.job),
-        };
+        let backup = describe(ctx, request, request.kind(), source, stored).await?;
         add(ctx, &backup).await
     }
 
@@ -115,6 +94,44 @@ impl Step for Record<'_> {
     fn says(&self, output: &Value) -> String {
         says(output)
     }
+}
+
+/// The row of what was just stored, with the database's checks run now.
+///
+/// # Errors
+/// When the catalog fails, or the job was cancelled.
+pub async fn describe(
+    ctx: &StepContext,
+    request: &BackUpDatabase,
+    kind: BackupKind,
+    source: DatabaseFacts,
+    stored: BackedUpDatabase,
+) -> Result<NewBackup, TaskFailure> {
+    let checks = checks(ctx, &request.source).await?;
+    let relations = &stored.manifest.relations;
+    let logical_bytes = relations.iter().map(|relation| relation.bytes).sum();
+    let taken_at = stored.manifest.taken_at;
+    let engine = source.engine();
+    let contents = BackupContents {
+        format: FORMAT,
+        image: stored.manifest,
+        source,
+        selection: request.selection.clone(),
+        checks,
+    };
+    Ok(NewBackup {
+        database: request.source.clone(),
+        engine: Some(engine),
+        kind,
+        taken_at,
+        stored_at: ctx.now(),
+        logical_bytes,
+        stored_bytes: stored.added_bytes,
+        snapshot_id: stored.snapshot,
+        manifest: serde_json::to_value(&contents)
+            .map_err(|error| defect(format!("a manifest cannot be stored: {error}")))?,
+        job: Some(ctx.job),
+    })
 }
 
 /// With its row a backup counts, of a database or of a volume.
@@ -145,30 +162,27 @@ pub fn says(output: &Value) -> String {
         .unwrap_or_default()
 }
 
-impl Record<'_> {
-    /// A check that could not run is recorded as such: the rows are stored all the same.
-    async fn checks(&self, ctx: &StepContext) -> Result<Vec<CheckedThen>, TaskFailure> {
-        let source = &self.0.source;
-        let checks = ctx.world.catalog.checks_of(source).await;
-        let mut outcomes = Vec::new();
-        for check in checks.map_err(|error| catalog_failure(&error))? {
-            let spec = TaskSpec::RunCheck(check.task_on(&source.instance, &source.database));
-            let ran = ctx
-                .task(&format!("check-{}", check.id), &source.host, spec)
-                .await;
-            let outcome = match ran {
-                Ok(TaskResult::CheckOutcome(outcome)) => outcome,
-                Ok(_) => could_not(ctx, "the agent answered something else".to_owned()),
-                Err(failure) if ctx.cancel.is_cancelled() => return Err(failure),
-                Err(failure) => could_not(ctx, failure.message),
-            };
-            outcomes.push(CheckedThen {
-                name: check.name,
-                outcome,
-            });
-        }
-        Ok(outcomes)
+/// A check that could not run is recorded as such: the rows are stored all the same.
+async fn checks(ctx: &StepContext, source: &DatabaseName) -> Result<Vec<CheckedThen>, TaskFailure> {
+    let checks = ctx.world.catalog.checks_of(source).await;
+    let mut outcomes = Vec::new();
+    for check in checks.map_err(|error| catalog_failure(&error))? {
+        let spec = TaskSpec::RunCheck(check.task_on(&source.instance, &source.database));
+        let ran = ctx
+            .task(&format!("check-{}", check.id), &source.host, spec)
+            .await;
+        let outcome = match ran {
+            Ok(TaskResult::CheckOutcome(outcome)) => outcome,
+            Ok(_) => could_not(ctx, "the agent answered something else".to_owned()),
+            Err(failure) if ctx.cancel.is_cancelled() => return Err(failure),
+            Err(failure) => could_not(ctx, failure.message),
+        };
+        outcomes.push(CheckedThen {
+            name: check.name,
+            outcome,
+        });
     }
+    Ok(outcomes)
 }
 
 fn could_not(ctx: &StepContext, error: String) -> CheckOutcome {

@@ -16,10 +16,11 @@ use holdfast_proto::{
 
 use super::{
     agents::{Databases, Fault, failure},
-    copy,
+    back_up_database, copy,
     harness::{Sample, World, catalog, eventually},
 };
 use crate::{
+    backup_name,
     catalog::{BackupKind, BackupState, Catalog, NewBackup},
     check::Check,
     job::{
@@ -163,6 +164,7 @@ fn spec(change: fn(&mut RestoreDatabase)) -> JobSpec {
         dry_run: false,
         jobs: 0,
         tables: vec![],
+        no_safety_backup: false,
     };
     change(&mut restore);
     JobSpec::RestoreDatabase(restore)
@@ -177,8 +179,10 @@ pub fn verbs(
     host: &HostName,
     task: &StartTask,
 ) -> Result<TaskResult, TaskFailure> {
-    let TaskSpec::RestoreImage(restore) = &task.spec else {
-        return copy::verbs(databases, host, task);
+    let restore = match &task.spec {
+        TaskSpec::RestoreImage(restore) => restore,
+        TaskSpec::BackUpDatabase(_) => return back_up_database::verbs(databases, host, task),
+        _ => return copy::verbs(databases, host, task),
     };
     assert_eq!(
         (restore.repository.host.as_str(), restore.repository.job),
@@ -360,6 +364,58 @@ async fn a_backup_that_is_being_restored_is_kept_for_the_job() {
     running.engine.cancel(job, "operator/bob").await.unwrap();
     assert_eq!(world.state(job).await, JobState::Cancelled);
     assert_eq!(world.catalog.backup_readers().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_replaced_is_backed_up_first_and_that_backup_is_never_the_latest() {
+    let shared = catalog().await;
+    let world = World::new(&shared, verbs, &sample());
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Succeeded);
+    running.engine.undo(job, "operator/bob").await.unwrap();
+    assert_eq!(world.state(job).await, JobState::Undone);
+    let target = TARGET.parse().unwrap();
+    let [saved] = &world.catalog.backups_of(&target).await.unwrap()[..] else {
+        panic!("one backup, also after the undo");
+    };
+    let seen = (saved.kind, saved.state, saved.job);
+    assert_eq!(
+        seen,
+        (BackupKind::BeforeReplace, BackupState::Stored, Some(job))
+    );
+    let contents = world.catalog.backup_manifest(saved.id).await.unwrap();
+    let contents: BackupContents = serde_json::from_value(contents.unwrap()).unwrap();
+    assert_eq!(contents.image, copy::manifest("what stood there"));
+    let latest = format!("{TARGET}@latest").parse().unwrap();
+    let latest = backup_name::find(&shared.0, &latest).await;
+    assert!(latest.is_err(), "{latest:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_backed_up_is_replaced_only_by_the_operator_s_word() {
+    let shared = catalog().await;
+    let mut sample = sample();
+    for without in [false, true] {
+        if let JobSpec::RestoreDatabase(restore) = &mut sample.spec {
+            restore.no_safety_backup = without;
+        }
+        let world = World::new(&shared, verbs, &sample);
+        world.agents.fail(Fault::hopeless("safety.store/do", false));
+        let running = world.start(world.engine("a"));
+        let job = world.submit(&running.engine).await;
+        let ended = world.ended(job).await;
+        if without {
+            assert_eq!(ended.state, JobState::Succeeded, "{}", world.context());
+        } else {
+            assert_eq!(ended.state, JobState::Failed);
+            let reason = "which is to be replaced, cannot be backed up first";
+            assert!(ended.reason.contains(reason), "{}", ended.reason);
+            assert!(ended.advice.contains("--no-safety-backup"), "{ended:?}");
+            assert_eq!(world.agents.databases(), sample.before);
+        }
+        running.stop().await;
+    }
 }
 
 /// Before anything is touched, and with every answer.

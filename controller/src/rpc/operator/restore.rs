@@ -34,6 +34,7 @@ struct Wanted {
     tables: Vec<String>,
     volume: Option<VolumeName>,
     stop: bool,
+    no_safety_backup: bool,
 }
 
 pub async fn submit(
@@ -98,6 +99,7 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         tables,
         target_volume,
         stop,
+        no_safety_backup,
     } = request;
     Ok(Wanted {
         backup: backup.parse()?,
@@ -109,6 +111,7 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         tables,
         volume: target_volume.map(VolumeName::try_from).transpose()?,
         stop,
+        no_safety_backup,
     })
 }
 
@@ -127,6 +130,7 @@ impl Wanted {
             dry_run: self.dry_run,
             jobs: self.jobs,
             tables: self.tables,
+            no_safety_backup: self.no_safety_backup,
         }
     }
 
@@ -143,7 +147,11 @@ impl Wanted {
     }
 
     fn detail(&self) -> String {
-        let flags = [(self.replace, ", replacing"), (self.dry_run, ", dry run")];
+        let flags = [
+            (self.replace, ", replacing"),
+            (self.no_safety_backup, ", without a safety backup"),
+            (self.dry_run, ", dry run"),
+        ];
         let said = flags.into_iter().filter(|(set, _)| *set);
         let said: String = said.map(|(_, text)| text).collect();
         format!("from backup {}{said}", self.backup)

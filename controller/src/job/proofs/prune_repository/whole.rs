@@ -88,6 +88,7 @@ async fn what_is_pinned_read_or_marked_of_late_stays_and_so_does_what_nobody_kno
         dry_run: false,
         jobs: 0,
         tables: vec![],
+        no_safety_backup: false,
     };
     // It has chosen its backup, and waits: no engine runs yet, and the prune comes first.
     let waiting = house.world.engine("a");

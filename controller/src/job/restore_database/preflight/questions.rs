@@ -112,7 +112,7 @@ fn whole(request: &RestoreDatabase, backup: &Backup) -> Option<PreflightLine> {
         return None;
     }
     Some(match backup.kind {
-        BackupKind::Full | BackupKind::Volume => {
+        BackupKind::Full | BackupKind::BeforeReplace | BackupKind::Volume => {
             PreflightLine::passed(QUESTION, "it holds the whole database")
         }
         BackupKind::SchemaOnly | BackupKind::Tables => PreflightLine::failed(

@@ -73,6 +73,7 @@ fn facts() -> Facts {
             dry_run: false,
             jobs: 0,
             tables: vec![],
+            no_safety_backup: false,
         },
         backup: Some(Known {
             backup: Backup {

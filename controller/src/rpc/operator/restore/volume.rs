@@ -26,6 +26,11 @@ pub fn restore(
         let message = "only a volume that is replaced needs its containers stopped: --replace";
         return Err(RpcError::invalid(message));
     }
+    if wanted.no_safety_backup {
+        let message = "what is in a volume that is replaced is kept beside it, and not backed up: leave \
+                       --no-safety-backup out";
+        return Err(RpcError::invalid(message));
+    }
     let home = wanted.volume.as_ref().unwrap_or(&source);
     let host = services.fleet.host(&home.host)?;
     let target = match wanted.volume {
