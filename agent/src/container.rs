@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod exec;
+pub mod held;
 pub mod recipe;
 pub mod sandbox;
 

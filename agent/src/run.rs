@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     check,
     config::Config,
-    container::ContainerEngine,
+    container::{ContainerEngine, held},
     credentials::Credentials,
     identity::{self, Enrolment},
     link::{self, Facts},
@@ -26,15 +26,12 @@ use crate::{
     peer::{Grants, Peers, Refusals},
     repository::Repositories,
     task::{Environment, perform, runtime::Runtime},
-    volume::held,
 };
 
 /// How long running tasks may tidy up when the agent is told to end.
 const TIDY_UP: Duration = Duration::from_secs(20);
 /// Of everything else; what is not over then is ended with the process.
 const PARTS_END: Duration = Duration::from_secs(3);
-/// How long the first session waits for the container engine to say what it is.
-const ENGINE_LIMIT: Duration = Duration::from_secs(2);
 /// Requests for a look at an instance that wait for the observer.
 const ASKS: usize = 32;
 
@@ -126,8 +123,6 @@ pub async fn run(
     }
     parts.spawn(registrations::keep(stored, registered.subscribe()));
     parts.spawn(check::run(environment, schedule, report, shutdown.clone()));
-    // For the greeting; an engine that is away is named in a later one.
-    let _ = timeout(ENGINE_LIMIT, containers.connected()).await;
     parts.spawn(link::run(
         link::Parts {
             controllers,

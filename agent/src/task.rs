@@ -8,13 +8,13 @@ mod drop_database;
 mod drop_roles;
 mod examine_database;
 mod fence;
-mod hold_volume;
+mod hold_containers;
 mod measure_volume;
 mod merge_rows;
 mod probe_instance;
 mod publish_database;
 mod receive_image;
-mod release_volume;
+mod release_containers;
 mod remove_sandbox;
 mod remove_volume;
 mod restore_image;
@@ -189,12 +189,12 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::DescribeVolume(spec) => describe_volume::run(spec, context)
             .await
             .map(TaskResult::VolumeFacts),
-        TaskSpec::HoldVolume(spec) => hold_volume::run(spec, context)
+        TaskSpec::HoldContainers(spec) => hold_containers::run(spec, context)
             .await
-            .map(TaskResult::HeldVolume),
-        TaskSpec::ReleaseVolume(spec) => release_volume::run(spec, context)
+            .map(TaskResult::HeldContainers),
+        TaskSpec::ReleaseContainers(spec) => release_containers::run(spec, context)
             .await
-            .map(TaskResult::ReleasedVolume),
+            .map(TaskResult::ReleasedContainers),
         TaskSpec::BackUpVolume(spec) => Box::pin(back_up_volume::run(spec, context))
             .await
             .map(TaskResult::BackedUpVolume),

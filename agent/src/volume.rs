@@ -6,7 +6,6 @@
 pub mod contents;
 pub mod data;
 pub mod fetch;
-pub mod held;
 pub mod keep;
 pub mod place;
 pub mod swap;

@@ -23,7 +23,7 @@ use holdfast_agent::{
     volume::place::LABEL,
 };
 use holdfast_proto::task::{
-    BackUpVolume, BackedUpVolume, DescribeVolume, FailureKind, HoldVolume, ReleaseVolume,
+    BackUpVolume, BackedUpVolume, DescribeVolume, FailureKind, HoldContainers, ReleaseContainers,
     RemoveVolume, RepositoryRef, RestoreVolume, RestoredVolume, SwapVolume, TaskFailure,
     TaskResult, TaskSpec, VolumeFacts,
 };
@@ -105,22 +105,40 @@ impl Own {
     }
 
     async fn hold(&self, job: u64) -> Result<Vec<String>, TaskFailure> {
-        let volume = self.name.clone();
-        match self
-            .perform(TaskSpec::HoldVolume(HoldVolume { volume, job }))
-            .await?
-        {
-            TaskResult::HeldVolume(held) => Ok(held.stopped),
+        let spec = HoldContainers {
+            volume: self.name.clone(),
+            job,
+            stop: Vec::new(),
+            start: Vec::new(),
+        };
+        self.held(spec).await
+    }
+
+    /// Stopped by name, in this order, and started in the other one.
+    async fn hold_named(&self, names: &[&str], job: u64) -> Result<Vec<String>, TaskFailure> {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let spec = HoldContainers {
+            volume: String::new(),
+            job,
+            start: names.iter().rev().cloned().collect(),
+            stop: names,
+        };
+        self.held(spec).await
+    }
+
+    async fn held(&self, spec: HoldContainers) -> Result<Vec<String>, TaskFailure> {
+        match self.perform(TaskSpec::HoldContainers(spec)).await? {
+            TaskResult::HeldContainers(held) => Ok(held.stopped),
             other => panic!("{other:?}"),
         }
     }
 
     async fn release(&self, job: u64) -> Vec<String> {
         match self
-            .perform(TaskSpec::ReleaseVolume(ReleaseVolume { job }))
+            .perform(TaskSpec::ReleaseContainers(ReleaseContainers { job }))
             .await
         {
-            Ok(TaskResult::ReleasedVolume(released)) => released.started,
+            Ok(TaskResult::ReleasedContainers(released)) => released.started,
             other => panic!("{other:?}"),
         }
     }
@@ -306,6 +324,26 @@ async fn it_is_not_read_while_a_container_may_write_and_the_containers_run_again
     assert_eq!(own.release(7).await, stopped);
     assert!(running(&reader) && running(&writer));
     assert_eq!(own.release(7).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_are_stopped_and_started_in_the_order_that_is_named() {
+    let own = Own::new("named");
+    let (web, worker) = (own.container("web", ""), own.container("worker", ""));
+    let ended = own.container("ended", "");
+    said(&["stop", "-t", "0", &ended.0]);
+    let names = [&web.0, &worker.0, &ended.0, "nobody"];
+    let listed = own.hold_named(&names, 7).await.unwrap();
+    assert_eq!(listed, [&*worker.0, &web.0], "as they are started again");
+    assert!(!running(&web) && !running(&worker));
+    let at = |container: &Started, what: &str| container.inspect(&format!("{{{{.State.{what}}}}}"));
+    assert!(at(&web, "FinishedAt") < at(&worker, "FinishedAt"));
+    // Who asks again, after a crash, loses nobody.
+    assert_eq!(own.hold_named(&names, 7).await.unwrap(), listed);
+    assert_eq!(own.release(8).await, [""; 0]);
+    assert_eq!(own.release(7).await, listed);
+    assert!(running(&web) && running(&worker) && !running(&ended));
+    assert!(at(&worker, "StartedAt") < at(&web, "StartedAt"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ pub mod drill_backup;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod hold;
 pub mod hosts;
 pub mod landing;
 mod lease;

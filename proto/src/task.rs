@@ -15,9 +15,9 @@ mod volume;
 
 pub use merge::{MergeRow, MergeRows, MergedRows, MergedTable, UnmergeRows, UnmergedRows};
 pub use volume::{
-    BackUpVolume, BackedUpVolume, DescribeVolume, HeldVolume, HoldVolume, MeasureVolume,
-    MeasuredVolume, ReleaseVolume, ReleasedVolume, RemoveVolume, RemovedVolume, RestoreVolume,
-    RestoredVolume, SwapVolume, SwappedVolume, VolumeFacts, VolumeImage, VolumeUser,
+    BackUpVolume, BackedUpVolume, DescribeVolume, HeldContainers, HoldContainers, MeasureVolume,
+    MeasuredVolume, ReleaseContainers, ReleasedContainers, RemoveVolume, RemovedVolume,
+    RestoreVolume, RestoredVolume, SwapVolume, SwappedVolume, VolumeFacts, VolumeImage, VolumeUser,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ pub enum TaskSpec {
     MergeRows(MergeRows),
     UnmergeRows(UnmergeRows),
     DescribeVolume(DescribeVolume),
-    HoldVolume(HoldVolume),
-    ReleaseVolume(ReleaseVolume),
+    HoldContainers(HoldContainers),
+    ReleaseContainers(ReleaseContainers),
     BackUpVolume(BackUpVolume),
     RestoreVolume(RestoreVolume),
     SwapVolume(SwapVolume),
@@ -72,8 +72,8 @@ pub enum TaskResult {
     MergedRows(MergedRows),
     UnmergedRows(UnmergedRows),
     VolumeFacts(VolumeFacts),
-    HeldVolume(HeldVolume),
-    ReleasedVolume(ReleasedVolume),
+    HeldContainers(HeldContainers),
+    ReleasedContainers(ReleasedContainers),
     BackedUpVolume(BackedUpVolume),
     RestoredVolume(RestoredVolume),
     SwappedVolume(SwappedVolume),

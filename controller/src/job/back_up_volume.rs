@@ -17,11 +17,11 @@ use super::{
     JobId,
     definition::{Definition, Step},
     event::Leftover,
+    hold,
     locks::{Resource, ResourceWish},
     position::Position,
     step::StepContext,
     view::JobReport,
-    volume::hold,
 };
 
 pub mod contents;
@@ -71,13 +71,16 @@ impl Definition for BackUpVolume {
         let mut steps: Vec<Box<dyn Step + '_>> = vec![Box::new(preflight::Preflight(self))];
         if self.stop {
             steps.push(Box::new(hold::Stop {
-                volume: &self.source,
+                held: hold::Held::Volume(&self.source),
                 allowed: true,
             }));
         }
         steps.push(Box::new(store::Store(self)));
         if self.stop {
-            steps.push(Box::new(hold::Start(&self.source)));
+            steps.push(Box::new(hold::Start {
+                held: hold::Held::Volume(&self.source),
+                again: false,
+            }));
         }
         steps.push(Box::new(record::Record(self)));
         steps

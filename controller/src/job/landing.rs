@@ -20,6 +20,7 @@ pub mod aftermath;
 pub mod checklist;
 pub mod checks;
 pub mod conclude;
+pub mod dependents;
 pub mod marked;
 pub mod proof;
 pub mod publish;

@@ -1,5 +1,5 @@
-//! Bring a backup out of its repository into a database: preflight, safety, stage, transfer, prove, publish,
-//! measure, checklist.
+//! Bring a backup out of its repository into a database: preflight, safety, stage, transfer, prove, stop,
+//! publish, start, measure, checklist.
 //!
 //! The way of a copy (see [`super::landing`]), with a repository in the source's place: the source itself
 //! may be gone. The proof is held against what the catalog kept of the backup when it was made.
@@ -15,7 +15,8 @@ use super::{
     JobId,
     definition::{Definition, Step},
     event::Leftover,
-    landing::{Landing, aftermath, checklist, publish, stage, sweep},
+    hold::{self, Held},
+    landing::{Landing, aftermath, checklist, dependents::Dependents, publish, stage, sweep},
     locks::{Resource, ResourceWish},
     position::Position,
     step::StepContext,
@@ -55,6 +56,9 @@ pub struct RestoreDatabase {
     /// What stands there is replaced without a backup of it.
     #[serde(default)]
     pub no_safety_backup: bool,
+    /// What uses the database that is replaced, and stands still for the exchange.
+    #[serde(default)]
+    pub dependents: Dependents,
 }
 
 #[async_trait]
@@ -115,7 +119,17 @@ impl Definition for RestoreDatabase {
             steps.push(Box::new(stage::Stage(self.landing())));
             steps.push(Box::new(transfer::Transfer(self)));
             steps.push(Box::new(prove::Prove(self)));
+            let held = Held::Dependents(&self.target.host, &self.dependents);
+            let stops = self.replace && !self.dependents.are_none();
+            if stops {
+                let allowed = true;
+                steps.push(Box::new(hold::Stop { held, allowed }));
+            }
             steps.push(Box::new(publish::Publish(self.landing())));
+            if stops {
+                let again = true;
+                steps.push(Box::new(hold::Start { held, again }));
+            }
             steps.push(Box::new(measure::Measure(self)));
             steps.push(Box::new(checklist::Checklist(self.landing())));
         }
@@ -177,6 +191,7 @@ mod tests {
             jobs: 0,
             tables: vec![],
             no_safety_backup: false,
+            dependents: Dependents::default(),
         }
     }
 

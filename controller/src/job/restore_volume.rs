@@ -20,11 +20,11 @@ use super::{
     copy_database::preflight as lines,
     definition::{Definition, Step},
     event::{Leftover, Outcome},
+    hold,
     locks::{Resource, ResourceWish},
     position::{Phase, Position},
     step::StepContext,
     view::{JobReport, KeptDatabase, KeptReason},
-    volume::hold,
 };
 use crate::catalog::BackupId;
 
@@ -103,11 +103,14 @@ impl Definition for RestoreVolume {
         steps.push(Box::new(prove::Prove(self)));
         if self.replace {
             steps.push(Box::new(hold::Stop {
-                volume: &self.target,
+                held: hold::Held::Volume(&self.target),
                 allowed: self.stop,
             }));
             steps.push(Box::new(swap::Swap(self)));
-            steps.push(Box::new(hold::Start(&self.target)));
+            steps.push(Box::new(hold::Start {
+                held: hold::Held::Volume(&self.target),
+                again: false,
+            }));
         }
         steps
     }

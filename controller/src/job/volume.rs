@@ -14,8 +14,6 @@ use super::{
     step::{StepContext, wrong_result},
 };
 
-pub mod hold;
-
 /// What the volume's host says of it now.
 ///
 /// # Errors

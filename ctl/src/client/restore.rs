@@ -24,6 +24,8 @@ pub struct RestoreSpec {
     pub stop: bool,
     pub replace: bool,
     pub no_safety_backup: bool,
+    /// Leave alone what the policy would have stopped.
+    pub no_hooks: bool,
     /// None: as the controller is set.
     pub keep: Option<Duration>,
     pub dry_run: bool,
@@ -70,6 +72,7 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             stop,
             replace,
             no_safety_backup,
+            no_hooks,
             keep,
             dry_run,
             jobs,
@@ -86,6 +89,7 @@ impl From<RestoreSpec> for wire::RestoreDatabaseRequest {
             target_volume: volume.map(Into::into),
             stop,
             no_safety_backup,
+            no_hooks,
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Restore {
     /// Of a database that is replaced: do not back it up first. It is kept beside all the same.
     #[arg(long, requires = "replace")]
     no_safety_backup: bool,
+    /// Of a database that is replaced: do not stop the containers that its policy names (`hooks`).
+    #[arg(long, requires = "replace")]
+    no_hooks: bool,
     /// Of a volume that is replaced: stop the containers that run with it, and start them again.
     #[arg(long, requires = "replace")]
     stop: bool,
@@ -227,6 +230,7 @@ impl Restore {
             stop: self.stop,
             replace: self.replace,
             no_safety_backup: self.no_safety_backup,
+            no_hooks: self.no_hooks,
             keep: self.keep,
             dry_run: self.dry_run,
             jobs: self.jobs.unwrap_or(0),
@@ -271,11 +275,11 @@ mod tests {
 
     #[test]
     fn every_option_arrives() {
-        let words = "web-1/a/b@latest-proven --to web-2/c/d --replace --no-safety-backup --keep 2h --dry-run --jobs 4";
+        let words = "web-1/a/b@latest-proven --to web-2/c/d --replace --no-safety-backup --no-hooks --keep 2h --dry-run --jobs 4";
         let spec = restore(words).into_spec();
         assert_eq!(spec.backup, "web-1/a/b@latest-proven");
         assert_eq!(spec.target, Some("web-2/c/d".parse().expect("a name")));
-        assert!(spec.replace && spec.dry_run && spec.no_safety_backup);
+        assert!(spec.replace && spec.dry_run && spec.no_safety_backup && spec.no_hooks);
         assert_eq!(spec.keep, Some(Duration::from_secs(7200)));
         assert_eq!(spec.jobs, 4);
     }

@@ -5,15 +5,15 @@ use crate::task::{
     AssertionOutcome, BackUpDatabase, BackUpVolume, BackedUpDatabase, BackedUpVolume, Collation,
     DatabaseFacts, DatabaseGrant, DatabaseProperties, DatabaseSetting, DatabaseTarget,
     DescribeDatabase, DescribeVolume, DropDatabase, DropRoles, DroppedDatabase, DroppedRoles,
-    ExamineDatabase, Examined, ExaminedDatabase, Extension, FailureKind, HeldVolume, HoldVolume,
-    MeasureVolume, MeasuredVolume, MergeRow, MergeRows, MergedRows, MergedTable, ProbeInstance,
-    ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage, ReleaseVolume,
-    ReleasedVolume, RemoveSandbox, RemoveVolume, RemovedSandbox, RemovedVolume, RepositoryRef,
-    RestoreImage, RestoreVolume, RestoredImage, RestoredVolume, Role, RoleLeft, RunCheck,
-    SandboxLimits, Selection, SendImage, SentImage, StageDatabase, StagedDatabase, StartSandbox,
-    StartedSandbox, SwapVolume, SwappedVolume, TableName, TaskFailure, TaskPhase, TaskProgress,
-    TaskResult, TaskSpec, UnmergeRows, UnmergedRows, UnpublishDatabase, UnpublishedDatabase,
-    VolumeFacts, VolumeImage, VolumeUser,
+    ExamineDatabase, Examined, ExaminedDatabase, Extension, FailureKind, HeldContainers,
+    HoldContainers, MeasureVolume, MeasuredVolume, MergeRow, MergeRows, MergedRows, MergedTable,
+    ProbeInstance, ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage,
+    ReleaseContainers, ReleasedContainers, RemoveSandbox, RemoveVolume, RemovedSandbox,
+    RemovedVolume, RepositoryRef, RestoreImage, RestoreVolume, RestoredImage, RestoredVolume, Role,
+    RoleLeft, RunCheck, SandboxLimits, Selection, SendImage, SentImage, StageDatabase,
+    StagedDatabase, StartSandbox, StartedSandbox, SwapVolume, SwappedVolume, TableName,
+    TaskFailure, TaskPhase, TaskProgress, TaskResult, TaskSpec, UnmergeRows, UnmergedRows,
+    UnpublishDatabase, UnpublishedDatabase, VolumeFacts, VolumeImage, VolumeUser,
 };
 
 messages! {
@@ -86,10 +86,10 @@ messages! {
     DescribeVolume { volume }
     VolumeFacts { exists, driver, out_of_reach, users, databases, disk_free_bytes, made_by }
     VolumeUser { container, running, writable }
-    HoldVolume { volume, job }
-    HeldVolume { stopped, killed }
-    ReleaseVolume { job }
-    ReleasedVolume { started }
+    HoldContainers { volume, job, stop, start }
+    HeldContainers { stopped, killed }
+    ReleaseContainers { job }
+    ReleasedContainers { started }
     BackUpVolume { volume, repository, tags }
     BackedUpVolume { image, snapshot, added_bytes }
     VolumeImage {
@@ -121,13 +121,13 @@ choices! {
         DescribeDatabase, StageDatabase, SendImage, ReceiveImage, RunCheck, PublishDatabase,
         UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
         RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase, MergeRows, UnmergeRows,
-        DescribeVolume, HoldVolume, ReleaseVolume, BackUpVolume, RestoreVolume, SwapVolume, RemoveVolume,
+        DescribeVolume, HoldContainers, ReleaseContainers, BackUpVolume, RestoreVolume, SwapVolume, RemoveVolume,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
         UnpublishedDatabase, DroppedDatabase, MeasuredVolume, ProbedInstance, DroppedRoles,
         BackedUpDatabase, RestoredImage, StartedSandbox, RemovedSandbox, ExaminedDatabase,
         MergedRows, UnmergedRows,
-        VolumeFacts, HeldVolume, ReleasedVolume, BackedUpVolume, RestoredVolume, SwappedVolume, RemovedVolume,
+        VolumeFacts, HeldContainers, ReleasedContainers, BackedUpVolume, RestoredVolume, SwappedVolume, RemovedVolume,
     }
 }

@@ -2172,9 +2172,9 @@ pub mod task_spec {
         #[prost(message, tag = "50")]
         DescribeVolume(super::DescribeVolume),
         #[prost(message, tag = "51")]
-        HoldVolume(super::HoldVolume),
+        HoldContainers(super::HoldContainers),
         #[prost(message, tag = "52")]
-        ReleaseVolume(super::ReleaseVolume),
+        ReleaseContainers(super::ReleaseContainers),
         #[prost(message, tag = "53")]
         BackUpVolume(super::BackUpVolume),
         #[prost(message, tag = "54")]
@@ -2236,9 +2236,9 @@ pub mod task_result {
         #[prost(message, tag = "50")]
         VolumeFacts(super::VolumeFacts),
         #[prost(message, tag = "51")]
-        HeldVolume(super::HeldVolume),
+        HeldContainers(super::HeldContainers),
         #[prost(message, tag = "52")]
-        ReleasedVolume(super::ReleasedVolume),
+        ReleasedContainers(super::ReleasedContainers),
         #[prost(message, tag = "53")]
         BackedUpVolume(super::BackedUpVolume),
         #[prost(message, tag = "54")]
@@ -3026,17 +3026,24 @@ pub struct VolumeUser {
     #[prost(bool, tag = "3")]
     pub writable: bool,
 }
-/// Stop every container that runs with the volume, the youngest first. Which ones is kept on the host's disk until
-/// ReleaseVolume: what was stopped is started again whoever dies in between.
+/// Stop containers. Which ones is kept on the host's disk until ReleaseContainers: what was stopped is started again
+/// whoever dies in between.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HoldVolume {
+pub struct HoldContainers {
+    /// Every one that runs with this volume, the youngest first; empty: those named in `stop`.
     #[prost(string, tag = "1")]
     pub volume: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub job: u64,
+    /// By name, in this order. One that does not run or is not there is left alone.
+    #[prost(string, repeated, tag = "3")]
+    pub stop: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The order in which they are started again.
+    #[prost(string, repeated, tag = "4")]
+    pub start: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HeldVolume {
+pub struct HeldContainers {
     /// By this job so far.
     #[prost(string, repeated, tag = "1")]
     pub stopped: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -3044,14 +3051,15 @@ pub struct HeldVolume {
     #[prost(string, repeated, tag = "2")]
     pub killed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// Start what HoldVolume has stopped for the job, the oldest first. Success when there is nothing.
+/// Start what HoldContainers has stopped for the job: in the order that it named, else the oldest first. Success when
+/// there is nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReleaseVolume {
+pub struct ReleaseContainers {
     #[prost(uint64, tag = "1")]
     pub job: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReleasedVolume {
+pub struct ReleasedContainers {
     #[prost(string, repeated, tag = "1")]
     pub started: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -4510,6 +4518,9 @@ pub struct RestoreDatabaseRequest {
     /// What is replaced is not backed up first; it is kept beside all the same.
     #[prost(bool, tag = "10")]
     pub no_safety_backup: bool,
+    /// The containers that the policy names (hooks) are not stopped for it.
+    #[prost(bool, tag = "11")]
+    pub no_hooks: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestoreDatabaseResponse {

@@ -43,24 +43,26 @@ pub struct VolumeUser {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldVolume {
+pub struct HoldContainers {
     pub volume: String,
     pub job: u64,
+    pub stop: Vec<String>,
+    pub start: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldVolume {
+pub struct HeldContainers {
     pub stopped: Vec<String>,
     pub killed: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleaseVolume {
+pub struct ReleaseContainers {
     pub job: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleasedVolume {
+pub struct ReleasedContainers {
     pub started: Vec<String>,
 }
 

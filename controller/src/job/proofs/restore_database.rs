@@ -9,8 +9,8 @@ use holdfast_proto::{
     link::StartTask,
     names::HostName,
     task::{
-        DatabaseFacts, FailureKind, ReceivedImage, RestoredImage, Selection, TaskFailure,
-        TaskResult, TaskSpec,
+        DatabaseFacts, FailureKind, HeldContainers, ReceivedImage, ReleasedContainers,
+        RestoredImage, Selection, TaskFailure, TaskResult, TaskSpec,
     },
 };
 
@@ -26,6 +26,7 @@ use crate::{
     job::{
         JobId, JobSpec, JobState, RestoreDatabase,
         back_up_database::record::{BackupContents, CheckedThen},
+        landing::dependents::Dependents,
     },
     objective::Scenario,
 };
@@ -34,6 +35,9 @@ use crate::{
 const SOURCE: &str = "web-1/crm-db/crm";
 const TARGET: &str = "web-2/shop-db/crm";
 const ROWS: &str = "700 customers";
+/// Uses the database.
+const CONTAINER: &str = "web-2/container/shop-web";
+const RUNNING: &str = "running";
 const SNAPSHOT: &str = "5a00000000000000000000000000000000000000000000000000000000000001";
 /// The first that a new catalog gets.
 const BACKUP: u64 = 1;
@@ -149,9 +153,38 @@ pub fn samples() -> Vec<Sample> {
             after: |_| Databases::from([(TARGET.into(), "what stood there".into())]),
             swept: Databases::from([old.clone()]),
             undone: |_| unreachable!("it changes nothing"),
-            forgotten: Databases::from([old]),
+            forgotten: Databases::from([old.clone()]),
         },
+        with_dependents(&old),
     ]
+}
+
+/// Whoever uses the database runs again, whatever becomes of the restore.
+fn with_dependents(old: &(String, String)) -> Sample {
+    let web = (CONTAINER.to_owned(), RUNNING.to_owned());
+    let role = (copy::ROLE.to_owned(), copy::ORDINARY.to_owned());
+    let restored = (TARGET.to_owned(), ROWS.to_owned());
+    fn around(job: JobId, mark: &str, at_target: &str, beside_it: &str) -> Databases {
+        Databases::from([
+            (TARGET.into(), at_target.into()),
+            (beside(mark, job), beside_it.into()),
+            (copy::ROLE.into(), copy::ORDINARY.into()),
+            (CONTAINER.into(), RUNNING.into()),
+        ])
+    }
+    Sample {
+        name: "restore in the place of what a container uses",
+        spec: spec(|restore| {
+            restore.replace = true;
+            restore.dependents.stop = vec!["shop-web".to_owned()];
+            restore.dependents.start = vec!["shop-web".to_owned()];
+        }),
+        before: Databases::from([old.clone(), web.clone()]),
+        after: |job| around(job, "before", ROWS, "what stood there"),
+        swept: Databases::from([restored, role.clone(), web.clone()]),
+        undone: |job| around(job, "undone", "what stood there", ROWS),
+        forgotten: Databases::from([old.clone(), role, web]),
+    }
 }
 
 fn spec(change: fn(&mut RestoreDatabase)) -> JobSpec {
@@ -165,9 +198,14 @@ fn spec(change: fn(&mut RestoreDatabase)) -> JobSpec {
         jobs: 0,
         tables: vec![],
         no_safety_backup: false,
+        dependents: Dependents::default(),
     };
     change(&mut restore);
     JobSpec::RestoreDatabase(restore)
+}
+
+fn stopped_by(job: JobId) -> String {
+    format!("stopped by {job}")
 }
 
 fn beside(mark: &str, job: JobId) -> String {
@@ -182,6 +220,31 @@ pub fn verbs(
     let restore = match &task.spec {
         TaskSpec::RestoreImage(restore) => restore,
         TaskSpec::BackUpDatabase(_) => return back_up_database::verbs(databases, host, task),
+        TaskSpec::HoldContainers(hold) => {
+            assert_eq!((hold.volume.as_str(), hold.stop.len()), ("", 1));
+            let web = databases.get_mut(CONTAINER);
+            if let Some(web) = web.filter(|web| *web == RUNNING) {
+                *web = stopped_by(task.job);
+            }
+            return Ok(TaskResult::HeldContainers(HeldContainers::default()));
+        }
+        TaskSpec::ReleaseContainers(_) => {
+            let mine = stopped_by(task.job);
+            let web = databases.get_mut(CONTAINER);
+            if let Some(web) = web.filter(|web| **web == mine) {
+                RUNNING.clone_into(web);
+            }
+            return Ok(TaskResult::ReleasedContainers(ReleasedContainers::default()));
+        }
+        TaskSpec::PublishDatabase(_) | TaskSpec::UnpublishDatabase(_)
+            if databases.get(CONTAINER).is_some_and(|web| web == RUNNING) =>
+        {
+            return Err(failure(
+                FailureKind::Refused,
+                false,
+                "a container writes to it",
+            ));
+        }
         _ => return copy::verbs(databases, host, task),
     };
     assert_eq!(

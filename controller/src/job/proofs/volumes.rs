@@ -8,8 +8,9 @@ use holdfast_proto::{
     link::StartTask,
     names::HostName,
     task::{
-        BackedUpVolume, FailureKind, HeldVolume, ReleasedVolume, RemovedVolume, RestoredVolume,
-        SwappedVolume, TaskFailure, TaskResult, TaskSpec, VolumeFacts, VolumeImage, VolumeUser,
+        BackedUpVolume, FailureKind, HeldContainers, ReleasedContainers, RemovedVolume,
+        RestoredVolume, SwappedVolume, TaskFailure, TaskResult, TaskSpec, VolumeFacts, VolumeImage,
+        VolumeUser,
     },
 };
 
@@ -189,19 +190,19 @@ pub fn verbs(
                 .collect(),
             ..VolumeFacts::default()
         })),
-        TaskSpec::HoldVolume(hold) => {
+        TaskSpec::HoldContainers(hold) => {
             let mine = format!("stopped by {}", hold.job);
             if let Some(state) = world.get_mut(CONTAINER).filter(|state| *state == RUNNING) {
                 state.clone_from(&mine);
             }
-            Ok(TaskResult::HeldVolume(HeldVolume::default()))
+            Ok(TaskResult::HeldContainers(HeldContainers::default()))
         }
-        TaskSpec::ReleaseVolume(release) => {
+        TaskSpec::ReleaseContainers(release) => {
             let mine = format!("stopped by {}", release.job);
             if let Some(state) = world.get_mut(CONTAINER).filter(|state| **state == mine) {
                 RUNNING.clone_into(state);
             }
-            Ok(TaskResult::ReleasedVolume(ReleasedVolume::default()))
+            Ok(TaskResult::ReleasedContainers(ReleasedContainers::default()))
         }
         TaskSpec::BackUpVolume(_) if runs => refused("a container runs"),
         TaskSpec::BackUpVolume(spec) => match world.get(&volume(&spec.volume)) {

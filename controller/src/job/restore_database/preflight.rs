@@ -13,6 +13,7 @@ use crate::job::{
     copy_database::preflight::{self, Examined, PreflightLine, compatibility, room, target},
     definition::{Step, StepDone, StepFailure},
     event::Why,
+    landing::dependents,
     retry::Patience,
     shelf::OutOfReach,
     step::StepContext,
@@ -98,6 +99,7 @@ pub fn examine(inputs: &Inputs<'_>) -> Vec<PreflightLine> {
     } = *inputs;
     questions::ask(request, backup, held, &mut lines);
     target::ask(job, &request.landing(), target, &mut lines);
+    dependents::ask(&request.dependents, &mut lines);
     let noted = backup.and_then(|known| known.contents.as_ref().ok());
     if let (Some(noted), Ok(target)) = (noted, target) {
         compatibility::ask(&noted.source, target, &mut lines);

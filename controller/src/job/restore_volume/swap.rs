@@ -9,8 +9,8 @@ use super::{RestoreVolume, restore};
 use crate::job::{
     definition::{Step, StepDone, StepFailure},
     event::Why,
+    hold::{Held, hold},
     step::{StepContext, wrong_result},
-    volume::hold::hold,
 };
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Step for Swap<'_> {
     /// What runs with it by now is stopped first; the undo of `stop` starts it again. What was in use since stays
     /// beside what comes back; of an unfinished job it goes with its own step.
     async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<StepDone, TaskFailure> {
-        hold(ctx, "hold", &self.0.target).await?;
+        hold(ctx, "hold", Held::Volume(&self.0.target)).await?;
         self.swap(ctx, true).await?;
         let mut done = StepDone::default();
         if let Why::Requested { .. } = why {

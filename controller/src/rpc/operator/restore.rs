@@ -17,7 +17,11 @@ use super::{
 use crate::{
     backup_name::{self, BackupName},
     catalog::{Backup, BackupId},
-    job::{JobSpec, RestoreDatabase, landing::LONGEST_NAME},
+    job::{
+        JobSpec, RestoreDatabase,
+        drill_backup::plan,
+        landing::{LONGEST_NAME, dependents::Dependents},
+    },
     rpc::convert::{positive, time},
 };
 
@@ -35,6 +39,7 @@ struct Wanted {
     volume: Option<VolumeName>,
     stop: bool,
     no_safety_backup: bool,
+    no_hooks: bool,
 }
 
 pub async fn submit(
@@ -78,10 +83,19 @@ async fn start(
         let message = format!("backup {} is one of a database, not of a volume", backup.id);
         return Err(RpcError::invalid(message));
     }
-    let restore = wanted.of(&backup);
+    let with_hooks = wanted.replace && !wanted.no_hooks;
+    let mut restore = wanted.of(&backup);
     let target = restore.target.clone();
     let host = services.fleet.host(&target.host)?;
-    host.instance(&target.instance)?;
+    let instance = host.instance(&target.instance)?;
+    if with_hooks && let Some(plan) = plan::of(&services.catalog, &target).await? {
+        restore.dependents = Dependents::among(
+            &plan.hooks,
+            target.host.as_str(),
+            &instance.container,
+            host.report.containers.values(),
+        );
+    }
     let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
     let spec = JobSpec::RestoreDatabase(restore);
     let job = services.jobs.submit(spec, &by, &traceparent).await?;
@@ -100,6 +114,7 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         target_volume,
         stop,
         no_safety_backup,
+        no_hooks,
     } = request;
     Ok(Wanted {
         backup: backup.parse()?,
@@ -112,6 +127,7 @@ fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wante
         volume: target_volume.map(VolumeName::try_from).transpose()?,
         stop,
         no_safety_backup,
+        no_hooks,
     })
 }
 
@@ -131,6 +147,7 @@ impl Wanted {
             jobs: self.jobs,
             tables: self.tables,
             no_safety_backup: self.no_safety_backup,
+            dependents: Dependents::default(),
         }
     }
 
@@ -150,6 +167,7 @@ impl Wanted {
         let flags = [
             (self.replace, ", replacing"),
             (self.no_safety_backup, ", without a safety backup"),
+            (self.no_hooks, ", without hooks"),
             (self.dry_run, ", dry run"),
         ];
         let said = flags.into_iter().filter(|(set, _)| *set);

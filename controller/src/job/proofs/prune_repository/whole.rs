@@ -12,6 +12,7 @@ use crate::{
     catalog::BackupState,
     job::{
         BackUpDatabase, JobSpec, JobState, RestoreDatabase,
+        landing::dependents::Dependents,
         proofs::{agents::Databases, back_up_database, harness::eventually},
         prune_repository::PruneReport,
     },
@@ -89,6 +90,7 @@ async fn what_is_pinned_read_or_marked_of_late_stays_and_so_does_what_nobody_kno
         jobs: 0,
         tables: vec![],
         no_safety_backup: false,
+        dependents: Dependents::default(),
     };
     // It has chosen its backup, and waits: no engine runs yet, and the prune comes first.
     let waiting = house.world.engine("a");

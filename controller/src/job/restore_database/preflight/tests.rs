@@ -14,6 +14,7 @@ use crate::{
     job::{
         back_up_database::record::BackupContents,
         copy_database::preflight::PreflightVerdict::{self, Failed, Passed, Warning},
+        landing::dependents::Dependents,
         proofs::image_of,
     },
 };
@@ -74,6 +75,7 @@ fn facts() -> Facts {
             jobs: 0,
             tables: vec![],
             no_safety_backup: false,
+            dependents: Dependents::default(),
         },
         backup: Some(Known {
             backup: Backup {

@@ -31,6 +31,10 @@ pub fn restore(
                        --no-safety-backup out";
         return Err(RpcError::invalid(message));
     }
+    if wanted.no_hooks {
+        let message = "hooks are of databases; what runs with a volume is stopped with --stop only";
+        return Err(RpcError::invalid(message));
+    }
     let home = wanted.volume.as_ref().unwrap_or(&source);
     let host = services.fleet.host(&home.host)?;
     let target = match wanted.volume {

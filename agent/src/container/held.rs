@@ -12,19 +12,35 @@ use std::{
 use bollard::query_parameters::{
     InspectContainerOptions, StartContainerOptions, StopContainerOptionsBuilder,
 };
-use holdfast_proto::task::{FailureKind, HeldVolume, TaskFailure};
+use holdfast_proto::task::{FailureKind, HeldContainers, TaskFailure};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{place::Place, users};
-use crate::{container::client::Connected, engine::postgres::failure::failure};
+use super::client::{Connected, EngineError};
+use crate::engine::postgres::failure::failure;
 
 /// A server that has much to write down needs longer than the ten seconds that the engine gives.
 const STOP_SECONDS: i32 = 120;
 /// What a process that was killed ends with.
 const KILLED: i64 = 137;
 
-/// In the order in which they are started again: the oldest first.
+/// One that is to stand still for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    pub id: String,
+    pub name: String,
+}
+
+/// Who comes first.
+#[derive(Debug, Clone, Copy)]
+pub enum Order<'a> {
+    /// The youngest is stopped first, and started last.
+    ByAge,
+    /// Stopped as they are given, started as they are named here.
+    Named(&'a [String]),
+}
+
+/// In the order in which they are started again.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub containers: Vec<HeldContainer>,
@@ -39,39 +55,69 @@ pub struct HeldContainer {
     killed: bool,
 }
 
-/// Stops whatever runs with the volume. What this job has stopped before stays on the list.
+/// Those of these names that run, in the order of the names.
+///
+/// # Errors
+/// When the engine cannot be asked.
+pub async fn named(engine: &Connected, names: &[String]) -> Result<Vec<Running>, EngineError> {
+    let mut running = Vec::new();
+    for name in names {
+        let inspected = engine
+            .docker
+            .inspect_container(name, None::<InspectContainerOptions>)
+            .await
+            .map_err(|error| engine.explain("inspecting container", name, error));
+        match inspected {
+            Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => {
+                running.extend(found.id.map(|id| Running {
+                    id,
+                    name: name.clone(),
+                }));
+            }
+            Ok(_) => {}
+            Err(gone) if gone.is_not_found() => {
+                warn!(
+                    container = name,
+                    "a container that was to be stopped is gone"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(running)
+}
+
+/// Stops them. What this job has stopped before stays on the list.
 ///
 /// # Errors
 /// `Refused` when a container would not come back; what the engine says. The list stays.
 pub async fn hold(
     engine: &Connected,
     state_dir: &Path,
-    place: &Place,
+    running: Vec<Running>,
+    order: Order<'_>,
     job: u64,
-) -> Result<HeldVolume, TaskFailure> {
+) -> Result<HeldContainers, TaskFailure> {
     let mut held = read(state_dir, job).map_err(|error| unwritten(job, &error))?;
-    let users = users::of(engine, place).await?;
-    for user in users.iter().filter(|user| user.running) {
-        if held.containers.iter().any(|known| known.id == user.id) {
-            continue;
+    for one in &running {
+        if !held.containers.iter().any(|known| known.id == one.id) {
+            held.containers.push(look(engine, one).await?);
         }
-        held.containers
-            .push(running(engine, &user.id, &user.name).await?);
     }
-    held.containers
-        .sort_by(|a, b| (&a.started_at, &a.name).cmp(&(&b.started_at, &b.name)));
     if held.containers.is_empty() {
-        return Ok(HeldVolume::default());
+        return Ok(HeldContainers::default());
     }
+    let first = arrange(&mut held.containers, running, order);
     write(state_dir, job, &held).map_err(|error| unwritten(job, &error))?;
-    for index in (0..held.containers.len()).rev() {
-        let container = &mut held.containers[index];
-        if users
-            .iter()
-            .any(|user| user.id == container.id && user.running)
+    for one in first {
+        let killed = stop(engine, &one.id, &one.name).await?;
+        info!(job, container = one.name, "a container was stopped");
+        for known in held
+            .containers
+            .iter_mut()
+            .filter(|known| known.id == one.id)
         {
-            container.killed = stop(engine, &container.id, &container.name).await?;
-            info!(job, container = container.name, "a container was stopped");
+            known.killed = killed;
         }
     }
     write(state_dir, job, &held).map_err(|error| unwritten(job, &error))?;
@@ -80,7 +126,7 @@ pub async fn hold(
         let those = those.filter(|container| container.killed || !killed_only);
         those.map(|container| container.name.clone()).collect()
     };
-    Ok(HeldVolume {
+    Ok(HeldContainers {
         stopped: named(false),
         killed: named(true),
     })
@@ -153,7 +199,29 @@ pub fn all(state_dir: &Path) -> Vec<(u64, Vec<String>)> {
     all
 }
 
-async fn running(engine: &Connected, id: &str, name: &str) -> Result<HeldContainer, TaskFailure> {
+/// Sorts the list as it is to be started, and gives those that run as they are to be stopped.
+fn arrange(
+    held: &mut [HeldContainer],
+    mut running: Vec<Running>,
+    order: Order<'_>,
+) -> Vec<Running> {
+    match order {
+        Order::ByAge => {
+            held.sort_by(|a, b| (&a.started_at, &a.name).cmp(&(&b.started_at, &b.name)));
+            let age = |one: &Running| held.iter().position(|known| known.id == one.id);
+            running.sort_by_key(|one| std::cmp::Reverse(age(one)));
+        }
+        Order::Named(names) => {
+            // Who is not named comes last.
+            let place = |one: &HeldContainer| names.iter().position(|name| *name == one.name);
+            held.sort_by_key(|one| place(one).unwrap_or(names.len()));
+        }
+    }
+    running
+}
+
+async fn look(engine: &Connected, one: &Running) -> Result<HeldContainer, TaskFailure> {
+    let Running { id, name } = one;
     let found = engine
         .docker
         .inspect_container(id, None::<InspectContainerOptions>)
@@ -247,6 +315,35 @@ fn unwritten(job: u64, error: &io::Error) -> TaskFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_stopped_last_is_started_first_unless_somebody_says_otherwise() {
+        let held = |name: &str, started_at: &str| HeldContainer {
+            id: format!("id of {name}"),
+            name: name.to_owned(),
+            started_at: started_at.to_owned(),
+            killed: false,
+        };
+        let one = |name: &str| Running {
+            id: format!("id of {name}"),
+            name: name.to_owned(),
+        };
+        let list = || [held("web", "2"), held("worker", "1"), held("gone", "0")];
+        let names = |list: &[HeldContainer]| -> Vec<String> {
+            list.iter().map(|known| known.name.clone()).collect()
+        };
+        // "gone" was stopped by an earlier attempt.
+        let mut by_age = list();
+        let stopped = arrange(&mut by_age, vec![one("worker"), one("web")], Order::ByAge);
+        assert_eq!(names(&by_age), ["gone", "worker", "web"]);
+        assert_eq!(stopped, [one("web"), one("worker")]);
+        let mut named = list();
+        let start = ["gone".to_owned(), "web".to_owned()];
+        let given = vec![one("worker"), one("web")];
+        let stopped = arrange(&mut named, given.clone(), Order::Named(&start));
+        assert_eq!(names(&named), ["gone", "web", "worker"]);
+        assert_eq!(stopped, given);
+    }
 
     #[test]
     fn a_list_is_there_until_it_is_forgotten_and_of_its_job_alone() {
