@@ -25,6 +25,8 @@ use crate::{
 /// Part of the step's tasks: the question and the backup itself.
 const ASK: &str = "source";
 const STORE: &str = "store";
+/// The output when there is nothing to back up.
+const NOTHING: &str = "nothing stands there";
 
 #[derive(Debug)]
 pub struct Safety<'a>(pub &'a RestoreDatabase);
@@ -38,7 +40,7 @@ impl Step for Safety<'_> {
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
         let examined: Examined = ctx.output(preflight::NAME)?;
         if !examined.target.is_some_and(|target| target.exists) {
-            return Ok(StepDone::default());
+            return StepDone::with(&NOTHING);
         }
         let target = &self.0.target;
         for part in [ASK, STORE] {
@@ -67,10 +69,12 @@ impl Step for Safety<'_> {
     }
 
     fn says(&self, output: &Value) -> String {
-        if output.is_null() {
-            return "nothing stands there".to_owned();
+        match says(output) {
+            _ if output == NOTHING => NOTHING.to_owned(),
+            // An undo puts out nothing.
+            backup if backup.is_empty() => backup,
+            backup => format!("what is replaced is {backup}"),
         }
-        format!("what is replaced is {}", says(output))
     }
 }
 
