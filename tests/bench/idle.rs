@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use e2e::{
     fleet::Fleet,
-    host::Host,
-    idle::{self, Idle, cpu_seconds_in},
+    idle::{self, Idle},
 };
 use serde_json::json;
 
 const CONTAINERS: usize = 50;
-const ENGINE: [&str; 3] = ["(dockerd)", "(containerd)", "(containerd-shim)"];
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -24,39 +22,21 @@ fn main() {
         std::env::var("HOLDFAST_BENCH_ROUNDS").map_or(3, |text| text.parse().expect("a number"));
     let fleet = Fleet::start(1);
     idle::crowd(&fleet, CONTAINERS);
-    let agent = &fleet.member("web-1").agent;
+    let (agent, host) = (&fleet.member("web-1").agent, fleet.host("web-1"));
     // What starting fifty containers left to do ends first.
-    eprintln!(
-        "the first minute:  {}",
-        Idle::of(agent, Duration::from_secs(60))
-    );
-    let window = Duration::from_secs(60) * minutes;
-    let before = engine_seconds(fleet.host("web-1"));
-    let idle = Idle::of(agent, window);
-    let engine = (engine_seconds(fleet.host("web-1")) - before) / window.as_secs_f64();
-    println!("agent:  {idle}");
-    println!("engine: {:.2} % of a core", engine * 100.0);
-    println!("agent / engine: {:.2}", idle.share_of_a_core / engine);
+    let minute = Duration::from_secs(60);
+    eprintln!("the first minute: {}", Idle::of(agent, host, minute));
+    let idle = Idle::of(agent, host, minute * minutes);
+    println!("{idle}");
+    let ratio = idle.share_of_a_core / idle.engine_share_of_a_core;
+    println!("agent / engine: {ratio:.2}");
     let figures = json!({
         "containers": CONTAINERS,
         "share_of_a_core": idle.share_of_a_core,
         "wakes_per_minute": idle.wakes_per_minute,
         "resident_bytes": idle.resident_bytes,
         "own_bytes": idle.own_bytes,
-        "engine_share_of_a_core": engine,
+        "engine_share_of_a_core": idle.engine_share_of_a_core,
     });
     println!("{figures}");
-}
-
-/// Of the daemons that run the host's containers.
-fn engine_seconds(host: &Host) -> f64 {
-    let mut read = host.command("sh");
-    read.args(["-c", "cat /proc/[0-9]*/stat 2>/dev/null || true"]);
-    let read = read.output().expect("sh runs");
-    let text = String::from_utf8_lossy(&read.stdout);
-    let lines = text.lines();
-    lines
-        .filter(|line| ENGINE.iter().any(|name| line.contains(name)))
-        .map(cpu_seconds_in)
-        .sum()
 }

@@ -219,16 +219,19 @@ fn a_server_outside_containers_is_registered_and_its_password_stays_on_the_host(
     assert_eq!(found.trim(), credentials.to_str().expect("UTF-8"));
 }
 
-/// Held to what no busy machine changes: its work in wakes, the memory that it holds itself. Processor time and all of the
-/// resident memory, pages of the program's file with it, are goals for release builds: tests/bench/idle measures them.
+/// Goals for release builds; a build for tests must not be far from them either. Where everything that sleeps costs a
+/// multiple (tests/bench/idle says how much), the agent is held to the same share of what the engine beside it takes.
 #[test]
 fn an_idle_agent_with_fifty_containers_costs_little() {
     let fleet = Fleet::start(1);
     idle::crowd(&fleet, 50);
     // Two periods of its listing.
-    let idle = Idle::of(&fleet.member("web-1").agent, Duration::from_secs(60));
+    let (agent, host) = (&fleet.member("web-1").agent, fleet.host("web-1"));
+    let idle = Idle::of(agent, host, Duration::from_secs(60));
     eprintln!("idle: {idle}");
+    let most = f64::max(0.005, 0.3 * idle.engine_share_of_a_core);
+    assert!(idle.share_of_a_core < most, "{idle}");
     assert!(idle.wakes_per_minute < 250.0, "{idle}");
-    assert!(idle.resident_bytes < 30 << 20, "{idle}");
+    assert!(idle.resident_bytes < 25 << 20, "{idle}");
     assert!(idle.own_bytes < 7 << 20, "{idle}");
 }

@@ -9,14 +9,20 @@ use crate::{
     daemon::Daemon,
     eventually::eventually,
     fleet::Fleet,
+    host::Host,
     postgres::{Version, start_postgres},
 };
 
-/// Of one process over one window.
+/// Names of the daemons that run a host's containers, as `/proc/PID/stat` writes them.
+const ENGINE: [&str; 3] = ["(dockerd)", "(containerd)", "(containerd-shim)"];
+
+/// Of an agent over one window, beside the container engine of its host.
 #[derive(Debug, Clone, Copy)]
 pub struct Idle {
     /// Processor time by the clock; 0.01 is one hundredth of a core.
     pub share_of_a_core: f64,
+    /// Of the engine's daemons together, in the same window: they sleep and wake on the same machine.
+    pub engine_share_of_a_core: f64,
     /// Times that a thread went to sleep and was woken: work done, whatever the machine makes of it.
     pub wakes_per_minute: f64,
     pub resident_bytes: u64,
@@ -26,8 +32,9 @@ pub struct Idle {
 
 impl Idle {
     #[must_use]
-    pub fn of(process: &Daemon, window: Duration) -> Self {
+    pub fn of(process: &Daemon, host: &Host, window: Duration) -> Self {
         let pid = process.pid();
+        let engine_before = engine_seconds(host);
         let (begun, cpu_before, wakes_before) = (Instant::now(), cpu_seconds(pid), wakes(pid));
         eventually(window * 2, "the window", || {
             if begun.elapsed() >= window {
@@ -39,6 +46,7 @@ impl Idle {
         let seconds = begun.elapsed().as_secs_f64();
         Self {
             share_of_a_core: (cpu_seconds(pid) - cpu_before) / seconds,
+            engine_share_of_a_core: (engine_seconds(host) - engine_before) / seconds,
             wakes_per_minute: (wakes(pid) - wakes_before) * 60.0 / seconds,
             resident_bytes: process.resident_bytes(),
             own_bytes: process.own_bytes(),
@@ -50,8 +58,9 @@ impl fmt::Display for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.2} % of a core, {:.0} wakes a minute, {} KiB, {} KiB of them its own",
+            "{:.2} % of a core (the engine {:.2} %), {:.0} wakes a minute, {} KiB, {} KiB of them its own",
             self.share_of_a_core * 100.0,
+            self.engine_share_of_a_core * 100.0,
             self.wakes_per_minute,
             self.resident_bytes >> 10,
             self.own_bytes >> 10
@@ -87,9 +96,20 @@ fn cpu_seconds(pid: u32) -> f64 {
     cpu_seconds_in(&stat)
 }
 
+fn engine_seconds(host: &Host) -> f64 {
+    let mut read = host.command("sh");
+    read.args(["-c", "cat /proc/[0-9]*/stat 2>/dev/null || true"]);
+    let read = read.output().expect("sh runs");
+    let text = String::from_utf8_lossy(&read.stdout);
+    let lines = text.lines();
+    lines
+        .filter(|line| ENGINE.iter().any(|name| line.contains(name)))
+        .map(cpu_seconds_in)
+        .sum()
+}
+
 /// User and system time in what `/proc/PID/stat` says.
-#[must_use]
-pub fn cpu_seconds_in(stat: &str) -> f64 {
+fn cpu_seconds_in(stat: &str) -> f64 {
     // After the name, which may hold anything.
     let (_, rest) = stat.rsplit_once(')').expect("a name");
     let fields: Vec<&str> = rest.split_whitespace().collect();

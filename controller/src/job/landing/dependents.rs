@@ -50,7 +50,10 @@ impl Dependents {
         for name in &hooks.stop {
             let why = match find(name) {
                 Some(container) if container.name != server => {
-                    found.stop.push(container.name.clone());
+                    // By its name and by its service: once.
+                    if !found.stop.contains(&container.name) {
+                        found.stop.push(container.name.clone());
+                    }
                     continue;
                 }
                 Some(_) => "is the server of the database itself".to_owned(),
@@ -62,7 +65,11 @@ impl Dependents {
         // What was not stopped is not started either.
         let start = hooks.start.iter().filter_map(|name| find(name));
         let start = start.map(|container| container.name.clone());
-        found.start = start.filter(|name| found.stop.contains(name)).collect();
+        for name in start.filter(|name| found.stop.contains(name)) {
+            if !found.start.contains(&name) {
+                found.start.push(name);
+            }
+        }
         found
     }
 
@@ -164,6 +171,12 @@ mod tests {
         let found = Dependents::among(&stops, "web-1", "shop-db-1", containers.iter());
         assert_eq!(found.stop, ["plain"]);
         assert!(found.left_alone[0].why.contains("the server"), "{found:?}");
+        let twice = hooks(&["plain", "plain"], &["plain", "plain"]);
+        let found = Dependents::among(&twice, "web-1", "shop-db-1", containers.iter());
+        assert_eq!(
+            (found.stop, found.start),
+            (vec!["plain".to_owned()], vec!["plain".to_owned()])
+        );
         // Without a project a service's name means nothing.
         let found = Dependents::among(
             &hooks(&["", "db"], &[]),
