@@ -246,6 +246,9 @@ impl Hosts for Agents {
     }
 }
 
+/// Where a repository is read whole: a fault with the kind `DataMismatch` is damage, any other a storage that is away.
+pub const SHELF_READ: &str = "shelf.read";
+
 /// Repositories that hold whatever is asked for. Their snapshots are in the world as `host/snapshot/name`.
 #[async_trait]
 impl Shelf for Agents {
@@ -278,10 +281,22 @@ impl Shelf for Agents {
     }
 
     async fn read_through(&self, _: &HostName, _: &str) -> Result<ReadThrough, OutOfReach> {
+        let damage = match self.state().take_fault(SHELF_READ) {
+            Some(fault) if fault.kind == FailureKind::DataMismatch => {
+                vec![fault.failure().message]
+            }
+            Some(fault) => {
+                return Err(OutOfReach {
+                    why: fault.failure().message,
+                    again: fault.retryable,
+                });
+            }
+            None => vec![],
+        };
         Ok(ReadThrough {
             entries: 3,
             bytes: 700,
-            damage: vec![],
+            damage,
         })
     }
 }
@@ -295,6 +310,14 @@ impl Fault {
             kind: FailureKind::Conflict,
             retryable: false,
             times: 1,
+        }
+    }
+
+    /// Once, as of bytes that are not those that were stored.
+    pub fn damage(at: &str) -> Self {
+        Self {
+            kind: FailureKind::DataMismatch,
+            ..Self::hopeless(at, false)
         }
     }
 

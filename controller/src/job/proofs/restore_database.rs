@@ -15,7 +15,7 @@ use holdfast_proto::{
 };
 
 use super::{
-    agents::{Databases, Fault, failure},
+    agents::{Databases, Fault, SHELF_READ, failure},
     back_up_database, copy,
     harness::{Sample, World, catalog, eventually},
 };
@@ -323,6 +323,42 @@ async fn what_is_not_what_was_backed_up_is_not_published() {
     // It may be the target that lost them.
     let because = "public.users has 12 rows instead of 13";
     refused(lost_rows, because, BackupState::Stored).await;
+}
+
+/// A host that finds what it fetches wrong is not taken at its word: the controller reads the backup itself.
+#[tokio::test]
+async fn what_a_host_cannot_restore_is_damaged_only_if_the_controller_finds_it_so() {
+    let found = |faults: Vec<Fault>| async {
+        let shared = catalog().await;
+        let sample = sample();
+        let world = World::new(&shared, verbs, &sample);
+        faults
+            .into_iter()
+            .for_each(|fault| world.agents.fail(fault));
+        let running = world.start(world.engine("a"));
+        let job = world.submit(&running.engine).await;
+        let ended = world.ended(job).await;
+        assert_eq!(ended.state, JobState::Failed, "{}", world.context());
+        assert_eq!(world.agents.databases(), sample.before);
+        let backup = shared.0.backup(BACKUP).await.unwrap().unwrap();
+        (backup.state, ended.reason)
+    };
+    let at = "transfer/do";
+    let (state, reason) = found(vec![Fault::damage(at), Fault::damage(SHELF_READ)]).await;
+    assert_eq!(state, BackupState::Damaged);
+    assert!(reason.contains("backup 1 is damaged"), "{reason}");
+    let (state, _) = found(vec![Fault::damage(at)]).await;
+    assert_eq!(state, BackupState::Stored, "every byte was there");
+    let away = Fault::passing(SHELF_READ, false, 1);
+    let (state, reason) = found(vec![Fault::damage(at), away]).await;
+    assert_eq!(state, BackupState::Stored, "nobody knows");
+    assert!(reason.contains("is not known"), "{reason}");
+    let (state, _) = found(vec![Fault::hopeless(at, false), Fault::damage(SHELF_READ)]).await;
+    assert_eq!(
+        state,
+        BackupState::Stored,
+        "another failure raises no suspicion"
+    );
 }
 
 /// A repository that holds a whole and sound image, of another moment.

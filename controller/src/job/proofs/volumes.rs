@@ -15,7 +15,7 @@ use holdfast_proto::{
 };
 
 use super::{
-    agents::{Databases, Fault, failure},
+    agents::{Databases, Fault, SHELF_READ, failure},
     copy,
     harness::{Sample, World, catalog},
 };
@@ -285,6 +285,22 @@ async fn a_backup_that_fails_leaves_its_containers_running() {
     assert_eq!(world.agents.databases(), sample.before);
     let worked = world.agents.worked();
     assert!(worked.contains(&"stop/undo".to_owned()), "{worked:?}");
+}
+
+/// The host says that it is not what was stored, and the controller finds it so.
+#[tokio::test]
+async fn a_volume_s_backup_whose_bytes_are_not_those_stored_is_damaged() {
+    let shared = catalog().await;
+    let sample = &restores()[1];
+    let world = World::new(&shared, verbs, sample);
+    world.agents.fail(Fault::damage("restore/do"));
+    world.agents.fail(Fault::damage(SHELF_READ));
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    assert_eq!(world.state(job).await, JobState::Failed);
+    assert_eq!(world.agents.databases(), sample.before);
+    let judged = world.catalog.backup(BACKUP).await.unwrap().unwrap();
+    assert_eq!(judged.state, BackupState::Damaged);
 }
 
 /// The repository holds another image under the name: nothing is exchanged, and nobody shall choose it again.

@@ -17,7 +17,6 @@ use super::{
     transfer,
 };
 use crate::{
-    catalog::BackupState,
     check::Check,
     job::{
         back_up_database::record::{BackupContents, CheckedThen},
@@ -29,8 +28,13 @@ use crate::{
             proof::compare,
         },
         step::{StepContext, catalog_failure},
+        suspect,
     },
 };
+
+/// However sound it is in itself.
+const OTHER: &str =
+    "the repository holds another image under this name than was noted when it was made";
 
 #[derive(Debug)]
 pub struct Prove<'a>(pub &'a RestoreDatabase);
@@ -51,9 +55,8 @@ impl Step for Prove<'_> {
         let mut comparison = compare(ProofLevel::Full, &wanted, &image.received);
         image.sent.manifest = wanted;
         if noted.image != whole {
-            let other = "the repository holds another image under this name than was noted when it was made";
-            comparison.differences.insert(0, other.to_owned());
-            self.damaged(ctx).await?;
+            comparison.differences.insert(0, OTHER.to_owned());
+            suspect::mark(ctx, request.backup, OTHER).await?;
         }
         // What is not equal needs no counting.
         let (held, notices) = if comparison.differences.is_empty() {
@@ -82,19 +85,6 @@ impl Step for Prove<'_> {
 }
 
 impl Prove<'_> {
-    /// Nobody shall choose it again, and it keeps no better one's place in retention. The job says what was found.
-    async fn damaged(&self, ctx: &StepContext) -> Result<(), TaskFailure> {
-        let (backup, state) = (self.0.backup, BackupState::Damaged);
-        let judged = ctx.world.catalog.judge_backup(backup, state, ctx.now());
-        if judged.await.map_err(|error| catalog_failure(&error))? {
-            tracing::error!(
-                backup,
-                "the backup is damaged: its repository holds another image under its name"
-            );
-        }
-        Ok(())
-    }
-
     /// The checks as they are set now, against what they counted when the backup was made.
     async fn hold_checks(
         &self,

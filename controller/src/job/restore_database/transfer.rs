@@ -22,6 +22,7 @@ use crate::job::{
     },
     retry::Patience,
     step::{StepContext, catalog_failure, wrong_result},
+    suspect,
 };
 
 pub const NAME: &str = "transfer";
@@ -57,7 +58,14 @@ impl Step for Transfer<'_> {
             .let_read(ctx.job, host, &self.0.source.host);
         let_in.await.map_err(|error| catalog_failure(&error))?;
         ctx.end_earlier_attempts("", host).await;
-        match ctx.task("", host, spec).await? {
+        let restored = match ctx.task("", host, spec).await {
+            Ok(restored) => restored,
+            Err(failure) => {
+                let (from, backup) = (&self.0.source.host, self.0.backup);
+                return Err(suspect::look(ctx, from, backup, failure).await.into());
+            }
+        };
+        match restored {
             TaskResult::RestoredImage(restored) => StepDone::with(&Restored {
                 image: Transferred {
                     sent: SentImage {

@@ -6,14 +6,12 @@ use holdfast_proto::task::{FailureKind, RestoredVolume, TaskFailure, VolumeImage
 use serde_json::Value;
 
 use super::{RestoreVolume, restore};
-use crate::{
-    catalog::BackupState,
-    job::{
-        back_up_volume::contents::VolumeContents,
-        definition::{Step, StepDone, StepFailure},
-        event::Why,
-        step::{StepContext, catalog_failure},
-    },
+use crate::job::{
+    back_up_volume::contents::VolumeContents,
+    definition::{Step, StepDone, StepFailure},
+    event::Why,
+    step::{StepContext, catalog_failure},
+    suspect,
 };
 
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl Step for Prove<'_> {
             None => StepDone::with(&noted.image),
             Some((why, damaged)) => {
                 if damaged {
-                    self.damaged(ctx).await?;
+                    suspect::mark(ctx, backup, &why).await?;
                 }
                 Err(mismatch(why).into())
             }
@@ -58,20 +56,6 @@ impl Step for Prove<'_> {
             units::plural(image.folders, "folder"),
             image.others
         )
-    }
-}
-
-impl Prove<'_> {
-    async fn damaged(&self, ctx: &StepContext) -> Result<(), TaskFailure> {
-        let (backup, state) = (self.0.backup, BackupState::Damaged);
-        let judged = ctx.world.catalog.judge_backup(backup, state, ctx.now());
-        if judged.await.map_err(|error| catalog_failure(&error))? {
-            tracing::error!(
-                backup,
-                "the backup is damaged: its repository holds another image under its name"
-            );
-        }
-        Ok(())
     }
 }
 

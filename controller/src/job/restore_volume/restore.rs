@@ -16,6 +16,7 @@ use crate::{
         event::Why,
         retry::Patience,
         step::{StepContext, catalog_failure, wrong_result},
+        suspect,
         volume::says,
     },
 };
@@ -50,7 +51,14 @@ impl Step for Restore<'_> {
             },
             snapshot: backup.snapshot_id,
         });
-        match ctx.task("", host, spec).await? {
+        let restored = match ctx.task("", host, spec).await {
+            Ok(restored) => restored,
+            Err(failure) => {
+                let (from, backup) = (&request.source.host, request.backup);
+                return Err(suspect::look(ctx, from, backup, failure).await.into());
+            }
+        };
+        match restored {
             TaskResult::RestoredVolume(restored) => StepDone::with(&restored),
             other => Err(wrong_result("restore-volume", &other).into()),
         }
