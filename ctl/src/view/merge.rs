@@ -12,6 +12,7 @@ use crate::{
         Page, View,
         grid::{Grid, plain, toned},
         paint::Tone,
+        units,
     },
 };
 
@@ -65,15 +66,15 @@ impl MergeResult {
             return (Tone::Bad, line);
         }
         let count = |of: fn(&MergedTable) -> u64| sum(merged, of);
-        let rows = count(|table| table.merged);
+        let rows = units::plural(count(|table| table.merged), "row");
         let taken = match count(|table| table.taken) {
             0 => String::new(),
             taken => format!(", {taken} overwritten"),
         };
         let done = if self.dry_run {
-            format!("{rows} rows would be merged{taken}; nothing was touched")
+            format!("{rows} would be merged{taken}; nothing was touched")
         } else {
-            format!("{rows} rows merged{taken}")
+            format!("{rows} merged{taken}")
         };
         if leaves_some(merged) {
             (Tone::Warn, format!("! {what}: {done}; some were left"))
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(result.exit, Exit::Incomplete);
         let text = result.text(&page());
         for part in [
-            "! shop__before_41 → web-1/shop-db/shop: 1 rows merged; some were left\n",
+            "! shop__before_41 → web-1/shop-db/shop: 1 row merged; some were left\n",
             "  public.users id=5: differs in email; the live row stays\n",
             "  public.users id=16: refused: users_email_key allows it once",
             "  public.log: not merged: it has no primary key to tell its rows by\n",
@@ -251,7 +252,7 @@ mod tests {
         dry.dry_run = true;
         let text = dry.text(&page());
         assert!(
-            text.contains("1 rows would be merged; nothing was touched"),
+            text.contains("1 row would be merged; nothing was touched"),
             "{text}"
         );
     }

@@ -11,6 +11,7 @@ mod drill;
 mod errors;
 mod identity;
 mod jobs;
+mod merge;
 mod nouns;
 mod prune;
 mod restore;
