@@ -34,6 +34,7 @@ mod runner;
 pub mod shelf;
 pub mod step;
 pub mod summary;
+pub mod suspect;
 pub mod view;
 pub mod volume;
 mod watch;

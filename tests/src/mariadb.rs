@@ -1,4 +1,4 @@
-//! MariaDB servers in containers on the test hosts, and their own client in them as the judge.
+//! MariaDB and MySQL servers in containers on the test hosts, and their own client in them as the judge.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::{eventually::eventually, host::Host};
 pub enum Version {
     V10,
     V11,
+    Mysql9,
 }
 
 impl Version {
@@ -16,9 +17,13 @@ impl Version {
         match self {
             Self::V10 => "holdfast-test/mariadb:10.11",
             Self::V11 => "holdfast-test/mariadb:11.8",
+            Self::Mysql9 => "holdfast-test/mysql:9.7",
         }
     }
 }
+
+/// The server's own client, whichever it is; a password on its command line is worth a remark to one of them.
+const CLIENT: &str = r#"exec "$(command -v mariadb || command -v mysql)" -uroot -psecret -N "$@" 2> >(grep -v 'Using a password' >&2)"#;
 
 /// Starts a server in the container `name` on a volume `<name>-data` and waits until it answers. Its root's
 /// password is "secret".
@@ -30,7 +35,7 @@ pub fn start_mariadb(host: &Host, name: &str, version: Version) {
         "--name",
         name,
         "-e",
-        "MARIADB_ROOT_PASSWORD=secret",
+        "MYSQL_ROOT_PASSWORD=secret",
         "--restart",
         "unless-stopped",
         "-v",
@@ -63,7 +68,7 @@ fn try_sql(
 ) -> Result<String, String> {
     let output = host
         .command("docker")
-        .args(["exec", container, "mariadb", "-uroot", "-psecret", "-N"])
+        .args(["exec", container, "bash", "-c", CLIENT, "client"])
         .args(["-e", statements])
         .args(options)
         .output()

@@ -1,11 +1,6 @@
 //! How a throwaway server is started: nobody but its host reaches it, and nothing in it is worth a flush to disk.
 
-use holdfast_proto::{
-    fleet::Engine,
-    task::{FailureKind, SandboxLimits, TaskFailure},
-};
-
-use crate::engine::postgres::failure::failure;
+use holdfast_proto::{fleet::Engine, task::SandboxLimits};
 
 /// Of the memory that it is given, the share of the server's own cache.
 const CACHE_SHARE: u64 = 4;
@@ -16,19 +11,16 @@ const MOST_LOG_MB: u64 = 4096;
 pub enum Recipe {
     Postgres,
     Mariadb,
+    Mysql,
 }
 
-/// # Errors
-/// `Invalid`: of this engine no throwaway server is made.
-pub fn recipe(engine: Engine) -> Result<Recipe, TaskFailure> {
-    match engine {
-        Engine::Postgres => Ok(Recipe::Postgres),
-        Engine::Mariadb => Ok(Recipe::Mariadb),
-        Engine::Mysql => Err(failure(
-            FailureKind::Invalid,
-            "backups of MySQL are not restored into throwaway servers yet",
-            "",
-        )),
+impl From<Engine> for Recipe {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Postgres => Self::Postgres,
+            Engine::Mariadb => Self::Mariadb,
+            Engine::Mysql => Self::Mysql,
+        }
     }
 }
 
@@ -43,6 +35,7 @@ impl Recipe {
                 "POSTGRES_HOST_AUTH_METHOD=trust",
                 "POSTGRES_INITDB_ARGS=--no-sync",
             ],
+            Self::Mysql => &["MYSQL_ALLOW_EMPTY_PASSWORD=1"],
             // The second name is that of older images.
             Self::Mariadb => &[
                 "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1",
@@ -64,6 +57,11 @@ impl Recipe {
         let (programs, settings): (&[&str], Vec<String>) = match self {
             Self::Postgres => (&["postgres"], postgres(preload_libraries, cache)),
             Self::Mariadb => (&["mariadbd", "mysqld"], mariadb(cache)),
+            // A MySQL takes no rows over a connection unless it is told to.
+            Self::Mysql => (
+                &["mysqld"],
+                [mariadb(cache), vec!["--local-infile=ON".to_owned()]].concat(),
+            ),
         };
         // An image that starts something of its own before the server gets the server alone.
         let runs_it = own.first().is_some_and(|first| {

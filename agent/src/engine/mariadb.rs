@@ -3,6 +3,7 @@
 pub mod access;
 pub mod by_hand;
 pub mod check;
+pub mod check_constraints;
 pub mod databases;
 pub mod describe;
 pub mod document;

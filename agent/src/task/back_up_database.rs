@@ -93,7 +93,10 @@ async fn by_hand(located: &Located, database: &str) -> Result<Box<dyn ByHand>, T
         .map_err(|error| {
             mariadb::failure::failed("reading the accounts of the database", &error)
         })?;
-    Ok(Box::new(ClientByHand { accounts }))
+    Ok(Box::new(ClientByHand {
+        engine: session.engine,
+        accounts,
+    }))
 }
 
 async fn send(

@@ -32,16 +32,9 @@ pub async fn run(
     let located = context.instances.locate(&spec.target.instance)?;
     match located.engine {
         Engine::Postgres => in_postgres(&spec, &located, context).await,
-        Engine::Mariadb => {
+        Engine::Mariadb | Engine::Mysql => {
             let (statements, timeout) = (&spec.assertions, spec.timeout);
             mariadb::examine::run(&located, database, statements, timeout, context).await
-        }
-        Engine::Mysql => {
-            let message = format!(
-                "{} is a MySQL server: what is in it is not examined yet",
-                located.name
-            );
-            Err(failure(FailureKind::Invalid, message, ""))
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Context, probe_instance};
 use crate::{
     container::{
         client::Connected,
-        recipe::recipe,
+        recipe::Recipe,
         sandbox::{self, Plan},
     },
     engine::postgres::{failure::failure, sessions},
@@ -39,7 +39,7 @@ pub async fn run(spec: StartSandbox, context: &Context) -> Result<StartedSandbox
 }
 
 async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox, TaskFailure> {
-    let recipe = recipe(spec.engine)?;
+    let recipe = Recipe::from(spec.engine);
     let engine = context.containers.connected().await?;
     let image = sandbox::find_image(&engine, &spec.image, &spec.image_digest).await?;
     let image = image.ok_or_else(|| absent(spec))?;

@@ -26,6 +26,16 @@ const SHOP: &str = "
     create sequence numbers;
     create view busy as select buyer from orders";
 
+/// A MySQL keeps no history of rows and has no sequences.
+fn shop(server: &Server) -> String {
+    match server.client() {
+        "mysql" => SHOP
+            .replace("with system versioning", "")
+            .replace("create sequence numbers;", ""),
+        _ => SHOP.to_owned(),
+    }
+}
+
 async fn examine(
     context: &Context,
     database: &str,
@@ -54,11 +64,16 @@ fn told(found: &ExaminedDatabase) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_database_is_silent_and_each_damage_is_named() {
-    let server = Server::start("10.11");
+    for version in ["10.11", "9.7"] {
+        each_damage_is_named(&Server::start(version)).await;
+    }
+}
+
+async fn each_damage_is_named(server: &Server) {
     let state = tempfile::tempdir().unwrap();
     let context = server.context(state.path());
     server.sql("", &format!("create database {STAGING}"));
-    server.sql(STAGING, SHOP);
+    server.sql(STAGING, &shop(server));
 
     let sound = examine(&context, STAGING, &[]).await.unwrap();
     assert_eq!((told(&sound), &sound.unknown), (vec![], &vec![]));
@@ -67,23 +82,27 @@ async fn a_sound_database_is_silent_and_each_damage_is_named() {
     assert_eq!(sound.checked_indexes, sound.indexes);
     assert_eq!(sound.checked_constraints, 3, "{sound:?}");
 
+    let mut wanted = vec![
+        "foreign key whole of items: 2 rows point to none of orders",
+        "foreign key buyer of orders: 1 rows point to none of users",
+    ];
+    // Nothing brings a row past a check of a MySQL.
+    if server.client() == "mariadb" {
+        server.sql(
+            STAGING,
+            "set check_constraint_checks = 0; update users set age = -1 where id = 1",
+        );
+        wanted.push("check CONSTRAINT_1 of users: 1 rows do not keep it");
+    }
     server.sql(
         STAGING,
-        "set foreign_key_checks = 0, check_constraint_checks = 0;
+        "set foreign_key_checks = 0;
          insert into orders values (3, 7, 99);
          insert into items values (4, 1, 8), (5, 77, 7);
-         update users set age = -1 where id = 1;
          alter table users drop index email",
     );
     let found = examine(&context, STAGING, &[]).await.unwrap();
-    assert_eq!(
-        told(&found),
-        [
-            "foreign key whole of items: 2 rows point to none of orders",
-            "foreign key buyer of orders: 1 rows point to none of users",
-            "check CONSTRAINT_1 of users: 1 rows do not keep it",
-        ]
-    );
+    assert_eq!(told(&found), wanted);
     assert_eq!(found.indexes + 1, sound.indexes, "an index is lost");
     assert_eq!(found.constraints + 1, sound.constraints);
 }

@@ -17,7 +17,7 @@ use holdfast_proto::{
 use holdfast_repository::RepositoryKey;
 
 use crate::{
-    images::{EVERY, dump, grants, same},
+    images::{dump, fill, grants, same},
     server::Server,
 };
 
@@ -112,9 +112,9 @@ fn assert_proven(kept: &Manifest, restored: &RestoredImage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_object_comes_back() {
-    for (from, to) in [("10.11", "11.8"), ("11.8", "11.8")] {
+    for (from, to) in [("10.11", "11.8"), ("11.8", "11.8"), ("9.7", "9.7")] {
         let (source, target) = (Server::start_with(from, &["--log-bin"]), Server::start(to));
-        source.sql("", EVERY);
+        fill(&source);
         let state = tempfile::tempdir().unwrap();
         let before = dump(&source, &source, "shop");
         let kept = back_up(&source.context(state.path())).await.unwrap();
@@ -141,11 +141,17 @@ async fn every_kind_of_object_comes_back() {
     }
 }
 
-/// With Debian's restic and MariaDB's own client, on a server that knows none of the accounts.
+/// With Debian's restic and the server's own client, on a server that knows none of the accounts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_restored_without_us() {
-    let source = Server::start_with("11.8", &["--log-bin"]);
-    source.sql("", EVERY);
+    for version in ["11.8", "9.7"] {
+        by_hand(version).await;
+    }
+}
+
+async fn by_hand(version: &str) {
+    let source = Server::start_with(version, &["--log-bin"]);
+    fill(&source);
     let state = tempfile::tempdir().unwrap();
     let kept = back_up(&source.context(state.path())).await.unwrap();
     let files = state.path().join("files");
@@ -156,11 +162,11 @@ async fn a_backup_is_restored_without_us() {
         &files.display().to_string(),
     ];
     restic(state.path(), &words);
-    let empty = Server::start("11.8");
+    let empty = Server::start(version);
     empty.bring(&files, "/tmp/files");
-    let client = "-uroot -psecret";
+    let (program, client) = (source.client(), "-uroot -psecret");
     let said = empty.shell(&format!(
-        "cd /tmp/files && mariadb {client} --binary-mode --force < accounts.sql && bash restore.sh {client} 2>&1"
+        "cd /tmp/files && {program} {client} --binary-mode --force < accounts.sql && bash restore.sh {client} 2>&1"
     ));
     assert!(
         said.ends_with("compare the row counts with manifest.json"),
@@ -172,10 +178,11 @@ async fn a_backup_is_restored_without_us() {
         "by hand",
     );
     assert_eq!(grants(&source, "shop"), grants(&empty, "shop"));
-    let login = "mariadb -uapp -px -N -e 'select name from shop.a_second order by 1 limit 1'";
+    let login =
+        format!("{program} -uapp -px -N -e 'select name from shop.a_second order by 1 limit 1'");
     assert_eq!(
-        empty.shell(login),
-        source.shell(login),
+        empty.shell(&login),
+        source.shell(&login),
         "its password is as before"
     );
     // Where one stands already nothing is done.

@@ -11,11 +11,14 @@ use crate::{
     verbs::{self, KEPT, table},
 };
 
+/// Numbers from 1 to 14, of either engine.
+const NUMBERS: &str =
+    "with recursive n (seq) as (select 1 union all select seq + 1 from n where seq < 14)";
 /// What both had when they parted.
 const BOTH: &str = "
     create table users (id int auto_increment primary key, email varchar(80) not null unique,
-        shout varchar(80) as (upper(email)) stored, note varchar(40) check (note <> 'never'), boss int,
-        doc json, foreign key (boss) references users (id));
+        shout varchar(80) as (upper(email)) stored, note varchar(40), boss int,
+        doc json, foreign key (boss) references users (id), constraint calm check (note <> 'never'));
     create table orders (id int auto_increment primary key, buyer int not null, sum decimal(10, 2),
         foreign key (buyer) references users (id));
     create sequence numbers;
@@ -25,8 +28,19 @@ const BOTH: &str = "
     create table watched (id int primary key);
     create table seen (id int);
     create trigger watch after insert on watched for each row insert into seen values (new.id);
-    insert into users (email, doc) select concat('u', seq, '@example.org'), '{}' from seq_1_to_14;
-    insert into orders (buyer, sum) select seq, seq * 1.5 from seq_1_to_14;";
+    insert into users (email, doc) NUMBERS select concat('u', seq, '@example.org'), '{}' from n;
+    insert into orders (buyer, sum) NUMBERS select seq, seq * 1.5 from n;";
+
+/// A MySQL has no sequences.
+fn both(server: &Server) -> String {
+    let statements = BOTH.replace("NUMBERS", NUMBERS);
+    match server.client() {
+        "mysql" => statements
+            .replace("create sequence numbers;", "")
+            .replace("default nextval(numbers)", "auto_increment"),
+        _ => statements,
+    }
+}
 
 /// New there: user 15 with two orders, users 16 and 17 who are each other's boss; a changed row on each side, which
 /// the collation calls equal.
@@ -54,7 +68,7 @@ impl World {
         let context = server.context(dir.path());
         for database in ["shop", KEPT] {
             server.sql("mysql", &format!("create database {database}"));
-            server.sql(database, BOTH);
+            server.sql(database, &both(&server));
         }
         Self {
             server,
@@ -99,7 +113,12 @@ fn reason(table: &MergedTable, key: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_new_rows_come_conflicts_are_listed_and_all_of_it_goes_again() {
-    let world = World::start("10.11");
+    for version in ["10.11", "9.7"] {
+        come_and_gone(World::start(version)).await;
+    }
+}
+
+async fn come_and_gone(world: World) {
     world.kept(SINCE);
     world.live("update users set note = 'here' where id = 5");
     let before = world.content();
@@ -179,9 +198,14 @@ async fn the_new_rows_come_conflicts_are_listed_and_all_of_it_goes_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kept_row_wins_when_asked_to_and_an_undo_takes_nothing_that_was_changed_since() {
-    let world = World::start("11.8");
+    for version in ["11.8", "9.7"] {
+        the_kept_row_wins(World::start(version)).await;
+    }
+}
+
+async fn the_kept_row_wins(world: World) {
     world.kept(
-        "alter table users modify note varchar(40); alter table orders modify sum decimal(20, 2);
+        "alter table users drop constraint calm; alter table orders modify sum decimal(20, 2);
          update users set note = 'there', email = 'other@example.org' where id = 5;
          insert into users (id, email, note) values (15, 'taken@example.org', null), (16, 'fine@example.org', 'never'),
            (17, 'good@example.org', null);

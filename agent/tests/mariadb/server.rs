@@ -1,4 +1,4 @@
-//! A real MariaDB server in a container, for one test.
+//! A real server of MariaDB or MySQL in a container, for one test.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,25 @@ use crate::{observed::said, support::context};
 pub struct Server {
     pub id: String,
     address: String,
-    version: String,
+    engine: Engine,
+    image: String,
+}
+
+/// The version says whose it is: MySQL left its eighth behind before MariaDB came to its tenth.
+fn image(version: &str) -> (Engine, String) {
+    if version.starts_with("9.") {
+        (Engine::Mysql, format!("holdfast-test/mysql:{version}"))
+    } else {
+        (Engine::Mariadb, format!("holdfast-test/mariadb:{version}"))
+    }
+}
+
+/// A MySQL takes no rows over a connection unless it is told to.
+fn program(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Mysql => &["mysqld", "--local-infile=ON"],
+        Engine::Mariadb | Engine::Postgres => &["mariadbd"],
+    }
 }
 
 impl Server {
@@ -37,21 +55,16 @@ impl Server {
     /// With options of the server.
     #[must_use]
     pub fn start_with(version: &str, options: &[&str]) -> Self {
-        let image = format!("holdfast-test/mariadb:{version}");
-        let mut words = vec![
-            "run",
-            "-d",
-            "-e",
-            "MARIADB_ROOT_PASSWORD=secret",
-            &image,
-            "mariadbd",
-        ];
+        let (engine, image) = image(version);
+        let mut words = vec!["run", "-d", "-e", "MYSQL_ROOT_PASSWORD=secret", &image];
+        words.extend(program(engine));
         words.extend(options);
         let id = said(&words);
         let server = Self {
             address: said(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &id]),
             id,
-            version: version.to_owned(),
+            engine,
+            image,
         };
         server.wait();
         server
@@ -71,7 +84,7 @@ impl Server {
     pub fn located(&self) -> Located {
         Located {
             name: "shop-db".to_owned(),
-            engine: Engine::Mariadb,
+            engine: self.engine,
             route: Route {
                 how: format!("tcp {}:3306", self.address),
                 target: Target::Tcp(self.address.clone()),
@@ -83,7 +96,7 @@ impl Server {
             container: Some(ContainerRef {
                 id: self.id.clone(),
                 name: "shop-db".to_owned(),
-                image: format!("holdfast-test/mariadb:{}", self.version),
+                image: self.image.clone(),
                 image_digest: String::new(),
             }),
             server_pid: said(&["inspect", "-f", "{{.State.Pid}}", &self.id])
@@ -94,6 +107,15 @@ impl Server {
                 socket_directory: Some("/run/mysqld/mysqld.sock".to_owned()),
                 port: 3306,
             },
+        }
+    }
+
+    /// The server's own client.
+    #[must_use]
+    pub fn client(&self) -> &'static str {
+        match self.engine {
+            Engine::Mysql => "mysql",
+            Engine::Mariadb | Engine::Postgres => "mariadb",
         }
     }
 
@@ -111,7 +133,14 @@ impl Server {
     pub fn try_sql(&self, database: &str, statements: &str) -> Result<String, String> {
         let mut client = Command::new("docker")
             .args([
-                "exec", "-i", &self.id, "mariadb", "-uroot", "-psecret", "-N", "-r",
+                "exec",
+                "-i",
+                &self.id,
+                self.client(),
+                "-uroot",
+                "-psecret",
+                "-N",
+                "-r",
             ])
             .args(["--default-character-set=utf8mb4", database])
             .stdin(Stdio::piped())
@@ -133,20 +162,17 @@ impl Server {
         }
     }
 
-    /// What `mariadb-dump` of this server's container says of a database on another.
+    /// What the dump program of this server's container says of a database on another.
     #[track_caller]
     pub fn dump_of(&self, server: &Self, database: &str) -> String {
-        let mut words = vec![
-            "exec",
-            &self.id,
-            "mariadb-dump",
-            "-uroot",
-            "-psecret",
-            "-h",
-            &server.address,
-        ];
+        let (program, own): (_, &[&str]) = match self.engine {
+            Engine::Mysql => ("mysqldump", &["--set-gtid-purged=OFF", "--no-tablespaces"]),
+            Engine::Mariadb | Engine::Postgres => ("mariadb-dump", &["--skip-ssl"]),
+        };
+        let mut words = vec!["exec", &self.id, program, "-uroot", "-psecret"];
+        words.extend(["-h", &server.address]);
+        words.extend(own);
         words.extend([
-            "--skip-ssl",
             "--routines",
             "--events",
             "--triggers",
@@ -185,7 +211,7 @@ impl Server {
                 .args([
                     "exec",
                     &self.id,
-                    "mariadb",
+                    self.client(),
                     "-uroot",
                     "-psecret",
                     "-h127.0.0.1",

@@ -1,9 +1,12 @@
-//! For the day when nothing of Holdfast is left: what restores a backup with MariaDB's own client. Pure, but for the
+//! For the day when nothing of Holdfast is left: what restores a backup with the server's own client. Pure, but for the
 //! question which accounts a database needs.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use holdfast_proto::image::{RelationPlan, SequenceState};
+use holdfast_proto::{
+    fleet::Engine,
+    image::{RelationPlan, SequenceState},
+};
 use mysql_async::{Conn, Error, prelude::Queryable};
 
 use super::{
@@ -30,6 +33,7 @@ const NAMES: [&str; 6] = [
 /// `restore.sh` and the statements that it runs.
 #[derive(Debug)]
 pub struct ClientByHand {
+    pub engine: Engine,
     /// Statements that make the accounts.
     pub accounts: String,
 }
@@ -52,7 +56,11 @@ impl ByHand for ClientByHand {
     ) -> Result<Vec<String>, String> {
         let document: Document = serde_json::from_slice(schema)
             .map_err(|error| format!("the schema cannot be read: {error}"))?;
-        let script = Script::new(&document);
+        let client = match self.engine {
+            Engine::Mysql => "mysql",
+            Engine::Mariadb | Engine::Postgres => "mariadb",
+        };
+        let script = Script::new(&document, client);
         Ok(vec![
             self.accounts.clone(),
             script.tables(),
@@ -66,18 +74,20 @@ impl ByHand for ClientByHand {
 
 struct Script<'a> {
     document: &'a Document,
+    client: &'static str,
     /// Ends a statement: in none of them.
     delimiter: String,
 }
 
 impl<'a> Script<'a> {
-    fn new(document: &'a Document) -> Self {
+    fn new(document: &'a Document, client: &'static str) -> Self {
         let made = all(document);
         let delimiter = (0..)
             .map(|number| format!("//{number}//"))
             .find(|candidate| !made.iter().any(|made| made.create.contains(candidate)));
         Self {
             document,
+            client,
             delimiter: delimiter.unwrap_or_default(),
         }
     }
@@ -168,15 +178,22 @@ impl<'a> Script<'a> {
         rows: &dyn Fn(&RelationPlan, u32) -> String,
     ) -> String {
         let database = &self.document.database;
+        let client = self.client;
+        let takes_rows = if client == "mysql" {
+            "# The server must take rows over a connection: SET GLOBAL local_infile = ON\n"
+        } else {
+            ""
+        };
         let mut script = format!(
             "#!/bin/bash\n\
              # Brings this backup of the database {database:?} into a server that has none of this name, without Holdfast:\n\
-             #   mariadb --binary-mode --force < accounts.sql      (accounts that are there stay as they are)\n\
+             #   {client} --binary-mode --force < accounts.sql      (accounts that are there stay as they are)\n\
              #   bash restore.sh\n\
-             # Options are those of mariadb for the connection: -h, -P, -u, -p. CLIENT=mysql is another client.\n\
+             # Options are those of {client} for the connection: -h, -P, -u, -p. CLIENT=NAME is another client.\n\
+             {takes_rows}\
              set -euo pipefail\n\
              cd \"$(dirname \"$0\")\"\n\
-             run() {{ \"${{CLIENT:-mariadb}}\" \"$@\"; }}\n\
+             run() {{ \"${{CLIENT:-{client}}}\" \"$@\"; }}\n\
              options=(--binary-mode --comments --default-character-set=utf8mb4 --local-infile=1)\n\
              run \"$@\" \"${{options[@]}}\" < tables.sql\n"
         );
@@ -272,7 +289,7 @@ mod tests {
             views: vec![routine("select '//1//'")],
             ..Document::default()
         };
-        assert_eq!(Script::new(&document).delimiter, "//3//");
+        assert_eq!(Script::new(&document, "mariadb").delimiter, "//3//");
     }
 
     #[test]

@@ -29,11 +29,7 @@ pub async fn maintenance(located: &Located) -> Result<Session, TaskFailure> {
     let mut session = Session::open(&located.route)
         .await
         .map_err(|error| error.into_failure(&located.name))?;
-    let mode = if session.is_mariadb() {
-        "NO_AUTO_CREATE_USER"
-    } else {
-        ""
-    };
+    let mode = session.no_new_accounts();
     execute(
         &mut session,
         "preparing a session",

@@ -109,7 +109,7 @@ async fn source(
         .conn
         .query_drop(format!("USE {}", ident(database)))
         .await?;
-    let (mut document, limits) = inventory::read(&mut session.conn, database).await?;
+    let (mut document, limits) = inventory::read(session, database).await?;
     facts.unmatched_patterns = plan::select(&mut document, &spec.selection);
     facts.encoding = document.charset.clone();
     facts.collate = document.collation.clone();

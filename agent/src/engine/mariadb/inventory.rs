@@ -9,6 +9,7 @@ use super::{
     document::{Document, FORMAT},
     grants,
     quote::literal,
+    session::Session,
 };
 
 /// What stands in a database that an image cannot hold, or not hold as it holds the rest.
@@ -22,8 +23,9 @@ pub struct Limits {
 ///
 /// # Errors
 /// What the server says, also when a view or routine cannot be shown.
-pub async fn read(conn: &mut Conn, database: &str) -> Result<(Document, Limits), Error> {
+pub async fn read(session: &mut Session, database: &str) -> Result<(Document, Limits), Error> {
     let mut limits = Limits::default();
+    let (engine, conn) = (session.engine, &mut session.conn);
     // Statements come in backquotes and complete, whatever the server's own mode is.
     conn.query_drop("SET SESSION sql_mode = '', sql_quote_show_create = 1")
         .await?;
@@ -41,7 +43,7 @@ pub async fn read(conn: &mut Conn, database: &str) -> Result<(Document, Limits),
         charset,
         collation,
         comment: comment(conn, database).await?,
-        tables: tables::read(conn, database, &mut limits).await?,
+        tables: tables::read(conn, engine, database, &mut limits).await?,
         sequences: tables::sequences(conn, database).await?,
         routines: code::routines(conn, database, &mut limits).await?,
         views: code::views(conn, database).await?,

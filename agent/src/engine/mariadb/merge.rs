@@ -147,9 +147,9 @@ async fn compare(
     context: &Context,
 ) -> Result<Work, TaskFailure> {
     let explain = |error: Error| failed("reading the tables of both databases", &error);
-    let kept = Facts::read(&mut session.conn, &spec.kept).await;
+    let kept = Facts::read(session, &spec.kept).await;
     let kept = kept.map_err(explain)?;
-    let live = Facts::read(&mut session.conn, &spec.target.database).await;
+    let live = Facts::read(session, &spec.target.database).await;
     let mut facts = live.map_err(explain)?;
     refuse_triggers(&mut facts, spec.take);
     let Pairing { pairs, unmergeable } = pair(&kept.tables, &facts.tables, &spec.tables)?;

@@ -24,9 +24,11 @@ impl Privileges {
         self.0.contains("ALL PRIVILEGES") || wanted.iter().any(|word| self.0.contains(*word))
     }
 
+    /// A MySQL lists each instead of saying so; what it lists is all of them when these are in it.
     #[must_use]
     pub fn all(&self) -> bool {
-        self.0.contains("ALL PRIVILEGES")
+        let listed = ["SUPER", "CREATE USER", "SYSTEM_USER", "SET_ANY_DEFINER"];
+        self.0.contains("ALL PRIVILEGES") || listed.iter().all(|word| self.0.contains(*word))
     }
 
     fn of(lines: &[String]) -> Self {
@@ -34,7 +36,7 @@ impl Privileges {
             let (privileges, _) = line.strip_prefix("GRANT ")?.split_once(" ON *.* TO ")?;
             Some(privileges)
         });
-        let words = global.flat_map(|list| list.split(", "));
+        let words = global.flat_map(|list| list.split(','));
         Self(words.map(|word| word.trim().to_ascii_uppercase()).collect())
     }
 }
@@ -54,5 +56,11 @@ mod tests {
         assert!(!some.any(&["RELOAD"]) && !some.all());
         let root = Privileges::of(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`%`".to_owned()]);
         assert!(root.any(&["RELOAD"]) && root.all());
+        let mysql = [
+            "GRANT SELECT, RELOAD, SUPER, CREATE USER ON *.* TO `root`@`%` WITH GRANT OPTION",
+            "GRANT SET_ANY_DEFINER,SYSTEM_USER ON *.* TO `root`@`%` WITH GRANT OPTION",
+        ];
+        let mysql = mysql.map(str::to_owned);
+        assert!(Privileges::of(&mysql).all() && !Privileges::of(&mysql[..1]).all());
     }
 }

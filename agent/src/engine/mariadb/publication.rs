@@ -264,13 +264,9 @@ async fn look(
 async fn enter(session: &mut Session, database: &str) -> Result<Document, TaskFailure> {
     let doing = format!("reading what {database:?} holds");
     execute(session, &doing, &format!("USE {}", ident(database))).await?;
-    let read = inventory::read(&mut session.conn, database).await;
+    let read = inventory::read(session, database).await;
     let (document, _) = read.map_err(|error| failed(&doing, &error))?;
-    let mode = if session.is_mariadb() {
-        "NO_AUTO_CREATE_USER"
-    } else {
-        ""
-    };
+    let mode = session.no_new_accounts();
     execute(session, &doing, &format!("SET SESSION sql_mode = '{mode}'")).await?;
     Ok(document)
 }
@@ -494,11 +490,7 @@ async fn make(
         _ => statement,
     };
     let done = execute(session, &doing, &statement).await;
-    let mode = if session.is_mariadb() {
-        "NO_AUTO_CREATE_USER"
-    } else {
-        ""
-    };
+    let mode = session.no_new_accounts();
     let back = format!("SET SESSION sql_mode = '{mode}', time_zone = '+00:00'");
     execute(session, &doing, &back).await?;
     done

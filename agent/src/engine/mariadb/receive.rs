@@ -33,11 +33,7 @@ use crate::{
 /// Without any stream for so long the sender is taken for gone. Longer than a sender tries again.
 const SILENCE: Duration = Duration::from_secs(660);
 /// What a session that makes and loads works under: values go in as they are, nothing is made on the side.
-const WRITER: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_AUTO_CREATE_USER,NO_DIR_IN_CREATE', \
-    foreign_key_checks = 0, unique_checks = 0";
-/// MySQL has no mode that keeps a GRANT from making accounts: it never does.
-const WRITER_MYSQL: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_DIR_IN_CREATE', \
-    foreign_key_checks = 0, unique_checks = 0";
+const WRITER: &str = "foreign_key_checks = 0, unique_checks = 0";
 
 /// What the receiving works with. Cheap to clone.
 #[derive(Clone)]
@@ -62,12 +58,11 @@ impl Target {
         let mut session = Session::open(&self.located.route)
             .await
             .map_err(|error| error.into_failure(&self.located.name))?;
-        let mode = if session.is_mariadb() {
-            WRITER
-        } else {
-            WRITER_MYSQL
-        };
-        for statement in [format!("USE {}", ident(&self.database)), mode.to_owned()] {
+        let accounts = session.no_new_accounts();
+        let settings = format!(
+            "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_DIR_IN_CREATE,{accounts}', {WRITER}"
+        );
+        for statement in [format!("USE {}", ident(&self.database)), settings] {
             let prepared = session.conn.query_drop(statement).await;
             prepared.map_err(|error| failed("entering the staging database", &error))?;
         }

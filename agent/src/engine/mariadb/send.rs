@@ -129,7 +129,7 @@ impl Sender<'_> {
     ) -> Result<(Document, Vec<Travelling>), TaskFailure> {
         let database = &self.request.source.database;
         let explain = |error: Error| failed("reading the catalog of the source", &error);
-        let (mut document, limits) = inventory::read(&mut snapshot.control.conn, database)
+        let (mut document, limits) = inventory::read(&mut snapshot.control, database)
             .await
             .map_err(explain)?;
         if let Some(obstacle) = limits.obstacles.first() {

@@ -25,9 +25,18 @@ const LARGEST_PACKET: usize = 1 << 30;
 const SESSION_DEFAULTS: &str = "\
     SET NAMES utf8mb4; SET SESSION time_zone = '+00:00', autocommit = 1, wait_timeout = 86400, \
     net_read_timeout = 3600, net_write_timeout = 3600, lock_wait_timeout = 60";
-/// The limit of a statement has another name in each of the two.
-const NO_LIMIT_MARIADB: &str = "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0";
-const NO_LIMIT_MYSQL: &str = "SET SESSION max_execution_time = 0";
+/// What only one of the two knows, and not every version of it: the limit of a statement has another name in each.
+const OF_MARIADB: &[&str] = &[
+    "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0",
+];
+/// Sizes and next numbers of tables are those of now, not of a day ago; passwords are shown as they can be typed;
+/// a table gets no key that its statement does not name.
+const OF_MYSQL: &[&str] = &[
+    "SET SESSION max_execution_time = 0",
+    "SET SESSION information_schema_stats_expiry = 0",
+    "SET SESSION print_identified_with_as_hex = ON",
+    "SET SESSION sql_generate_invisible_primary_key = OFF, sql_require_primary_key = OFF",
+];
 
 /// An open session.
 #[derive(Debug)]
@@ -96,6 +105,16 @@ impl Session {
     pub fn is_mariadb(&self) -> bool {
         self.engine == Engine::Mariadb
     }
+
+    /// The mode that keeps a GRANT from making accounts; a MySQL has none, since it never does.
+    #[must_use]
+    pub fn no_new_accounts(&self) -> &'static str {
+        if self.is_mariadb() {
+            "NO_AUTO_CREATE_USER"
+        } else {
+            ""
+        }
+    }
 }
 
 /// Has the server stop what a session runs; the statement there then fails.
@@ -130,14 +149,16 @@ async fn open(route: &Route) -> Result<Session, ConnectError> {
     for statement in SESSION_DEFAULTS.split("; ") {
         conn.query_drop(statement).await.map_err(failed)?;
     }
-    // Older versions know fewer limits: what is not known does not limit.
-    let limits = match engine {
-        Engine::Mysql => NO_LIMIT_MYSQL,
-        Engine::Mariadb | Engine::Postgres => NO_LIMIT_MARIADB,
+    let settings = match engine {
+        Engine::Mysql => OF_MYSQL,
+        Engine::Mariadb | Engine::Postgres => OF_MARIADB,
     };
-    match conn.query_drop(limits).await {
-        Ok(()) | Err(Error::Server(_)) => {}
-        Err(error) => return Err(failed(error)),
+    // What an older version does not know is not in our way there.
+    for setting in settings {
+        match conn.query_drop(*setting).await {
+            Ok(()) | Err(Error::Server(_)) => {}
+            Err(error) => return Err(failed(error)),
+        }
     }
     Ok(Session {
         version_num: version_num(&version),

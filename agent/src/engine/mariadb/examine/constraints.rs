@@ -9,6 +9,7 @@ use mysql_async::prelude::Queryable as _;
 
 use super::unknown;
 use crate::engine::mariadb::{
+    check_constraints::{self, Check},
     failure::failed,
     quote::{ident, literal, qualified},
     session::Session,
@@ -34,7 +35,14 @@ pub(super) async fn examine(
         let wrong = format!("rows point to none of {}", key.table);
         ask(session, question, what, &wrong, found).await?;
     }
-    for (table, name, clause) in checks(session, database).await? {
+    let listed = check_constraints::read(session, database).await;
+    let listed = listed.map_err(|error| failed("listing the checks", &error))?;
+    for Check {
+        table,
+        name,
+        clause,
+    } in listed
+    {
         let question = format!(
             "SELECT COUNT(*) FROM {} WHERE NOT ({clause})",
             qualified(database, &table)
@@ -107,22 +115,6 @@ fn orphans(database: &str, table: &str, key: &ForeignKey) -> String {
         qualified(&key.schema, &key.table),
         same.collect::<Vec<_>>().join(" AND ")
     )
-}
-
-/// Table, name and what must not be false. MySQL lists them without their tables, and is not examined yet.
-async fn checks(
-    session: &mut Session,
-    database: &str,
-) -> Result<Vec<(String, String, String)>, TaskFailure> {
-    session
-        .conn
-        .query(format!(
-            "SELECT table_name, constraint_name, check_clause FROM information_schema.check_constraints \
-             WHERE constraint_schema = {} ORDER BY 1, 2",
-            literal(database)
-        ))
-        .await
-        .map_err(|error| failed("listing the checks", &error))
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::engine::mariadb::{
 };
 use crate::engine::postgres::databases::is_marked;
 
+/// Older servers, and newer ones of MySQL.
+const AT_REST: [&str; 2] = ["SLAVESIDE_DISABLED", "REPLICA_SIDE_DISABLED"];
+
 pub(super) async fn routines(
     conn: &mut Conn,
     database: &str,
@@ -120,7 +123,7 @@ pub(super) async fn events(conn: &mut Conn, database: &str) -> Result<Vec<Event>
     if is_marked(database) {
         // In a database that a job made, events that are to run wait in this state.
         for (event, row) in events.iter_mut().zip(&rows) {
-            event.enabled |= text(row, 10) == "SLAVESIDE_DISABLED";
+            event.enabled |= AT_REST.contains(&text(row, 10).as_str());
         }
     }
     Ok(events)

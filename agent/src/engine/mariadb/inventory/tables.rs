@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_proto::fleet::Engine;
 use mysql_async::{Conn, Error, Row, prelude::Queryable};
 
 use super::{Limits, named, text};
@@ -12,7 +13,8 @@ use crate::engine::mariadb::{
 
 /// Engines whose rows a snapshot holds still.
 const TRANSACTIONAL: [&str; 2] = ["InnoDB", "ROCKSDB"];
-/// Types of shapes.
+/// Types of shapes. A MySQL reads them as it prints them; there a well-known binary would have its axes turned where
+/// the reference system says so.
 const SHAPES: [&str; 9] = [
     "geometry",
     "point",
@@ -24,8 +26,8 @@ const SHAPES: [&str; 9] = [
     "geometrycollection",
     "geomcollection",
 ];
-/// Types that take text only.
-const TEXTUAL: [&str; 3] = ["uuid", "inet4", "inet6"];
+/// Types that take text only; what a MariaDB calls json is a text anyway.
+const TEXTUAL: [&str; 4] = ["uuid", "inet4", "inet6", "json"];
 
 /// Name, engine, kind, and the rows, bytes and next number that the server estimates.
 type Listed = (
@@ -39,6 +41,7 @@ type Listed = (
 
 pub(super) async fn read(
     conn: &mut Conn,
+    engine: Engine,
     database: &str,
     limits: &mut Limits,
 ) -> Result<Vec<Table>, Error> {
@@ -51,7 +54,7 @@ pub(super) async fn read(
                AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name"
         ))
         .await?;
-    let mut columns = columns(conn, &name).await?;
+    let mut columns = columns(conn, engine, &name).await?;
     let mut keys = keys(conn, &name).await?;
     let mut tables = Vec::with_capacity(rows.len());
     let (mut unsafe_names, mut versioned) = (Vec::new(), Vec::new());
@@ -93,7 +96,11 @@ pub(super) async fn read(
 }
 
 /// Of every table those whose values travel.
-async fn columns(conn: &mut Conn, schema: &str) -> Result<BTreeMap<String, Vec<Column>>, Error> {
+async fn columns(
+    conn: &mut Conn,
+    engine: Engine,
+    schema: &str,
+) -> Result<BTreeMap<String, Vec<Column>>, Error> {
     let rows: Vec<(String, String, String, String)> = conn
         .query(format!(
             "SELECT table_name, column_name, data_type, extra FROM information_schema.columns \
@@ -110,7 +117,7 @@ async fn columns(conn: &mut Conn, schema: &str) -> Result<BTreeMap<String, Vec<C
         let kind = kind.to_ascii_lowercase();
         let form = if kind == "float" {
             Form::Float
-        } else if SHAPES.contains(&kind.as_str()) {
+        } else if engine == Engine::Mariadb && SHAPES.contains(&kind.as_str()) {
             Form::Shape
         } else if TEXTUAL.contains(&kind.as_str()) {
             Form::Text

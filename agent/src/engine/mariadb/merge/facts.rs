@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use mysql_async::{Conn, Error, prelude::Queryable};
 
 use crate::engine::{
-    mariadb::quote::{ident, literal, qualified},
+    mariadb::{
+        check_constraints::{self, Check},
+        quote::{ident, literal, qualified},
+        session::Session,
+    },
     merge::{Column, Table},
 };
 
@@ -67,13 +71,6 @@ pub struct Unique {
     pub parts: Vec<(String, Option<u64>)>,
 }
 
-#[derive(Debug, Clone)]
-pub struct Check {
-    pub table: String,
-    pub name: String,
-    pub clause: String,
-}
-
 #[derive(Debug, Clone, Default)]
 pub struct Foreign {
     pub name: String,
@@ -98,7 +95,8 @@ type Referring = (String, String, String, String, String, String, String);
 impl Facts {
     /// # Errors
     /// What the server says.
-    pub async fn read(conn: &mut Conn, database: &str) -> Result<Self, Error> {
+    pub async fn read(session: &mut Session, database: &str) -> Result<Self, Error> {
+        let conn = &mut session.conn;
         let mut facts = Self {
             database: database.to_owned(),
             ..Self::default()
@@ -118,22 +116,9 @@ impl Facts {
         facts.triggers = triggers
             .map(|(table, name, event)| Trigger { table, name, event })
             .collect();
-        let checks = conn
-            .query::<(String, String, String), _>(format!(
-                "SELECT table_name, constraint_name, check_clause FROM information_schema.check_constraints \
-                 WHERE constraint_schema = {schema}"
-            ))
-            .await;
-        facts.checks = match checks {
-            Ok(checks) => checks
-                .into_iter()
-                .map(|(table, name, clause)| Check {
-                    table,
-                    name,
-                    clause,
-                })
-                .collect(),
-            // MySQL lists them in another way; the trial before the writing finds what breaks one.
+        facts.checks = match check_constraints::read(session, database).await {
+            Ok(checks) => checks,
+            // An older server has none.
             Err(Error::Server(_)) => Vec::new(),
             Err(error) => return Err(error),
         };

@@ -5,9 +5,12 @@
 
 use super::{
     ORD, OTHER, STATE, Staged, WHY,
-    facts::{Check, Facts, Foreign, Unique, same_key},
+    facts::{Facts, Foreign, Unique, same_key},
 };
-use crate::engine::mariadb::quote::{ident, literal, qualified};
+use crate::engine::mariadb::{
+    check_constraints::Check,
+    quote::{ident, literal, qualified},
+};
 
 /// Statements that belong together: the last of them refuses rows.
 pub type Rule = Vec<String>;

@@ -89,7 +89,7 @@ async fn take_out(
     spec: &UnmergeRows,
     mut ledger: Ledger,
 ) -> Result<(u64, u64), TaskFailure> {
-    let read = Facts::read(&mut session.conn, &spec.target.database).await;
+    let read = Facts::read(session, &spec.target.database).await;
     let facts = read.map_err(|error| failed("reading the tables", &error))?;
     let mut sides = Vec::new();
     for table in &ledger.tables {

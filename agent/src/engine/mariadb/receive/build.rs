@@ -164,7 +164,10 @@ pub(super) async fn make(
         .conn
         .query_drop(named(&made.create, &target.database))
         .await;
-    let back = "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER', time_zone = '+00:00'";
+    let back = format!(
+        "SET SESSION sql_mode = '{}', time_zone = '+00:00'",
+        session.no_new_accounts()
+    );
     session.conn.query_drop(back).await.map_err(explain)?;
     created.map_err(explain)
 }

@@ -99,7 +99,7 @@ pub(super) fn schema(engine: Engine) -> &'static str {
 
 /// Whether an image of one engine can be read into the other.
 pub(super) fn fits(image: Engine, server: Engine) -> bool {
-    schema(image) == schema(server)
+    image == server
 }
 
 /// Of backups that were made when there was no other.
