@@ -78,6 +78,8 @@ fn spec(job: u64) -> StartSandbox {
             memory_bytes: 1 << 30,
         },
         look_only: false,
+        part: 0,
+        servers: 0,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod back_up_volume;
 pub mod copy_database;
 pub mod definition;
 pub mod drill_backup;
+pub mod drilling;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -26,6 +27,7 @@ pub mod progress;
 #[cfg(test)]
 mod proofs;
 pub mod prune_repository;
+pub mod read_repository;
 mod requests;
 pub mod restore_database;
 pub mod restore_volume;
@@ -47,6 +49,7 @@ pub use error::JobError;
 pub use hosts::{Hosts, Standing};
 pub use merge_rows::MergeRows;
 pub use prune_repository::PruneRepository;
+pub use read_repository::ReadRepository;
 pub use restore_database::RestoreDatabase;
 pub use restore_volume::RestoreVolume;
 pub use shelf::Shelf;
@@ -74,6 +77,7 @@ pub enum JobSpec {
     MergeRows(MergeRows),
     BackUpVolume(BackUpVolume),
     RestoreVolume(RestoreVolume),
+    ReadRepository(ReadRepository),
 }
 
 impl JobSpec {
@@ -88,6 +92,7 @@ impl JobSpec {
             Self::MergeRows(merge) => merge,
             Self::BackUpVolume(backup) => backup,
             Self::RestoreVolume(restore) => restore,
+            Self::ReadRepository(read) => read,
         }
     }
 
@@ -105,7 +110,8 @@ impl JobSpec {
             | Self::DrillBackup(_)
             | Self::MergeRows(_)
             | Self::BackUpVolume(_)
-            | Self::RestoreVolume(_) => None,
+            | Self::RestoreVolume(_)
+            | Self::ReadRepository(_) => None,
         }
     }
 
@@ -120,6 +126,7 @@ impl JobSpec {
             Self::MergeRows(_) => JobKind::MergeRows,
             Self::BackUpVolume(_) => JobKind::BackUpVolume,
             Self::RestoreVolume(_) => JobKind::RestoreVolume,
+            Self::ReadRepository(_) => JobKind::ReadRepository,
         }
     }
 }
@@ -135,11 +142,12 @@ pub enum JobKind {
     MergeRows,
     BackUpVolume,
     RestoreVolume,
+    ReadRepository,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
@@ -148,6 +156,7 @@ impl JobKind {
         Self::MergeRows,
         Self::BackUpVolume,
         Self::RestoreVolume,
+        Self::ReadRepository,
     ];
 
     #[must_use]
@@ -161,6 +170,7 @@ impl JobKind {
             Self::MergeRows => "merge-rows",
             Self::BackUpVolume => "back-up-volume",
             Self::RestoreVolume => "restore-volume",
+            Self::ReadRepository => "read-repository",
         }
     }
 }

@@ -14,6 +14,7 @@ mod harness;
 mod leases;
 mod merge_rows;
 mod prune_repository;
+mod read_repository;
 mod remains;
 mod restore_database;
 mod success;

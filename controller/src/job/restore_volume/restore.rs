@@ -49,6 +49,7 @@ impl Step for Restore<'_> {
                 job: ctx.job,
             },
             snapshot: backup.snapshot_id,
+            throwaway: false,
         });
         match ctx.task("", host, spec).await? {
             TaskResult::RestoredVolume(restored) => StepDone::with(&restored),

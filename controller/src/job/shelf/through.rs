@@ -64,7 +64,7 @@ async fn to_its_end(reading: &Reading, entry: &EntryName) -> Result<u64, Reposit
 
 /// A storage that does not answer, or does not let us, says nothing about what it holds; one that answers that an
 /// object is not there does.
-fn damage(error: RepositoryError) -> Result<String, OutOfReach> {
+pub(super) fn damage(error: RepositoryError) -> Result<String, OutOfReach> {
     match &error {
         RepositoryError::Storage { source, .. }
             if !matches!(**source, BlobsError::NotFound { .. }) =>

@@ -123,7 +123,10 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         (
             "ctl drill list",
             json(&DrillList {
-                drills: vec![super::drill::line(State::Damaged)],
+                drills: vec![
+                    super::drill::line(State::Damaged),
+                    super::drill::offsite_line(),
+                ],
             }),
         ),
         ("ctl drill report", json(&super::drill::signed())),

@@ -6,7 +6,10 @@ use holdfast_proto::{
     task::{Examined, ReceivedImage},
 };
 
+use holdfast_proto::drill::{RungOutcome, Verdict};
+
 use super::*;
+use crate::job::drilling::rungs::judge;
 use crate::job::proofs::image_of;
 
 /// Everything that a drill finds out, of a sound backup.
