@@ -28,6 +28,7 @@ pub mod progress;
 mod proofs;
 pub mod prune_repository;
 pub mod read_repository;
+pub mod rebuild_host;
 mod requests;
 pub mod restore_database;
 pub mod restore_volume;
@@ -50,6 +51,7 @@ pub use hosts::{Hosts, Standing};
 pub use merge_rows::MergeRows;
 pub use prune_repository::PruneRepository;
 pub use read_repository::ReadRepository;
+pub use rebuild_host::RebuildHost;
 pub use restore_database::RestoreDatabase;
 pub use restore_volume::RestoreVolume;
 pub use shelf::Shelf;
@@ -78,6 +80,7 @@ pub enum JobSpec {
     BackUpVolume(BackUpVolume),
     RestoreVolume(RestoreVolume),
     ReadRepository(ReadRepository),
+    RebuildHost(RebuildHost),
 }
 
 impl JobSpec {
@@ -93,6 +96,7 @@ impl JobSpec {
             Self::BackUpVolume(backup) => backup,
             Self::RestoreVolume(restore) => restore,
             Self::ReadRepository(read) => read,
+            Self::RebuildHost(rebuild) => rebuild,
         }
     }
 
@@ -111,7 +115,8 @@ impl JobSpec {
             | Self::MergeRows(_)
             | Self::BackUpVolume(_)
             | Self::RestoreVolume(_)
-            | Self::ReadRepository(_) => None,
+            | Self::ReadRepository(_)
+            | Self::RebuildHost(_) => None,
         }
     }
 
@@ -127,6 +132,7 @@ impl JobSpec {
             Self::BackUpVolume(_) => JobKind::BackUpVolume,
             Self::RestoreVolume(_) => JobKind::RestoreVolume,
             Self::ReadRepository(_) => JobKind::ReadRepository,
+            Self::RebuildHost(_) => JobKind::RebuildHost,
         }
     }
 }
@@ -143,11 +149,12 @@ pub enum JobKind {
     BackUpVolume,
     RestoreVolume,
     ReadRepository,
+    RebuildHost,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
@@ -157,6 +164,7 @@ impl JobKind {
         Self::BackUpVolume,
         Self::RestoreVolume,
         Self::ReadRepository,
+        Self::RebuildHost,
     ];
 
     #[must_use]
@@ -171,6 +179,7 @@ impl JobKind {
             Self::BackUpVolume => "back-up-volume",
             Self::RestoreVolume => "restore-volume",
             Self::ReadRepository => "read-repository",
+            Self::RebuildHost => "rebuild-host",
         }
     }
 }

@@ -15,6 +15,7 @@ mod leases;
 mod merge_rows;
 mod prune_repository;
 mod read_repository;
+mod rebuild_host;
 mod remains;
 mod restore_database;
 mod success;

@@ -82,6 +82,7 @@ fn landing(spec: &JobSpec) -> Option<Landing<'_>> {
         | JobSpec::MergeRows(_)
         | JobSpec::BackUpVolume(_)
         | JobSpec::RestoreVolume(_)
-        | JobSpec::ReadRepository(_) => None,
+        | JobSpec::ReadRepository(_)
+        | JobSpec::RebuildHost(_) => None,
     }
 }

@@ -285,9 +285,17 @@ impl Shelf for Agents {
         &self,
         host: &HostName,
         told: &Told,
-        _: &CancellationToken,
+        stop: &CancellationToken,
     ) -> Result<ReadWhole, OutOfReach> {
         told(Pace::default());
+        let hangs = self.state().hangs_at.as_deref() == Some("read.read/do");
+        if hangs {
+            stop.cancelled().await;
+            return Err(OutOfReach {
+                why: "stopped".to_owned(),
+                again: false,
+            });
+        }
         self.shelf_work("read.read/do", |world| read_repository::found(world, host))
     }
 

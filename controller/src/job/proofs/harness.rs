@@ -15,7 +15,7 @@ use super::{
     agents::{Agents, Databases, Verbs},
     back_up_database, copy, drill_backup,
     fuse::Moment,
-    merge_rows, prune_repository, read_repository, restore_database, volumes,
+    merge_rows, prune_repository, read_repository, rebuild_host, restore_database, volumes,
 };
 use crate::{
     catalog::testing::TestCatalog,
@@ -93,6 +93,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                     let samples = read_repository::samples().into_iter();
                     samples
                         .map(|sample| (read_repository::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::RebuildHost => {
+                    let samples = rebuild_host::samples().into_iter();
+                    samples
+                        .map(|sample| (rebuild_host::verbs as Verbs, sample))
                         .collect()
                 }
                 JobKind::CopyDatabase => {

@@ -29,7 +29,7 @@ use crate::{
 
 const BACKUP: BackupId = 3;
 const ROWS: &str = "70 orders";
-const SNAPSHOT: &str = "web-7/snapshot/f00d";
+const SNAPSHOT: &str = "web-6/snapshot/f00d";
 const TORN: &str = "torn";
 
 /// A backup on a host that no other kind works on.
@@ -42,7 +42,7 @@ pub async fn stock(catalog: &Catalog) {
         checks: vec![],
     };
     let backup = NewBackup {
-        database: "web-7/crm-db/crm".parse().unwrap(),
+        database: "web-6/crm-db/crm".parse().unwrap(),
         engine: Some(Server::Postgres),
         kind: BackupKind::Full,
         taken_at: contents.image.taken_at,
@@ -64,7 +64,7 @@ pub fn samples() -> Vec<Sample> {
     vec![Sample {
         name: "read a repository",
         spec: JobSpec::ReadRepository(ReadRepository {
-            host: "web-7".parse().unwrap(),
+            host: "web-6".parse().unwrap(),
         }),
         before: world(ROWS),
         after: |_| world(ROWS),
@@ -136,7 +136,7 @@ async fn what_reads_as_it_was_stored_is_checked() {
     );
     let part = &report.parts[0];
     assert_eq!((part.backup, part.outcome), (BACKUP, RungOutcome::Passed));
-    assert_eq!((report.subject.as_str(), report.backup), ("web-7", None));
+    assert_eq!((report.subject.as_str(), report.backup), ("web-6", None));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backup_name::{self, BackupName},
     catalog::{Backup, Drill, DrillsOf},
-    job::{DrillBackup, JobSpec, ReadRepository, drill_backup::plan},
+    job::{DrillBackup, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose},
     rpc::convert::{drill_kind, drill_row, time, wire_kind},
 };
 
@@ -44,9 +44,46 @@ pub async fn submit(
     };
     match kind {
         DrillKind::Backup => of_backup(&services, &caller, &backup, host, image).await,
-        DrillKind::Rebuild => Err(RpcError::invalid("later".to_owned())),
+        DrillKind::Rebuild => of_host(&services, &caller, source.parse()?, host).await,
         DrillKind::Offsite => of_repository(&services, &caller, source.parse()?).await,
     }
+}
+
+/// Chosen now: the job has the numbers of its backups.
+async fn of_host(
+    services: &Services,
+    caller: &Caller,
+    source: HostName,
+    on: Option<HostName>,
+) -> Result<RunDrillResponse, RpcError> {
+    let rebuild = choose::newest(&services.catalog, &services.fleet, &source, on.as_ref()).await?;
+    let nothing_known = rebuild.backups().is_empty() && rebuild.without.is_empty();
+    if nothing_known {
+        // A mistyped host is told at once, with the nearest one.
+        services.fleet.host(&source)?;
+    }
+    services.fleet.host(&rebuild.host)?;
+    let (host, backups) = (rebuild.host.clone(), rebuild.backups().len() as u64);
+    let change = Change {
+        action: "job.drill",
+        subject: source.to_string(),
+        detail: format!("rebuild on {host}"),
+    };
+    let work = async {
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        let spec = JobSpec::RebuildHost(rebuild);
+        Ok(services.jobs.submit(spec, &by, &traceparent).await?)
+    };
+    let job = caller.change(services, change, work).await?;
+    Ok(RunDrillResponse {
+        job,
+        kind: wire_kind(DrillKind::Rebuild).into(),
+        subject: source.into(),
+        backup: 0,
+        taken_at: None,
+        host: host.into(),
+        backups,
+    })
 }
 
 async fn of_repository(
