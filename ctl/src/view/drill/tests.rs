@@ -67,6 +67,32 @@ fn an_off_site_drill_names_the_backups_that_are_hit_and_invents_no_backup_of_its
 }
 
 #[test]
+fn a_rebuild_shows_what_came_back_from_which_backup_and_what_has_none() {
+    let detail = samples::rebuilt();
+    let text = detail.text(&page());
+    for part in [
+        "✗ drill 3: the rebuild of web-1 is incomplete: everything has a backup: web-1/shop-db/crm: there is no backup",
+        "  ✓ every database is back",
+        "  ✓ web-1/shop-db/shop (backup 12, taken 2026-11-20 10:00:00 UTC, in 12 s): back, and as it was",
+        "recovery time (RTO)",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let md = document::markdown(&SignedReport {
+        report: detail.report.expect("a report"),
+        ..samples::signed()
+    });
+    for part in [
+        "# Rebuild drill 3: incomplete",
+        "| web-1/shop-db/shop | 12 | full | 2026-11-20 10:00:00 UTC | 5a01 |",
+        "| web-1/shop-db/shop | row counts are equal | passed | 5 003 rows |",
+        "postgres:17 sha256:ab",
+    ] {
+        assert!(md.contains(part), "{part:?} is not in\n{md}");
+    }
+}
+
+#[test]
 fn the_exit_code_is_the_verdict() {
     let of = |state, job| {
         let mut detail = samples::detail();

@@ -173,6 +173,52 @@ pub(crate) fn offsite() -> DrillReport {
     }
 }
 
+/// A rebuild that leaves something behind.
+pub(crate) fn rebuilt() -> DrillDetail {
+    let none = "web-1/shop-db/crm: there is no backup of it";
+    let report = DrillReport {
+        kind: DrillKind::Rebuild,
+        host: Some(text("web-2")),
+        verdict: Verdict::Incomplete,
+        broken: Some(RungName::Covered),
+        reason: text(none),
+        rungs: vec![
+            rung(RungName::Covered, RungOutcome::Failed, none, &[none]),
+            rung(RungName::Databases, RungOutcome::Passed, "1 database", &[]),
+        ],
+        parts: vec![DrilledPart {
+            subject: text("web-1/shop-db/shop"),
+            backup: 12,
+            kind: text("full"),
+            taken_at: at("2026-11-20T10:00:00Z"),
+            snapshot: text("5a01"),
+            bytes: 400_000,
+            outcome: RungOutcome::Passed,
+            detail: text("back, and as it was backed up"),
+            server: Some(server()),
+            rungs: vec![rung(RungName::Rows, RungOutcome::Passed, "5 003 rows", &[])],
+            times: DrillTimes {
+                took_ms: Some(12_000),
+                ..DrillTimes::default()
+            },
+        }],
+        times: report().times,
+        ..offsite()
+    };
+    let drill = DrillLine {
+        kind: DrillKind::Rebuild,
+        host: Some(text("web-2")),
+        state: State::Incomplete,
+        broken: text("everything has a backup"),
+        reason: text(none),
+        ..offsite_line()
+    };
+    DrillDetail {
+        drill,
+        report: Some(report),
+    }
+}
+
 pub(crate) fn offsite_line() -> DrillLine {
     DrillLine {
         kind: DrillKind::Offsite,

@@ -121,6 +121,10 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             json(&super::drill::detail()),
         ),
         (
+            "ctl drill run, ctl drill show",
+            json(&super::drill::rebuilt()),
+        ),
+        (
             "ctl drill list",
             json(&DrillList {
                 drills: vec![
