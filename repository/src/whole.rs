@@ -185,7 +185,9 @@ impl Repository {
         Ok(if own == name.id {
             Ok(bytes)
         } else {
-            Err(format!("{name} is not what was stored: its content is {own}"))
+            Err(format!(
+                "{name} is not what was stored: its content is {own}"
+            ))
         })
     }
 

@@ -94,7 +94,10 @@ async fn what_is_sound_is_read_to_its_last_byte_with_an_entry_of_each() {
     assert_eq!(found.bytes, bytes);
     let last = paces.last().unwrap();
     assert_eq!((last.bytes_done, last.bytes), (bytes, bytes));
-    assert_eq!((last.objects_done, found.objects), (last.objects, last.objects));
+    assert_eq!(
+        (last.objects_done, found.objects),
+        (last.objects, last.objects)
+    );
     assert!(paces.is_sorted_by_key(|pace| pace.bytes_done));
 }
 
@@ -103,7 +106,9 @@ async fn a_changed_and_a_missing_pack_hit_who_needs_them_and_nobody_else() {
     for missing in [false, true] {
         let house = House::new();
         let (repository, [_, second], packs) = two(&house).await;
-        let largest = packs.iter().max_by_key(|file| file.metadata().unwrap().len());
+        let largest = packs
+            .iter()
+            .max_by_key(|file| file.metadata().unwrap().len());
         let pack = largest.unwrap();
         let name = pack.file_name().unwrap().to_str().unwrap();
         if missing {
@@ -145,5 +150,8 @@ async fn a_storage_that_is_away_and_an_end_on_demand_are_no_damage() {
     let place = house.folder.path().join("repository");
     fs::rename(&place, place.with_extension("away")).unwrap();
     let away = read(&repository).await;
-    assert!(matches!(away, Err(RepositoryError::Absent { .. })), "{away:?}");
+    assert!(
+        matches!(away, Err(RepositoryError::Absent { .. })),
+        "{away:?}"
+    );
 }

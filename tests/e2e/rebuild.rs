@@ -1,6 +1,7 @@
 //! A whole host comes back on another one while it is down itself, and what its repository has lost is told by backup.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -36,7 +37,12 @@ fn shop() -> Fleet {
     fleet.wait_instance("web-1/wiki-db");
     psql(one, "shop-db", "postgres", "create role app login");
     for (database, rows) in [("shop", 5_000), ("crm", 300)] {
-        psql(one, "shop-db", "postgres", &format!("create database {database} owner app"));
+        psql(
+            one,
+            "shop-db",
+            "postgres",
+            &format!("create database {database} owner app"),
+        );
         let fill = format!(
             "create table users (id int primary key, name text not null); alter table users owner to app; \
              insert into users select n, md5(n::text || '{database}') from generate_series(1, {rows}) n"
@@ -47,28 +53,45 @@ fn shop() -> Fleet {
                 insert into wiki.pages select seq, repeat(md5(seq), 40) from seq_1_to_300";
     mariadb::sql(one, "wiki-db", "mysql", wiki);
     one.docker(&["volume", "create", "uploads"]);
-    let script = "mkdir -p /data/a && head -c 300000 /dev/urandom > /data/a/file && ln -s a /data/link";
+    let script =
+        "mkdir -p /data/a && head -c 300000 /dev/urandom > /data/a/file && ln -s a /data/link";
     let image = Version::V17.image();
     one.docker(&[
-        "run", "--rm", "-v", "uploads:/data", "--entrypoint", "sh", image, "-ec", script,
+        "run",
+        "--rm",
+        "-v",
+        "uploads:/data",
+        "--entrypoint",
+        "sh",
+        image,
+        "-ec",
+        script,
     ]);
     eventually(Duration::from_secs(60), "everything in the reports", || {
         let volumes = fleet.ctl.run(&["volume", "list", "web-1"]).out;
         let databases = fleet.ctl.run(&["database", "list"]).out;
-        let all = ["/shop", "/crm", "/wiki"].iter().all(|name| databases.contains(name));
+        let all = ["/shop", "/crm", "/wiki"]
+            .iter()
+            .all(|name| databases.contains(name));
         if volumes.contains("uploads") && all {
             Ok(())
         } else {
             Err(format!("{volumes}{databases}"))
         }
     });
-    fleet.ctl.ok(&["backup", "create", "--all", "--host", "web-1"]);
-    fleet.ctl.ok(&["backup", "create", "--volume", "web-1/uploads"]);
+    fleet
+        .ctl
+        .ok(&["backup", "create", "--all", "--host", "web-1"]);
+    fleet
+        .ctl
+        .ok(&["backup", "create", "--volume", "web-1/uploads"]);
     fleet
 }
 
 fn drill(fleet: &Fleet, args: &[&str], code: i32) -> Value {
-    let said = fleet.ctl.run(&[&["-o", "json", "drill", "run", "web-1"], args].concat());
+    let said = fleet
+        .ctl
+        .run(&[&["-o", "json", "drill", "run", "web-1"], args].concat());
     assert_eq!(said.code, code, "{said:#?}");
     serde_json::from_str(&said.out).expect("a drill")
 }
@@ -82,30 +105,29 @@ fn outcomes(drilled: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Subject and outcome.
-fn parts(drilled: &Value) -> Vec<(String, String)> {
+/// By number of the backup: of what it is, and how it came out.
+fn parts(drilled: &Value) -> BTreeMap<u64, (String, String)> {
     let word = |value: &Value| value.as_str().expect("a word").to_owned();
     let parts = drilled["report"]["parts"].as_array().expect("parts");
-    let mut all: Vec<_> = parts
+    parts
         .iter()
-        .map(|part| (word(&part["subject"]), word(&part["outcome"])))
-        .collect();
-    all.sort();
-    all
+        .map(|part| {
+            let id = part["backup"].as_u64().expect("a number");
+            (id, (word(&part["subject"]), word(&part["outcome"])))
+        })
+        .collect()
 }
 
-fn states(fleet: &Fleet) -> Vec<(String, String)> {
+fn states(fleet: &Fleet) -> BTreeMap<u64, String> {
     let shown = fleet.ctl.json(&["backup", "list"]);
     let backups = shown["backups"].as_array().expect("backups");
-    let mut all: Vec<_> = backups
+    backups
         .iter()
         .map(|one| {
-            let word = |key: &str| one[key].as_str().expect("a word").to_owned();
-            (word("database"), word("state"))
+            let state = one["state"].as_str().expect("a state");
+            (one["id"].as_u64().expect("a number"), state.to_owned())
         })
-        .collect();
-    all.sort();
-    all
+        .collect()
 }
 
 #[test]
@@ -120,25 +142,33 @@ fn a_host_that_is_down_comes_back_on_another_and_its_repository_is_read_whole() 
     let passed = |name: &str| (name.to_owned(), "passed".to_owned());
     let rungs = ["covered", "databases", "volumes", "time"];
     assert_eq!(outcomes(&rebuilt), rungs.map(passed), "{rebuilt:#}");
-    let subjects: Vec<_> = parts(&rebuilt).into_iter().map(|part| part.0).collect();
+    let back = parts(&rebuilt);
+    let subjects: Vec<_> = back.values().map(|part| part.0.as_str()).collect();
     for subject in [
         "web-1/shop-db/crm",
         "web-1/shop-db/shop",
         "web-1/uploads",
         "web-1/wiki-db/wiki",
     ] {
-        assert!(subjects.iter().any(|one| one == subject), "{subjects:?}");
+        assert!(subjects.contains(&subject), "{subjects:?}");
     }
     assert!(report["times"]["took_ms"].as_u64() > Some(0), "{rebuilt:#}");
     assert_eq!(left_on(fleet.host("web-2")), "");
-    assert!(states(&fleet).iter().all(|(_, state)| state == "proven"));
+    let known = states(&fleet);
+    assert!(back.keys().all(|id| known[id] == "proven"), "{known:?}");
     let objectives = fleet.ctl.json(&["objectives", "web-1/shop-db/shop"]);
     let all = objectives["objectives"].as_array().expect("objectives");
     let own = all.iter().find(|one| one["scenario"] == "rebuild");
-    assert!(own.expect("a rebuild")["measured_seconds"].as_f64() > Some(0.0), "{objectives:#}");
+    assert!(
+        own.expect("a rebuild")["measured_seconds"].as_f64() > Some(0.0),
+        "{objectives:#}"
+    );
     let id = rebuilt["drill"]["id"].to_string();
     let md = fleet.ctl.ok(&["drill", "report", &id]);
-    assert!(md.contains("# Rebuild drill") && md.contains("web-1/uploads"), "{md}");
+    assert!(
+        md.contains("# Rebuild drill") && md.contains("web-1/uploads"),
+        "{md}"
+    );
 
     offsite(&fleet);
 }
@@ -165,7 +195,10 @@ fn offsite(fleet: &Fleet) {
     assert_eq!(damaged(fleet, "snapshots"), hit);
     put(&pack, &content);
     // What is whole again reads well; a drill has to prove what was called damaged.
-    assert_eq!(drill(fleet, &["--kind", "offsite"], 0)["report"]["verdict"], "proven");
+    assert_eq!(
+        drill(fleet, &["--kind", "offsite"], 0)["report"]["verdict"],
+        "proven"
+    );
 
     let away = store.with_extension("away");
     fs::rename(&store, &away).expect("renamed");
@@ -174,25 +207,26 @@ fn offsite(fleet: &Fleet) {
     fs::rename(&away, &store).expect("renamed");
     assert_eq!(unknown["report"]["verdict"], "could-not-run", "{unknown:#}");
     assert_eq!(states(fleet), before, "nobody knows more than before");
-    let listed = fleet.ctl.json(&["drill", "list", "web-1", "--kind", "offsite"]);
+    let listed = fleet
+        .ctl
+        .json(&["drill", "list", "web-1", "--kind", "offsite"]);
     let drills = listed["drills"].as_array().expect("drills");
     assert_eq!(drills.len(), 5, "{listed:#}");
     assert_eq!(drills[0]["state"], "could-not-run", "{listed:#}");
 }
 
-/// The subjects that are hit: not all of them, and the catalog knows just these as damaged.
-fn damaged(fleet: &Fleet, rung: &str) -> Vec<String> {
+/// The backups that are hit: not all of them, and the catalog knows just these as damaged.
+fn damaged(fleet: &Fleet, rung: &str) -> Vec<u64> {
     let drilled = drill(fleet, &["--kind", "offsite"], 8);
     assert_eq!(drilled["report"]["verdict"], "damaged", "{drilled:#}");
     assert_eq!(drilled["report"]["broken"], rung, "{drilled:#}");
-    let of = |all: Vec<(String, String)>, word: &str| -> Vec<String> {
-        let hit = all.into_iter().filter(|(_, is)| is == word);
-        hit.map(|(subject, _)| subject).collect()
-    };
-    let all = parts(&drilled).len();
-    let hit = of(parts(&drilled), "failed");
-    assert!(!hit.is_empty() && hit.len() < all, "{drilled:#}");
-    assert_eq!(of(states(fleet), "damaged"), hit);
+    let parts = parts(&drilled);
+    let failed = parts.iter().filter(|(_, (_, outcome))| outcome == "failed");
+    let hit: Vec<u64> = failed.map(|(id, _)| *id).collect();
+    assert!(!hit.is_empty() && hit.len() < parts.len(), "{drilled:#}");
+    let known = states(fleet);
+    let known = known.iter().filter(|(_, state)| *state == "damaged");
+    assert_eq!(known.map(|(id, _)| *id).collect::<Vec<_>>(), hit);
     hit
 }
 

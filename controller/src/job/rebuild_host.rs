@@ -93,7 +93,11 @@ impl Definition for RebuildHost {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.servers.iter().any(|server| server.databases.is_empty()) {
+        if self
+            .servers
+            .iter()
+            .any(|server| server.databases.is_empty())
+        {
             return Err("a server without databases has nothing to be rebuilt from".to_owned());
         }
         Ok(())

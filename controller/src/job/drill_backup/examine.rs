@@ -97,7 +97,8 @@ impl Examine {
         ctx: &StepContext,
         staging: &DatabaseTarget,
     ) -> Result<ExaminedDatabase, TaskFailure> {
-        ctx.end_earlier_attempts("structure", &self.0.drill.host).await;
+        ctx.end_earlier_attempts("structure", &self.0.drill.host)
+            .await;
         let spec = TaskSpec::ExamineDatabase(ExamineDatabase {
             target: staging.clone(),
             assertions: self.0.assertions(ctx)?,

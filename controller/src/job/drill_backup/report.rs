@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::{
-    drill::{
-        DrillKind, DrillReport, DrillTimes, DrilledBackup, DrilledServer, REPORT_FORMAT,
-    },
+    drill::{DrillKind, DrillReport, DrillTimes, DrilledBackup, DrilledServer, REPORT_FORMAT},
     task::{StartedSandbox, TaskFailure},
 };
 use serde::de::DeserializeOwned;

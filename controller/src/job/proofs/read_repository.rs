@@ -104,10 +104,7 @@ pub fn found(world: &Databases, host: &HostName) -> ReadWhole {
     }
 }
 
-async fn drilled(
-    content: Databases,
-    fault: Option<Fault>,
-) -> (JobState, DrillReport, BackupState) {
+async fn drilled(content: Databases, fault: Option<Fault>) -> (JobState, DrillReport, BackupState) {
     let shared = catalog().await;
     let mut sample = samples().swap_remove(0);
     sample.before = content;
@@ -122,7 +119,11 @@ async fn drilled(
     let text = shared.0.drill_report(drill.id).await.unwrap().unwrap();
     let report: DrillReport = serde_json::from_str(&text).unwrap();
     assert_eq!(report.verdict, drill.ended.expect("its end").verdict);
-    assert_eq!(shared.0.recoveries().await.unwrap(), [], "nothing recovered");
+    assert_eq!(
+        shared.0.recoveries().await.unwrap(),
+        [],
+        "nothing recovered"
+    );
     let backup = shared.0.backup(BACKUP).await.unwrap().unwrap();
     (state, report, backup.state)
 }

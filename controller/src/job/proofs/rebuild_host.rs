@@ -167,13 +167,24 @@ fn outcomes(report: &DrillReport) -> Vec<RungOutcome> {
 #[tokio::test]
 async fn what_comes_back_whole_is_proven_and_measured() {
     let (state, report, backups) = rebuilt(verbs, spec(), None).await;
-    assert_eq!((state, report.verdict), (JobState::Succeeded, Verdict::Proven), "{report:?}");
+    assert_eq!(
+        (state, report.verdict),
+        (JobState::Succeeded, Verdict::Proven),
+        "{report:?}"
+    );
     assert_eq!(backups, [BackupState::Proven; 2]);
-    let subjects: Vec<_> = report.parts.iter().map(|part| part.subject.as_str()).collect();
+    let subjects: Vec<_> = report
+        .parts
+        .iter()
+        .map(|part| part.subject.as_str())
+        .collect();
     assert_eq!(subjects, ["web-1/crm-db/crm", "web-7/shop_uploads"]);
     assert!(report.parts.iter().all(|part| part.times.took_ms.is_some()));
     let server = report.parts[0].server.as_ref().expect("a server");
-    assert_eq!((server.image.as_str(), server.image_id.as_str()), ("postgres:17", "sha256:1"));
+    assert_eq!(
+        (server.image.as_str(), server.image_id.as_str()),
+        ("postgres:17", "sha256:1")
+    );
 }
 
 #[tokio::test]
@@ -192,10 +203,21 @@ async fn a_database_that_differs_is_damaged_and_the_volume_beside_it_is_proven()
         })
     }
     let (state, report, backups) = rebuilt(lost, spec(), None).await;
-    assert_eq!((state, report.verdict), (JobState::Failed, Verdict::Damaged));
+    assert_eq!(
+        (state, report.verdict),
+        (JobState::Failed, Verdict::Damaged)
+    );
     assert_eq!(report.broken, Some(RungName::Databases));
-    assert!(report.reason.contains("web-1/crm-db/crm: row counts are equal"), "{report:?}");
-    assert_eq!(outcomes(&report), [RungOutcome::Failed, RungOutcome::Passed]);
+    assert!(
+        report
+            .reason
+            .contains("web-1/crm-db/crm: row counts are equal"),
+        "{report:?}"
+    );
+    assert_eq!(
+        outcomes(&report),
+        [RungOutcome::Failed, RungOutcome::Passed]
+    );
     assert_eq!(backups, [BackupState::Damaged, BackupState::Proven]);
 }
 
@@ -219,7 +241,10 @@ async fn another_image_in_the_place_of_a_volume_s_is_damaged() {
         })
     }
     let (state, report, backups) = rebuilt(another, spec(), None).await;
-    assert_eq!((state, report.verdict), (JobState::Failed, Verdict::Damaged));
+    assert_eq!(
+        (state, report.verdict),
+        (JobState::Failed, Verdict::Damaged)
+    );
     assert_eq!(report.broken, Some(RungName::Volumes));
     assert_eq!(backups, [BackupState::Proven, BackupState::Damaged]);
 }
@@ -232,9 +257,15 @@ async fn what_has_no_backup_makes_it_incomplete_and_damages_nothing() {
         why: "there is no backup of it".to_owned(),
     });
     let (state, report, backups) = rebuilt(verbs, spec, None).await;
-    assert_eq!((state, report.verdict), (JobState::Failed, Verdict::Incomplete));
+    assert_eq!(
+        (state, report.verdict),
+        (JobState::Failed, Verdict::Incomplete)
+    );
     assert_eq!(report.broken, Some(RungName::Covered));
-    assert!(report.reason.starts_with("web-1/crm-db/billing"), "{report:?}");
+    assert!(
+        report.reason.starts_with("web-1/crm-db/billing"),
+        "{report:?}"
+    );
     assert_eq!(backups, [BackupState::Proven; 2]);
 }
 
@@ -257,6 +288,10 @@ async fn what_could_not_run_is_neither_proven_nor_damaged() {
             "{at}: {report:?}"
         );
         assert!(!backups.contains(&BackupState::Damaged), "{at}");
-        assert!(report.reason.contains("scripted"), "{at}: {}", report.reason);
+        assert!(
+            report.reason.contains("scripted"),
+            "{at}: {}",
+            report.reason
+        );
     }
 }

@@ -132,15 +132,18 @@ fn objects(read: &WasRead) -> Outcome {
 }
 
 fn snapshots(read: &WasRead) -> Outcome {
-    let lost = read.backups.iter().filter_map(|looked| match &looked.found {
-        Found::Missing => Some(format!(
-            "{}: snapshot {} is not in the repository",
-            looked.named(),
-            short(&looked.snapshot)
-        )),
-        Found::Damaged(what) => Some(format!("{}: {what}", looked.named())),
-        Found::Intact | Found::Other(_) | Found::Unknown(_) => None,
-    });
+    let lost = read
+        .backups
+        .iter()
+        .filter_map(|looked| match &looked.found {
+            Found::Missing => Some(format!(
+                "{}: snapshot {} is not in the repository",
+                looked.named(),
+                short(&looked.snapshot)
+            )),
+            Found::Damaged(what) => Some(format!("{}: {what}", looked.named())),
+            Found::Intact | Found::Other(_) | Found::Unknown(_) => None,
+        });
     let backups = units::plural(read.backups.len() as u64, "backup");
     let names: Vec<_> = read.unknown.iter().map(|name| short(name)).collect();
     let detail = if names.is_empty() {
@@ -266,9 +269,17 @@ mod tests {
     fn each_rung_fails_with_the_backup_that_is_hit() {
         let torn = "table orders: data/ab is missing";
         for (found, rung, words) in [
-            (Found::Missing, RungName::Snapshots, "snapshot abcdef01 is not in"),
+            (
+                Found::Missing,
+                RungName::Snapshots,
+                "snapshot abcdef01 is not in",
+            ),
             (Found::Damaged(torn.to_owned()), RungName::Snapshots, torn),
-            (Found::Other("another".to_owned()), RungName::Manifests, "another"),
+            (
+                Found::Other("another".to_owned()),
+                RungName::Manifests,
+                "another",
+            ),
         ] {
             let (verdict, broken, reason) = verdict(&read(vec![Found::Intact, found]));
             assert_eq!((verdict, broken), (Verdict::Damaged, Some(rung)));

@@ -49,7 +49,10 @@ pub async fn newest(
     let hosts = HostFacts::of_fleet(fleet);
     let mut known = known;
     // What was reported a second ago is not written down yet.
-    let noted: BTreeSet<_> = known.iter().map(|one| one.subject.database.clone()).collect();
+    let noted: BTreeSet<_> = known
+        .iter()
+        .map(|one| one.subject.database.clone())
+        .collect();
     let now = catalog.clock.now();
     let reported = subjects(&hosts).into_iter();
     let more = reported.filter(|subject| !noted.contains(&subject.database));
@@ -127,7 +130,10 @@ impl<'a> Inputs<'a> {
     /// By name, each with the policy that covers it. Of a host that nobody knows any more: those with backups.
     fn databases(&self) -> BTreeMap<DatabaseName, Option<&'a Policy>> {
         let own = |name: &DatabaseName| name.host == *self.source;
-        let known = self.known.iter().filter(|known| own(&known.subject.database));
+        let known = self
+            .known
+            .iter()
+            .filter(|known| own(&known.subject.database));
         let mut databases: BTreeMap<_, _> = known
             .map(|known| {
                 let policy = cover(self.set, &known.subject).policy;
@@ -145,7 +151,10 @@ impl<'a> Inputs<'a> {
     /// Those with a backup, and those that the host reports by a name of their own and that hold no server's data: these
     /// come back with the databases.
     fn volumes(&self) -> BTreeSet<VolumeName> {
-        let backed_up = self.backups.iter().filter(|one| one.kind == BackupKind::Volume);
+        let backed_up = self
+            .backups
+            .iter()
+            .filter(|one| one.kind == BackupKind::Volume);
         let backed_up = backed_up.filter_map(|one| one.database.volume());
         let mut volumes: BTreeSet<_> = backed_up
             .filter(|volume| volume.host == *self.source)
@@ -259,7 +268,12 @@ mod tests {
         }
     }
 
-    fn chosen(known: &[Known], backups: &[Backup], file: &str, facts: Option<&HostFacts>) -> RebuildHost {
+    fn chosen(
+        known: &[Known],
+        backups: &[Backup],
+        file: &str,
+        facts: Option<&HostFacts>,
+    ) -> RebuildHost {
         choose(&Inputs {
             source: &"web-1".parse().unwrap(),
             on: None,
@@ -297,7 +311,10 @@ mod tests {
         let expected = [("web-1/db/crm".to_owned(), 7), (shop.to_owned(), 2)];
         assert_eq!(of_first(&rebuild), expected, "the newest first");
         assert_eq!(rebuild.servers.len(), 1);
-        assert_eq!((rebuild.without, rebuild.host), (vec![], "web-1".parse().unwrap()));
+        assert_eq!(
+            (rebuild.without, rebuild.host),
+            (vec![], "web-1".parse().unwrap())
+        );
     }
 
     #[test]
@@ -342,9 +359,17 @@ mod tests {
             backup(2, "web-1/gone_by_now", BackupKind::Volume, 4),
         ];
         let rebuild = chosen(&[], &all, "", Some(&facts));
-        let back: Vec<_> = rebuild.volumes.iter().map(|one| one.volume.volume.as_str()).collect();
+        let back: Vec<_> = rebuild
+            .volumes
+            .iter()
+            .map(|one| one.volume.volume.as_str())
+            .collect();
         assert_eq!(back, ["gone_by_now", "uploads"]);
-        let missing: Vec<_> = rebuild.without.iter().map(|one| one.subject.as_str()).collect();
+        let missing: Vec<_> = rebuild
+            .without
+            .iter()
+            .map(|one| one.subject.as_str())
+            .collect();
         assert_eq!(missing, ["web-1/cache"]);
     }
 

@@ -73,14 +73,15 @@ impl Judge<'_> {
             let judged = catalog.judge_backup(part.backup, state, report.ended_at);
             judged.await.map_err(|error| catalog_failure(&error))?;
         }
-        let (Some(took), false) = (
-            report.times.took_ms,
-            report.verdict == Verdict::CouldNotRun,
-        ) else {
+        let (Some(took), false) = (report.times.took_ms, report.verdict == Verdict::CouldNotRun)
+        else {
             return Ok(());
         };
         for chosen in self.0.servers.iter().flat_map(|server| &server.databases) {
-            let own = report.parts.iter().find(|part| part.backup == chosen.backup);
+            let own = report
+                .parts
+                .iter()
+                .find(|part| part.backup == chosen.backup);
             let recovery = Recovery {
                 database: chosen.database.clone(),
                 scenario: Scenario::Rebuild,

@@ -147,7 +147,9 @@ impl Preflight<'_> {
             targets.rpo_ms = tighter(targets.rpo_ms, plan.targets.rpo);
             let assertions = plan.drill.map(|drill| drill.assertions);
             let name = database.to_string();
-            prepared.assertions.insert(name, assertions.unwrap_or_default());
+            prepared
+                .assertions
+                .insert(name, assertions.unwrap_or_default());
         }
         let record = catalog.backup_manifest(backup).await;
         let record = record.map_err(|error| catalog_failure(&error))?;
@@ -251,7 +253,10 @@ fn something(request: &RebuildHost) -> PreflightLine {
         units::plural(request.volumes.len() as u64, "volume")
     );
     if databases + request.volumes.len() == 0 {
-        let advice = format!("make backups first: ctl backup create --all --host {}", request.source);
+        let advice = format!(
+            "make backups first: ctl backup create --all --host {}",
+            request.source
+        );
         return PreflightLine::failed(QUESTION, "nothing of it has a good backup", &advice);
     }
     PreflightLine::passed(QUESTION, detail)

@@ -77,10 +77,7 @@ pub async fn known(ctx: &StepContext, request: &RebuildHost) -> Result<Option<Kn
     }))
 }
 
-async fn kept(
-    ctx: &StepContext,
-    id: BackupId,
-) -> Result<(Backup, serde_json::Value), TaskFailure> {
+async fn kept(ctx: &StepContext, id: BackupId) -> Result<(Backup, serde_json::Value), TaskFailure> {
     let catalog = &ctx.world.catalog;
     let backup = catalog.backup(id).await;
     let backup = backup.map_err(|error| catalog_failure(&error))?;
@@ -126,7 +123,14 @@ pub fn build(
         .zip(&known.databases)
         .map(|((_, course), (backup, noted))| {
             let facts = (prepared.as_ref(), read.as_ref());
-            of_database(course, backup, noted.as_ref().ok(), facts, position, broke_off)
+            of_database(
+                course,
+                backup,
+                noted.as_ref().ok(),
+                facts,
+                position,
+                broke_off,
+            )
         })
         .collect();
     let volumes: Vec<Part> = (0..)
@@ -144,7 +148,9 @@ pub fn build(
         parts.into_iter().map(|part| part.shown).collect()
     };
     let (databases, mut volumes) = (shown(databases), shown(volumes));
-    let targets = prepared.map(|prepared| prepared.targets).unwrap_or_default();
+    let targets = prepared
+        .map(|prepared| prepared.targets)
+        .unwrap_or_default();
     let target = targets.rto_ms.map(Duration::from_millis);
     let spent = took.map(Duration::from_millis);
     let rungs = of_host(request, &databases, &volumes, spent, target, broke_off);

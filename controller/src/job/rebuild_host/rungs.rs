@@ -79,7 +79,9 @@ pub fn of_host(
 
 fn covered(request: &RebuildHost) -> Found {
     let lost = request.without.iter();
-    let lost: Vec<_> = lost.map(|one| format!("{}: {}", one.subject, one.why)).collect();
+    let lost: Vec<_> = lost
+        .map(|one| format!("{}: {}", one.subject, one.why))
+        .collect();
     if !lost.is_empty() {
         return Found::Failed(lost);
     }
@@ -94,12 +96,16 @@ fn covered(request: &RebuildHost) -> Found {
 
 fn all(parts: &[DrilledPart], what: &str) -> Found {
     let told = |part: &DrilledPart| format!("{}: {}", part.subject, part.detail);
-    let failed = parts.iter().filter(|part| part.outcome == RungOutcome::Failed);
+    let failed = parts
+        .iter()
+        .filter(|part| part.outcome == RungOutcome::Failed);
     let failed: Vec<_> = failed.map(told).collect();
     if !failed.is_empty() {
         return Found::Failed(failed);
     }
-    let unknown = parts.iter().find(|part| part.outcome == RungOutcome::CouldNotRun);
+    let unknown = parts
+        .iter()
+        .find(|part| part.outcome == RungOutcome::CouldNotRun);
     match unknown {
         Some(part) => Found::CouldNot(told(part)),
         None => Found::Passed(units::plural(parts.len() as u64, what)),
@@ -226,18 +232,30 @@ mod tests {
         assert_eq!(verdict(&read(&[]), Some(&other)), damaged(RungName::Files));
         let torn = read(&["a pack is gone"]);
         let nothing = RestoredPart::default();
-        assert_eq!(verdict(&torn, Some(&nothing)), damaged(RungName::Repository));
+        assert_eq!(
+            verdict(&torn, Some(&nothing)),
+            damaged(RungName::Repository)
+        );
         let refused = failed(FailureKind::DataMismatch);
-        assert_eq!(verdict(&read(&[]), Some(&refused)), damaged(RungName::Restored));
+        assert_eq!(
+            verdict(&read(&[]), Some(&refused)),
+            damaged(RungName::Restored)
+        );
     }
 
     #[test]
     fn what_a_host_did_wrong_is_not_held_against_a_volume() {
         let unknown = |rung| (Verdict::CouldNotRun, Some(rung));
         let full = failed(FailureKind::Exhausted);
-        assert_eq!(verdict(&read(&[]), Some(&full)), unknown(RungName::Restored));
+        assert_eq!(
+            verdict(&read(&[]), Some(&full)),
+            unknown(RungName::Restored)
+        );
         let changed = restored("seven files", "eight files");
-        assert_eq!(verdict(&read(&[]), Some(&changed)), unknown(RungName::Files));
+        assert_eq!(
+            verdict(&read(&[]), Some(&changed)),
+            unknown(RungName::Files)
+        );
         assert_eq!(verdict(&read(&[]), None), unknown(RungName::Restored));
     }
 

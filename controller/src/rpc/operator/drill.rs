@@ -93,7 +93,10 @@ async fn of_repository(
 ) -> Result<RunDrillResponse, RpcError> {
     services.repositories.house(&host).await?;
     let backups = services.catalog.backups(false).await?;
-    let own = backups.iter().filter(|one| one.database.host == host).count();
+    let own = backups
+        .iter()
+        .filter(|one| one.database.host == host)
+        .count();
     let change = Change {
         action: "job.drill",
         subject: host.to_string(),

@@ -162,7 +162,12 @@ pub(crate) fn offsite() -> DrillReport {
         ],
         parts: vec![
             part(12, "web-1/shop-db/shop", RungOutcome::Failed, gone),
-            part(13, "web-1/crm-db/crm", RungOutcome::Passed, "whole and as it was stored"),
+            part(
+                13,
+                "web-1/crm-db/crm",
+                RungOutcome::Passed,
+                "whole and as it was stored",
+            ),
         ],
         times: DrillTimes {
             read_ms: Some(900),
