@@ -78,6 +78,8 @@ fn spec(job: u64) -> StartSandbox {
             memory_bytes: 1 << 30,
         },
         look_only: false,
+        part: 0,
+        servers: 0,
     }
 }
 
@@ -164,6 +166,32 @@ async fn it_serves_without_a_network_is_in_no_report_and_goes_with_all_that_it_w
     assert_eq!(left_of(one), [""; 0]);
     assert!(!docker(&["inspect", &id]).status.success());
     assert_eq!(here.remove(one).await, Ok(false));
+}
+
+/// A rebuild has several at once, and one that ended is made anew without its neighbours.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_one_job_stand_side_by_side_and_go_together() {
+    let here = Sandboxes::on_this_host();
+    let own = job(9);
+    let part = |part| StartSandbox {
+        part,
+        servers: 2,
+        ..spec(own)
+    };
+    let one = here.start(part(1)).await.expect("started");
+    let two = here.start(part(2)).await.expect("started");
+    let names = [1, 2].map(|part| format!("holdfast-sandbox-{own}-{part}"));
+    assert_eq!([one.instance.clone(), two.instance], names);
+    assert_eq!(left_of(own).len(), 4, "two containers and their volumes");
+    let id = |name: &str| said(&["inspect", "-f", "{{.Id}}", name]);
+    let (first, second) = (id(&names[0]), id(&names[1]));
+    said(&["kill", &names[0]]);
+    assert_eq!(here.start(part(1)).await, Ok(one));
+    assert_ne!(id(&names[0]), first, "what had ended is worth nothing");
+    assert_eq!(id(&names[1]), second, "its neighbour was left alone");
+    assert_eq!(left_of(own).len(), 4);
+    assert_eq!(here.remove(own).await, Ok(true));
+    assert_eq!(left_of(own), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

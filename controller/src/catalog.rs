@@ -41,7 +41,7 @@ pub use self::{
     audit::VerifyError,
     backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, Shelved, UnknownWord},
     certificate::{CertificateRow, SubjectRow},
-    drill::{Drill, DrillId, Ended as DrillEnded},
+    drill::{Drill, DrillId, DrillOf, DrillsOf, Ended as DrillEnded},
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     leader::{Lead, SCHEDULING},

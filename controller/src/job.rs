@@ -12,6 +12,7 @@ pub mod back_up_volume;
 pub mod copy_database;
 pub mod definition;
 pub mod drill_backup;
+pub mod drilling;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -26,6 +27,8 @@ pub mod progress;
 #[cfg(test)]
 mod proofs;
 pub mod prune_repository;
+pub mod read_repository;
+pub mod rebuild_host;
 mod requests;
 pub mod restore_database;
 pub mod restore_volume;
@@ -48,6 +51,8 @@ pub use error::JobError;
 pub use hosts::{Hosts, Standing};
 pub use merge_rows::MergeRows;
 pub use prune_repository::PruneRepository;
+pub use read_repository::ReadRepository;
+pub use rebuild_host::RebuildHost;
 pub use restore_database::RestoreDatabase;
 pub use restore_volume::RestoreVolume;
 pub use shelf::Shelf;
@@ -75,6 +80,8 @@ pub enum JobSpec {
     MergeRows(MergeRows),
     BackUpVolume(BackUpVolume),
     RestoreVolume(RestoreVolume),
+    ReadRepository(ReadRepository),
+    RebuildHost(RebuildHost),
 }
 
 impl JobSpec {
@@ -89,6 +96,8 @@ impl JobSpec {
             Self::MergeRows(merge) => merge,
             Self::BackUpVolume(backup) => backup,
             Self::RestoreVolume(restore) => restore,
+            Self::ReadRepository(read) => read,
+            Self::RebuildHost(rebuild) => rebuild,
         }
     }
 
@@ -106,7 +115,9 @@ impl JobSpec {
             | Self::DrillBackup(_)
             | Self::MergeRows(_)
             | Self::BackUpVolume(_)
-            | Self::RestoreVolume(_) => None,
+            | Self::RestoreVolume(_)
+            | Self::ReadRepository(_)
+            | Self::RebuildHost(_) => None,
         }
     }
 
@@ -121,6 +132,8 @@ impl JobSpec {
             Self::MergeRows(_) => JobKind::MergeRows,
             Self::BackUpVolume(_) => JobKind::BackUpVolume,
             Self::RestoreVolume(_) => JobKind::RestoreVolume,
+            Self::ReadRepository(_) => JobKind::ReadRepository,
+            Self::RebuildHost(_) => JobKind::RebuildHost,
         }
     }
 }
@@ -136,11 +149,13 @@ pub enum JobKind {
     MergeRows,
     BackUpVolume,
     RestoreVolume,
+    ReadRepository,
+    RebuildHost,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
@@ -149,6 +164,8 @@ impl JobKind {
         Self::MergeRows,
         Self::BackUpVolume,
         Self::RestoreVolume,
+        Self::ReadRepository,
+        Self::RebuildHost,
     ];
 
     #[must_use]
@@ -162,6 +179,8 @@ impl JobKind {
             Self::MergeRows => "merge-rows",
             Self::BackUpVolume => "back-up-volume",
             Self::RestoreVolume => "restore-volume",
+            Self::ReadRepository => "read-repository",
+            Self::RebuildHost => "rebuild-host",
         }
     }
 }

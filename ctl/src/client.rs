@@ -22,7 +22,7 @@ mod restore;
 pub use backup::{BackupSpec, Started};
 pub use call_error::{CallError, CallProblem, Doing};
 pub use check::CheckSpec;
-pub use drill::Which as DrillOf;
+pub use drill::{ListedDrills, WantedDrill, Which as DrillOf};
 pub use fleet::NewInstance;
 pub use job::{CopySpec, Update, Watch};
 pub use merge::MergeSpec;

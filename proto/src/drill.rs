@@ -8,23 +8,35 @@ use serde::{Deserialize, Serialize};
 use crate::task::SandboxLimits;
 
 /// Of [`DrillReport`]: readers refuse a higher one.
-pub const REPORT_FORMAT: u32 = 1;
+pub const REPORT_FORMAT: u32 = 2;
+
+/// What a drill tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrillKind {
+    /// One backup, restored into a throwaway server.
+    Backup,
+    /// Everything of a host: servers, roles, databases, volumes.
+    Rebuild,
+    /// Every byte of a host's repository is read; nothing is restored.
+    Offsite,
+}
 
 /// Everything an auditor asks for: what, when, from which backup, every rung, times, versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrillReport {
     pub format: u32,
+    pub kind: DrillKind,
     pub drill: u64,
     pub job: u64,
-    /// Host/instance/database.
-    pub database: String,
-    pub backup: DrilledBackup,
-    /// Where it was restored, and into what.
-    pub host: String,
-    pub image: String,
-    /// In the store of that host's container engine; empty when it was not found.
-    pub image_id: String,
-    pub limits: SandboxLimits,
+    /// Host/instance/database; of a rebuild and an off-site drill the host.
+    pub subject: String,
+    /// None: it was not of one backup; `parts` says of which.
+    pub backup: Option<DrilledBackup>,
+    /// Where it was restored; none: nothing was to be.
+    pub host: Option<String>,
+    /// None: it was not of one server; `parts` says of which.
+    pub server: Option<DrilledServer>,
     pub started_at: DateTime<Utc>,
     pub ended_at: DateTime<Utc>,
     pub verdict: Verdict,
@@ -33,9 +45,12 @@ pub struct DrillReport {
     /// Why; empty when everything passed.
     pub reason: String,
     pub rungs: Vec<Rung>,
+    /// What a rebuild brought back, and what an off-site drill looked at, one by one.
+    pub parts: Vec<DrilledPart>,
     pub times: DrillTimes,
     pub targets: DrillTargets,
-    pub versions: DrillVersions,
+    /// Version of the controller.
+    pub controller: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +71,54 @@ pub struct DrilledBackup {
     pub schema_hash: String,
 }
 
+/// The throwaway server, and the one that the backup is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrilledServer {
+    pub image: String,
+    /// In the store of that host's container engine; empty when it was not found.
+    pub image_id: String,
+    pub limits: SandboxLimits,
+    /// Of the server that the backup is of.
+    pub source_version: String,
+    /// Empty: it did not come up.
+    pub version: String,
+}
+
+/// One backup among many: of a database or a volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrilledPart {
+    /// Host/instance/database, or host/volume.
+    pub subject: String,
+    pub backup: u64,
+    /// "full", "volume".
+    pub kind: String,
+    pub taken_at: DateTime<Utc>,
+    /// The repository's own name of it.
+    pub snapshot: String,
+    pub bytes: u64,
+    pub outcome: RungOutcome,
+    /// What was found, or what is wrong first.
+    pub detail: String,
+    /// None: it was not restored into a server.
+    pub server: Option<DrilledServer>,
+    /// Of its own; empty when it was only read.
+    pub rungs: Vec<Rung>,
+    pub times: DrillTimes,
+}
+
 /// In the order in which they are climbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RungName {
-    /// Every byte of the backup was read and is authentic, and it is this backup's.
+    /// Every byte of the backup (of an off-site drill: of the repository) was read and is authentic, and it is
+    /// this backup's.
     Repository,
+    /// Every backup that the catalog knows has its snapshot, and nothing is missing in it.
+    Snapshots,
+    /// The repository says of every backup what the catalog says.
+    Manifests,
+    /// Nothing of the host is without a backup.
+    Covered,
     Restored,
     Relations,
     Rows,
@@ -70,6 +127,12 @@ pub enum RungName {
     Structure,
     Checks,
     Assertions,
+    /// Of a volume: names, content, owners.
+    Files,
+    /// Every database of the host passed every rung of its own.
+    Databases,
+    /// Every volume of the host did.
+    Volumes,
     /// Says nothing of the backup: whether a recovery fits into its target.
     Time,
 }
@@ -99,6 +162,8 @@ pub enum Verdict {
     Proven,
     Damaged,
     CouldNotRun,
+    /// Everything that has a backup is back, and something has none.
+    Incomplete,
 }
 
 /// In milliseconds.
@@ -113,8 +178,9 @@ pub struct DrillTimes {
     pub restore_ms: Option<u64>,
     pub index_ms: Option<u64>,
     pub check_ms: Option<u64>,
-    /// Age of the backup when the drill began: what a loss at that moment would have cost.
-    pub rpo_ms: u64,
+    /// Age of the backup (the oldest of several) when the drill began: what a loss at that moment would have cost.
+    /// None: nothing was to be restored.
+    pub rpo_ms: Option<u64>,
 }
 
 /// In milliseconds; none: no policy sets one.
@@ -124,18 +190,26 @@ pub struct DrillTargets {
     pub rpo_ms: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrillVersions {
-    pub controller: String,
-    /// The server that the backup is of, and the one that it was restored into.
-    pub source_server: String,
-    pub server: String,
+impl DrillKind {
+    pub const ALL: [Self; 3] = [Self::Backup, Self::Rebuild, Self::Offsite];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Rebuild => "rebuild",
+            Self::Offsite => "offsite",
+        }
+    }
 }
 
 impl RungName {
     /// Every rung, from below.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Repository,
+        Self::Snapshots,
+        Self::Manifests,
+        Self::Covered,
         Self::Restored,
         Self::Relations,
         Self::Rows,
@@ -143,6 +217,9 @@ impl RungName {
         Self::Structure,
         Self::Checks,
         Self::Assertions,
+        Self::Files,
+        Self::Databases,
+        Self::Volumes,
         Self::Time,
     ];
 
@@ -151,6 +228,9 @@ impl RungName {
     pub fn title(self) -> &'static str {
         match self {
             Self::Repository => "repository data intact",
+            Self::Snapshots => "every backup is there",
+            Self::Manifests => "every manifest is the catalog's",
+            Self::Covered => "everything has a backup",
             Self::Restored => "restored without error",
             Self::Relations => "every relation is there",
             Self::Rows => "row counts are equal",
@@ -158,6 +238,9 @@ impl RungName {
             Self::Structure => "indexes and constraints are sound",
             Self::Checks => "user counts are within limits",
             Self::Assertions => "assertions hold",
+            Self::Files => "every file is as it was",
+            Self::Databases => "every database is back",
+            Self::Volumes => "every volume is back",
             Self::Time => "time is within its target",
         }
     }
@@ -181,6 +264,7 @@ impl Verdict {
             Self::Proven => "proven",
             Self::Damaged => "damaged",
             Self::CouldNotRun => "could-not-run",
+            Self::Incomplete => "incomplete",
         }
     }
 
@@ -190,6 +274,12 @@ impl Verdict {
             Self::CouldNotRun => "could not run",
             other => other.as_str(),
         }
+    }
+}
+
+impl fmt::Display for DrillKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

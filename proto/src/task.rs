@@ -331,6 +331,9 @@ pub struct StartSandbox {
     pub preload_libraries: String,
     pub limits: SandboxLimits,
     pub look_only: bool,
+    /// Of several; 0: the job's only one.
+    pub part: u32,
+    pub servers: u32,
 }
 
 /// 0: the agent chooses.

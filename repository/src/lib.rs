@@ -69,6 +69,7 @@ mod repository;
 mod settings;
 mod snapshot;
 mod stats;
+mod whole;
 mod write;
 
 pub use blobs::{Blobs, BlobsError, Kind, Listed, Name, NoSuchName, ObjectId};
@@ -80,6 +81,7 @@ pub use remove::{Grace, Pruned};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, SnapshotId};
 pub use stats::{Series, Stats};
+pub use whole::{Held, Pace, Told, Wanted, Whole};
 pub use write::{
     About, Attributes, BadEntryName, EntryName, EntryWriter, Incomplete, Layout, Placed, Plan,
     Stored, What, Writing, Written,

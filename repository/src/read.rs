@@ -126,6 +126,12 @@ impl Reading {
         Ok(stream(&self.inner, node))
     }
 
+    /// The uppermost folders.
+    #[must_use]
+    pub fn folders(&self) -> Vec<EntryName> {
+        self.inner.folders.keys().cloned().collect()
+    }
+
     /// What [`crate::Writing::finish_in_folders`] has put into the uppermost folder.
     ///
     /// # Errors
@@ -151,6 +157,16 @@ impl Reading {
 }
 
 impl Folder {
+    /// Names of the files in it, and of the folders.
+    #[must_use]
+    pub fn names(&self) -> (Vec<OsString>, Vec<OsString>) {
+        let of = |kind: fn(&Node) -> bool| {
+            let nodes = self.nodes.iter().filter(|(_, node)| kind(node));
+            nodes.map(|(name, _)| name.clone()).collect()
+        };
+        (of(Node::is_file), of(Node::is_dir))
+    }
+
     /// A folder in this one.
     ///
     /// # Errors

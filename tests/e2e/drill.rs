@@ -83,8 +83,8 @@ fn what_is_sound_is_proven_and_what_is_damaged_is_told_from_what_could_not_run()
     ];
     assert_eq!(outcomes(&drilled), rungs.map(passed), "{drilled:#}");
     assert_eq!(
-        drilled["report"]["versions"]["server"],
-        drilled["report"]["versions"]["source_server"]
+        drilled["report"]["server"]["version"],
+        drilled["report"]["server"]["source_version"]
     );
     assert!(
         drilled["report"]["times"]["took_ms"].as_u64() > Some(0),

@@ -11,6 +11,7 @@ mod identity;
 mod kills;
 mod mariadb;
 mod merge;
+mod rebuild;
 mod restore;
 mod thread;
 mod traces;

@@ -33,6 +33,8 @@ const MOST_PROCESSES: i64 = 1024;
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub job: u64,
+    /// Of several that the job has; 0: its only one.
+    pub part: u32,
     /// In the engine's store.
     pub image: ImageInspect,
     pub environment: Vec<String>,
@@ -49,8 +51,11 @@ pub fn is_one(labels: &BTreeMap<String, String>) -> bool {
 
 /// The name of its container, and of the instance in it.
 #[must_use]
-pub fn name(job: u64) -> String {
-    format!("holdfast-sandbox-{job}")
+pub fn name(job: u64, part: u32) -> String {
+    match part {
+        0 => format!("holdfast-sandbox-{job}"),
+        part => format!("holdfast-sandbox-{job}-{part}"),
+    }
 }
 
 /// The image by content, else by name; none when the store does not hold it.
@@ -91,7 +96,7 @@ pub async fn find_image(
 /// # Errors
 /// `Conflict` when a container of that name is not this job's; what the engine says.
 pub async fn start(engine: &Connected, plan: &Plan) -> Result<String, TaskFailure> {
-    let name = name(plan.job);
+    let name = name(plan.job, plan.part);
     let standing = inspect(engine, &name).await?;
     if let Some(standing) = standing {
         if !is_of(standing.config.and_then(|config| config.labels), plan.job) {
@@ -102,7 +107,7 @@ pub async fn start(engine: &Connected, plan: &Plan) -> Result<String, TaskFailur
             return Ok(standing.id.unwrap_or(name));
         }
         // It ended, or an agent died between making and starting it: what it holds is worth nothing.
-        remove(engine, plan.job).await?;
+        remove_container(engine, &standing.id.unwrap_or(name.clone())).await?;
     }
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     let created = engine
@@ -123,11 +128,12 @@ pub async fn start(engine: &Connected, plan: &Plan) -> Result<String, TaskFailur
 /// # Errors
 /// `Conflict` when the name is another's; what the engine says.
 pub async fn remove(engine: &Connected, job: u64) -> Result<bool, TaskFailure> {
-    let named = inspect(engine, &name(job)).await?;
+    let only = name(job, 0);
+    let named = inspect(engine, &only).await?;
     if let Some(standing) = &named {
         let labels = standing.config.clone().and_then(|config| config.labels);
         if !is_of(labels, job) {
-            return Err(not_ours(&name(job), job));
+            return Err(not_ours(&only, job));
         }
     }
     let filter = HashMap::from([("label".to_owned(), vec![format!("{LABEL}={job}")])]);
@@ -140,12 +146,7 @@ pub async fn remove(engine: &Connected, job: u64) -> Result<bool, TaskFailure> {
     let listed = listed.map_err(|error| engine.explain("listing containers", "", error))?;
     for id in listed.into_iter().filter_map(|container| container.id) {
         existed = true;
-        let options = RemoveContainerOptionsBuilder::default()
-            .v(true)
-            .force(true)
-            .build();
-        let removed = engine.docker.remove_container(&id, Some(options)).await;
-        gone(removed.map_err(|error| engine.explain("removing container", &id, error)))?;
+        remove_container(engine, &id).await?;
     }
     for volume in volumes(engine, &filter).await? {
         existed = true;
@@ -156,6 +157,16 @@ pub async fn remove(engine: &Connected, job: u64) -> Result<bool, TaskFailure> {
         gone(removed.map_err(|error| engine.explain("removing volume", &volume.name, error)))?;
     }
     Ok(existed)
+}
+
+/// With the volumes that have no name of their own.
+async fn remove_container(engine: &Connected, id: &str) -> Result<(), EngineError> {
+    let options = RemoveContainerOptionsBuilder::default()
+        .v(true)
+        .force(true)
+        .build();
+    let removed = engine.docker.remove_container(id, Some(options)).await;
+    gone(removed.map_err(|error| engine.explain("removing container", id, error)))
 }
 
 /// Whether the container has ended, which one that serves never does.
@@ -268,6 +279,7 @@ mod tests {
     fn it_has_no_network_and_wears_the_label_with_everything_that_it_writes_to() {
         let body = body(&Plan {
             job: 7,
+            part: 0,
             image: ImageInspect {
                 id: Some("sha256:1".to_owned()),
                 config: Some(ImageConfig {

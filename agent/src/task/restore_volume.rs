@@ -7,6 +7,7 @@ use holdfast_repository::SnapshotId;
 
 use super::Context;
 use crate::{
+    container::sandbox,
     engine::postgres::{failure::failure, keep, meter::Meter},
     volume::{
         fetch::Fetch,
@@ -31,7 +32,10 @@ pub async fn run(spec: RestoreVolume, context: &Context) -> Result<RestoredVolum
     let meter = Arc::new(Meter::default());
     let fetch = Fetch::open(reading, Arc::clone(&meter), context.cancel.clone()).await?;
     let image = &fetch.contents().image;
-    let labels = if image.volume == spec.volume {
+    let labels = if spec.throwaway {
+        // Goes with the job's throwaway servers, and is in no report as they are not.
+        BTreeMap::from([(sandbox::LABEL.to_owned(), spec.job.to_string())])
+    } else if image.volume == spec.volume {
         let own = image.labels.clone().into_iter();
         own.filter(|(label, _)| label != LABEL).collect()
     } else {

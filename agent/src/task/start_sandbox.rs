@@ -43,7 +43,7 @@ async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox,
     let engine = context.containers.connected().await?;
     let image = sandbox::find_image(&engine, &spec.image, &spec.image_digest).await?;
     let image = image.ok_or_else(|| absent(spec))?;
-    let limits = limits(spec.limits, host::cpus(), host::memory());
+    let limits = limits(spec.limits, spec.servers, host::cpus(), host::memory());
     let image_id = image.id.clone().unwrap_or_default();
     if spec.look_only {
         return Ok(StartedSandbox {
@@ -55,15 +55,17 @@ async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox,
     let own = image.config.as_ref().and_then(|config| config.cmd.clone());
     let plan = Plan {
         job: spec.job,
+        part: spec.part,
         image,
         environment: recipe.environment(),
         command: recipe.command(own.unwrap_or_default(), &spec.preload_libraries, limits),
         limits,
     };
     let id = sandbox::start(&engine, &plan).await?;
-    until_up(spec.job, &id, &engine, context).await?;
+    let instance = sandbox::name(spec.job, spec.part);
+    until_up(&instance, &id, &engine, context).await?;
     Ok(StartedSandbox {
-        instance: sandbox::name(spec.job),
+        instance,
         image_id,
         limits,
     })
@@ -71,16 +73,15 @@ async fn start(spec: &StartSandbox, context: &Context) -> Result<StartedSandbox,
 
 /// Until the observer has found it and reached it over its socket: from then on every verb finds it by name.
 async fn until_up(
-    job: u64,
+    instance: &str,
     id: &str,
     engine: &Connected,
     context: &Context,
 ) -> Result<(), TaskFailure> {
     let begun = Instant::now();
-    let instance = sandbox::name(job);
     loop {
         let probe = ProbeInstance {
-            instance: instance.clone(),
+            instance: instance.to_owned(),
         };
         let reason = match probe_instance::run(probe, context).await {
             Ok(probed) if probed.up => return Ok(()),
@@ -107,14 +108,14 @@ async fn not_up(id: &str, reason: &str, context: &Context) -> TaskFailure {
 }
 
 /// What was not asked for: all processors, behind everybody else, since a drill measures a recovery; half of the
-/// memory, which nobody gives back.
-fn limits(asked: SandboxLimits, cpus: u32, memory: u64) -> SandboxLimits {
+/// memory, which nobody gives back, shared by all servers of the job.
+fn limits(asked: SandboxLimits, servers: u32, cpus: u32, memory: u64) -> SandboxLimits {
     let of = |asked: u64, own: u64| if asked == 0 { own } else { asked };
     SandboxLimits {
         cpu_millis: of(asked.cpu_millis, (u64::from(cpus) * 1_000).max(1_000)),
         memory_bytes: of(
             asked.memory_bytes,
-            (memory / 2).clamp(LEAST_MEMORY, MOST_MEMORY),
+            (memory / 2 / u64::from(servers.max(1))).clamp(LEAST_MEMORY, MOST_MEMORY),
         ),
     }
 }
@@ -149,15 +150,17 @@ mod tests {
 
     #[test]
     fn all_processors_and_half_of_the_memory_unless_asked_for() {
-        let own = limits(SandboxLimits::default(), 8, 32 << 30);
+        let own = limits(SandboxLimits::default(), 0, 8, 32 << 30);
         assert_eq!((own.cpu_millis, own.memory_bytes), (8_000, 8 << 30));
-        let small = limits(SandboxLimits::default(), 1, 512 << 20);
+        let one_of_four = limits(SandboxLimits::default(), 4, 8, 32 << 30);
+        assert_eq!(one_of_four.memory_bytes, 4 << 30);
+        let small = limits(SandboxLimits::default(), 0, 1, 512 << 20);
         assert_eq!((small.cpu_millis, small.memory_bytes), (1_000, 512 << 20));
         let asked = SandboxLimits {
             cpu_millis: 250,
             memory_bytes: 1 << 30,
         };
-        assert_eq!(limits(asked, 8, 32 << 30), asked);
+        assert_eq!(limits(asked, 2, 8, 32 << 30), asked);
     }
 
     #[test]
@@ -170,6 +173,8 @@ mod tests {
             preload_libraries: String::new(),
             limits: SandboxLimits::default(),
             look_only: true,
+            part: 0,
+            servers: 0,
         };
         let failure = absent(&spec);
         assert!(failure.message.contains("postgres:17 (sha256:ab)"));

@@ -110,7 +110,7 @@ impl From<Volume> for Place {
     }
 }
 
-/// An empty one that wears the job's label. One that this job has made is made anew, whatever is in it.
+/// An empty one that wears the job's label, and these. One that this job has made is made anew, whatever is in it.
 ///
 /// # Errors
 /// `Conflict` when there is one of that name that is not this job's; what the engine says.

@@ -293,6 +293,21 @@ impl Catalog {
         .map_err(CatalogError::doing("storing the state of a backup"))?;
         Ok(changed.rows_affected() > 0)
     }
+
+    /// Every byte of it was read and is what was stored: more than stored, and nothing against what is known
+    /// beyond that. False: nothing was changed.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn backup_was_read(&self, id: BackupId) -> Result<bool, CatalogError> {
+        let changed =
+            sqlx::query("update backup set state = 'checked' where id = $1 and state = 'stored'")
+                .bind(id.cast_signed())
+                .execute(&self.pool)
+                .await
+                .map_err(CatalogError::doing("storing that a backup was read"))?;
+        Ok(changed.rows_affected() > 0)
+    }
 }
 
 impl BackupState {

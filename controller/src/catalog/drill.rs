@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
-    drill::{DrillReport, Verdict},
+    drill::{DrillKind, DrillReport, Verdict},
     names::{DatabaseName, HostName},
 };
 use sqlx::FromRow;
 
-use super::{Backup, BackupId, Catalog, CatalogError};
+use super::{BackupId, Catalog, CatalogError};
 use crate::job::JobId;
 
 /// Counted from 1.
@@ -20,13 +20,35 @@ pub type DrillId = u64;
 pub struct Drill {
     pub id: DrillId,
     pub job: JobId,
-    pub database: DatabaseName,
-    pub backup: BackupId,
-    pub taken_at: DateTime<Utc>,
-    pub host: HostName,
+    pub of: DrillOf,
     pub started_at: DateTime<Utc>,
     /// None while it runs.
     pub ended: Option<Ended>,
+}
+
+/// What is drilled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrillOf {
+    Backup {
+        database: DatabaseName,
+        backup: BackupId,
+        taken_at: DateTime<Utc>,
+        /// Where it is restored.
+        on: HostName,
+    },
+    /// Everything of the host.
+    Rebuild { host: HostName, on: HostName },
+    /// The host's repository.
+    Offsite { host: HostName },
+}
+
+/// Which drills are listed: all that fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DrillsOf {
+    pub database: Option<DatabaseName>,
+    /// Of its databases, of itself and of its repository.
+    pub host: Option<HostName>,
+    pub kind: Option<DrillKind>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,15 +69,14 @@ struct Row {
     id: u64,
     #[sqlx(try_from = "i64")]
     job: u64,
+    kind: String,
     #[sqlx(try_from = "String")]
     host: HostName,
-    instance: String,
-    database: String,
-    #[sqlx(try_from = "i64")]
-    backup: u64,
-    taken_at: DateTime<Utc>,
-    #[sqlx(try_from = "String")]
-    drilled_on: HostName,
+    instance: Option<String>,
+    database: Option<String>,
+    backup: Option<i64>,
+    taken_at: Option<DateTime<Utc>>,
+    drilled_on: Option<String>,
     started_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
     verdict: Option<String>,
@@ -66,7 +87,7 @@ struct Row {
 }
 
 const COLUMNS: &str =
-    "id, job, host, instance, database, backup, taken_at, drilled_on, started_at, ended_at,
+    "id, job, kind, host, instance, database, backup, taken_at, drilled_on, started_at, ended_at,
     verdict, broken, reason, took_ms, rpo_ms";
 
 impl Catalog {
@@ -77,23 +98,31 @@ impl Catalog {
     pub async fn begin_drill(
         &self,
         job: JobId,
-        backup: &Backup,
-        host: &HostName,
+        of: &DrillOf,
         at: DateTime<Utc>,
     ) -> Result<Drill, CatalogError> {
         let doing = CatalogError::doing("noting that a drill begins");
-        let of = &backup.database;
+        let (database, backup) = match of {
+            DrillOf::Backup {
+                database,
+                backup,
+                taken_at,
+                ..
+            } => (Some(database), Some((backup, taken_at))),
+            DrillOf::Rebuild { .. } | DrillOf::Offsite { .. } => (None, None),
+        };
         sqlx::query(
-            "insert into drill (job, host, instance, database, backup, taken_at, drilled_on, started_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (job) do nothing",
+            "insert into drill (job, kind, host, instance, database, backup, taken_at, drilled_on, started_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (job) do nothing",
         )
         .bind(job.cast_signed())
-        .bind(of.host.as_str())
-        .bind(&of.instance)
-        .bind(&of.database)
-        .bind(backup.id.cast_signed())
-        .bind(backup.taken_at)
-        .bind(host.as_str())
+        .bind(of.kind().as_str())
+        .bind(of.host().as_str())
+        .bind(database.map(|name| &name.instance))
+        .bind(database.map(|name| &name.database))
+        .bind(backup.map(|(id, _)| id.cast_signed()))
+        .bind(backup.map(|(_, taken_at)| taken_at))
+        .bind(of.on().map(HostName::as_str))
         .bind(at)
         .execute(&self.pool)
         .await
@@ -105,7 +134,7 @@ impl Catalog {
         .fetch_one(&self.pool)
         .await
         .map_err(&doing)?;
-        Ok(row.into())
+        drill(row)
     }
 
     /// Stores what a drill found. What was stored before stays: false, nothing was changed.
@@ -125,7 +154,7 @@ impl Catalog {
         .bind(broken.unwrap_or_default())
         .bind(&report.reason)
         .bind(report.times.took_ms.map(u64::cast_signed))
-        .bind(report.times.rpo_ms.cast_signed())
+        .bind(report.times.rpo_ms.map(u64::cast_signed))
         .bind(text)
         .execute(&self.pool)
         .await
@@ -133,23 +162,28 @@ impl Catalog {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Newest first; of one database, or of all.
+    /// Newest first.
     ///
     /// # Errors
     /// When the catalog fails.
-    pub async fn drills(&self, of: Option<&DatabaseName>) -> Result<Vec<Drill>, CatalogError> {
+    pub async fn drills(&self, of: &DrillsOf) -> Result<Vec<Drill>, CatalogError> {
+        let database = of.database.as_ref();
+        let host = database.map(|name| &name.host).or(of.host.as_ref());
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "select {COLUMNS} from drill
-             where $1::text is null or (host = $1 and instance = $2 and database = $3)
+             where ($1::text is null or host = $1)
+                and ($2::text is null or (instance = $2 and database = $3))
+                and ($4::text is null or kind = $4)
              order by started_at desc, id desc"
         )))
-        .bind(of.map(|name| name.host.as_str()))
-        .bind(of.map(|name| name.instance.as_str()))
-        .bind(of.map(|name| name.database.as_str()))
+        .bind(host.map(HostName::as_str))
+        .bind(database.map(|name| name.instance.as_str()))
+        .bind(database.map(|name| name.database.as_str()))
+        .bind(of.kind.map(DrillKind::as_str))
         .fetch_all(&self.pool)
         .await
         .map_err(CatalogError::doing("listing drills"))?;
-        Ok(rows.into_iter().map(Drill::from).collect())
+        rows.into_iter().map(drill).collect()
     }
 
     /// # Errors
@@ -190,48 +224,109 @@ impl Catalog {
         .fetch_optional(&self.pool)
         .await
         .map_err(CatalogError::doing("reading a drill"))?;
-        Ok(row.map(Drill::from))
+        row.map(drill).transpose()
     }
 }
 
-impl From<Row> for Drill {
-    fn from(row: Row) -> Self {
-        let verdict = row.verdict.as_deref().map(|word| match word {
-            "proven" => Verdict::Proven,
-            "damaged" => Verdict::Damaged,
-            // The table allows no other word; and what is not known is never green.
-            _ => Verdict::CouldNotRun,
-        });
-        let duration = |ms: i64| Duration::from_millis(ms.unsigned_abs());
-        Self {
-            id: row.id,
-            job: row.job,
-            database: DatabaseName {
-                host: row.host,
-                instance: row.instance,
-                database: row.database,
-            },
-            backup: row.backup,
-            taken_at: row.taken_at,
-            host: row.drilled_on,
-            started_at: row.started_at,
-            ended: row.ended_at.zip(verdict).map(|(at, verdict)| Ended {
-                at,
-                verdict,
-                broken: row.broken,
-                reason: row.reason,
-                took: row.took_ms.map(duration),
-                rpo: row.rpo_ms.map(duration),
-            }),
+impl DrillOf {
+    #[must_use]
+    pub fn kind(&self) -> DrillKind {
+        match self {
+            Self::Backup { .. } => DrillKind::Backup,
+            Self::Rebuild { .. } => DrillKind::Rebuild,
+            Self::Offsite { .. } => DrillKind::Offsite,
+        }
+    }
+
+    /// Whose backups are drilled.
+    #[must_use]
+    pub fn host(&self) -> &HostName {
+        match self {
+            Self::Backup { database, .. } => &database.host,
+            Self::Rebuild { host, .. } | Self::Offsite { host } => host,
+        }
+    }
+
+    /// Where something is restored.
+    #[must_use]
+    pub fn on(&self) -> Option<&HostName> {
+        match self {
+            Self::Backup { on, .. } | Self::Rebuild { on, .. } => Some(on),
+            Self::Offsite { .. } => None,
+        }
+    }
+
+    /// The database, or the host.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Backup { database, .. } => database.to_string(),
+            Self::Rebuild { host, .. } | Self::Offsite { host } => host.to_string(),
         }
     }
 }
 
+fn drill(row: Row) -> Result<Drill, CatalogError> {
+    let wrong = |what: String| {
+        CatalogError::doing("reading a drill")(sqlx::Error::Decode(
+            format!("drill {}: {what}", row.id).into(),
+        ))
+    };
+    let on = row.drilled_on.clone().map(HostName::try_from).transpose();
+    let on = on.map_err(|error| wrong(error.to_string()))?;
+    let of = match (row.kind.as_str(), on) {
+        ("offsite", None) => Some(DrillOf::Offsite {
+            host: row.host.clone(),
+        }),
+        ("rebuild", Some(on)) => Some(DrillOf::Rebuild {
+            host: row.host.clone(),
+            on,
+        }),
+        ("backup", Some(on)) => of_backup(&row, on),
+        _ => None,
+    };
+    // The table allows no such row; a later version may.
+    let of = of.ok_or_else(|| wrong(format!("kind {:?} is not known here", row.kind)))?;
+    let verdict = row.verdict.as_deref().map(|word| match word {
+        "proven" => Verdict::Proven,
+        "damaged" => Verdict::Damaged,
+        "incomplete" => Verdict::Incomplete,
+        // The table allows no other word; and what is not known is never green.
+        _ => Verdict::CouldNotRun,
+    });
+    let duration = |ms: i64| Duration::from_millis(ms.unsigned_abs());
+    Ok(Drill {
+        id: row.id,
+        job: row.job,
+        of,
+        started_at: row.started_at,
+        ended: row.ended_at.zip(verdict).map(|(at, verdict)| Ended {
+            at,
+            verdict,
+            broken: row.broken,
+            reason: row.reason,
+            took: row.took_ms.map(duration),
+            rpo: row.rpo_ms.map(duration),
+        }),
+    })
+}
+
+fn of_backup(row: &Row, on: HostName) -> Option<DrillOf> {
+    Some(DrillOf::Backup {
+        database: DatabaseName {
+            host: row.host.clone(),
+            instance: row.instance.clone()?,
+            database: row.database.clone()?,
+        },
+        backup: row.backup?.cast_unsigned(),
+        taken_at: row.taken_at?,
+        on,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use holdfast_proto::drill::{
-        DrillTargets, DrillTimes, DrillVersions, DrilledBackup, REPORT_FORMAT, RungName,
-    };
+    use holdfast_proto::drill::{DrillTargets, DrillTimes, REPORT_FORMAT, RungName};
 
     use super::*;
     use crate::catalog::{BackupKind, NewBackup, testing::TestCatalog};
@@ -240,45 +335,31 @@ mod tests {
         let at = drill.started_at;
         DrillReport {
             format: REPORT_FORMAT,
+            kind: drill.of.kind(),
             drill: drill.id,
             job: drill.job,
-            database: drill.database.to_string(),
-            backup: DrilledBackup {
-                id: drill.backup,
-                kind: "full".to_owned(),
-                taken_at: at,
-                stored_at: at,
-                snapshot: "a".to_owned(),
-                lsn: String::new(),
-                tables: 0,
-                rows: 0,
-                bytes: 0,
-                schema_hash: String::new(),
-            },
-            host: drill.host.to_string(),
-            image: String::new(),
-            image_id: String::new(),
-            limits: holdfast_proto::task::SandboxLimits::default(),
+            subject: drill.of.subject(),
+            backup: None,
+            host: drill.of.on().map(ToString::to_string),
+            server: None,
             started_at: at,
             ended_at: at + chrono::TimeDelta::seconds(9),
             verdict,
             broken: (verdict != Verdict::Proven).then_some(RungName::Rows),
             reason: String::new(),
             rungs: vec![],
+            parts: vec![],
             times: DrillTimes {
                 took_ms: Some(9_000),
-                rpo_ms: 60_000,
+                rpo_ms: Some(60_000),
                 ..DrillTimes::default()
             },
             targets: DrillTargets::default(),
-            versions: DrillVersions::default(),
+            controller: String::new(),
         }
     }
 
-    #[tokio::test]
-    async fn a_drill_begins_and_ends_once() {
-        let catalog = TestCatalog::new().await;
-        let now: DateTime<Utc> = "2026-11-20T06:00:00Z".parse().unwrap();
+    async fn a_job(catalog: &TestCatalog) -> JobId {
         let (job,): (i64,) = sqlx::query_as(
             "insert into job (kind, spec, title, requested_by, created_at, state, summary)
              values ('x', '{}', 'x', 'x', now(), 'running', '{}') returning id",
@@ -286,7 +367,56 @@ mod tests {
         .fetch_one(&catalog.pool)
         .await
         .unwrap();
-        let job = job.cast_unsigned();
+        job.cast_unsigned()
+    }
+
+    #[tokio::test]
+    async fn drills_of_hosts_have_no_backup_and_are_listed_with_their_host() {
+        let catalog = TestCatalog::new().await;
+        let now: DateTime<Utc> = "2026-11-20T06:00:00Z".parse().unwrap();
+        let host: HostName = "web-1".parse().unwrap();
+        let on: HostName = "web-2".parse().unwrap();
+        let mut begun = Vec::new();
+        for of in [
+            DrillOf::Offsite { host: host.clone() },
+            DrillOf::Rebuild {
+                host: host.clone(),
+                on: on.clone(),
+            },
+        ] {
+            let job = a_job(&catalog).await;
+            let drill = catalog.begin_drill(job, &of, now).await.unwrap();
+            assert_eq!(drill.of, of);
+            begun.insert(0, drill);
+        }
+        let listed = |host: Option<HostName>, kind| {
+            let of = DrillsOf {
+                host,
+                kind,
+                ..DrillsOf::default()
+            };
+            let catalog = &catalog;
+            async move { catalog.drills(&of).await.unwrap() }
+        };
+        assert_eq!(listed(Some(host.clone()), None).await, begun);
+        assert_eq!(listed(Some(on), None).await, []);
+        let kind = Some(DrillKind::Offsite);
+        assert_eq!(listed(Some(host), kind).await, begun[1..]);
+        assert!(
+            catalog
+                .end_drill(&report(&begun[0], Verdict::Incomplete), "x")
+                .await
+                .unwrap()
+        );
+        let ended = catalog.drill(begun[0].id).await.unwrap().unwrap().ended;
+        assert_eq!(ended.unwrap().verdict, Verdict::Incomplete);
+    }
+
+    #[tokio::test]
+    async fn a_drill_begins_and_ends_once() {
+        let catalog = TestCatalog::new().await;
+        let now: DateTime<Utc> = "2026-11-20T06:00:00Z".parse().unwrap();
+        let job = a_job(&catalog).await;
         let new = NewBackup {
             database: "web-1/shop-db/shop".parse().unwrap(),
             engine: Some(holdfast_proto::fleet::Engine::Postgres),
@@ -301,11 +431,16 @@ mod tests {
         };
         let backup = catalog.add_backup(&new).await.unwrap();
         let backup = catalog.backup(backup).await.unwrap().unwrap();
-        let host: HostName = "web-2".parse().unwrap();
-        let begun = catalog.begin_drill(job, &backup, &host, now).await.unwrap();
+        let of = DrillOf::Backup {
+            database: backup.database,
+            backup: backup.id,
+            taken_at: backup.taken_at,
+            on: "web-2".parse().unwrap(),
+        };
+        let begun = catalog.begin_drill(job, &of, now).await.unwrap();
         assert_eq!((begun.ended.clone(), begun.started_at), (None, now));
         let later = now + chrono::TimeDelta::hours(1);
-        let again = catalog.begin_drill(job, &backup, &host, later).await;
+        let again = catalog.begin_drill(job, &of, later).await;
         assert_eq!(again.unwrap(), begun, "a step that runs again finds it");
         assert_eq!(catalog.drill_report(begun.id).await.unwrap(), None);
 
@@ -328,11 +463,15 @@ mod tests {
             catalog.drill_of_job(job).await.unwrap(),
             Some(ended.clone())
         );
-        let shop = "web-1/shop-db/shop".parse().unwrap();
-        let of_shop = catalog.drills(Some(&shop)).await.unwrap();
+        let named = |name: &str| DrillsOf {
+            database: Some(name.parse().unwrap()),
+            ..DrillsOf::default()
+        };
+        let of_shop = catalog.drills(&named("web-1/shop-db/shop")).await.unwrap();
         assert_eq!(of_shop, std::slice::from_ref(&ended));
-        assert_eq!(catalog.drills(None).await.unwrap(), [ended]);
-        let crm = "web-1/shop-db/crm".parse().unwrap();
-        assert_eq!(catalog.drills(Some(&crm)).await.unwrap(), []);
+        let all = catalog.drills(&DrillsOf::default()).await.unwrap();
+        assert_eq!(all, [ended]);
+        let crm = catalog.drills(&named("web-1/shop-db/crm")).await.unwrap();
+        assert_eq!(crm, []);
     }
 }

@@ -13,7 +13,7 @@ use super::{
 pub struct Facts<'a> {
     pub now: DateTime<Utc>,
     /// Names of the steps of the job, in order.
-    pub steps: &'a [&'static str],
+    pub steps: &'a [&'a str],
     pub deadline: Option<DateTime<Utc>>,
     /// Operators who asked for it.
     pub cancel_requested_by: Option<&'a str>,

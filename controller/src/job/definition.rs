@@ -61,7 +61,7 @@ pub trait Definition: Debug + Send + Sync {
 /// One step: work that can be repeated, and its way back that can be repeated too.
 #[async_trait]
 pub trait Step: Debug + Send + Sync {
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Does the work. Runs again after a crash (same attempt: its tasks are joined) and after a
     /// failure (next attempt: whatever an earlier one left must not disturb).

@@ -28,16 +28,19 @@ use super::{
 };
 use crate::catalog::BackupId;
 
-mod examine;
+use course::Course;
+
+pub mod course;
+pub mod examine;
 mod judge;
 pub mod ladder;
 pub mod plan;
-mod preflight;
+pub mod preflight;
 mod read;
 mod remove;
-mod report;
-mod restore;
-mod sandbox;
+pub mod report;
+pub mod restore;
+pub mod sandbox;
 
 /// No backup is drilled for longer.
 const DEADLINE: Duration = Duration::from_hours(24);
@@ -83,8 +86,8 @@ impl Definition for DrillBackup {
             Box::new(preflight::Preflight(self)),
             Box::new(read::Read(self)),
             Box::new(sandbox::Sandbox(self)),
-            Box::new(restore::Restore(self)),
-            Box::new(examine::Examine(self)),
+            Box::new(restore::Restore(Course::of_drill(self))),
+            Box::new(examine::Examine(Course::of_drill(self))),
             Box::new(judge::Judge(self)),
             Box::new(remove::Remove(self)),
         ]

@@ -14,6 +14,8 @@ mod harness;
 mod leases;
 mod merge_rows;
 mod prune_repository;
+mod read_repository;
+mod rebuild_host;
 mod remains;
 mod restore_database;
 mod success;

@@ -29,7 +29,7 @@ use super::{
 use crate::catalog::BackupId;
 
 mod preflight;
-mod prove;
+pub mod prove;
 mod restore;
 mod swap;
 mod sweep;

@@ -154,7 +154,7 @@ impl Runner {
         Ok(())
     }
 
-    fn next(&self, definition: &dyn Definition, names: &[&'static str]) -> Action {
+    fn next(&self, definition: &dyn Definition, names: &[&str]) -> Action {
         let wishes = self.lease.wishes();
         let left = definition.left(&self.position);
         let facts = Facts {
@@ -171,7 +171,7 @@ impl Runner {
         next(&self.position, &facts)
     }
 
-    async fn append(&mut self, names: &[&'static str], event: Event) -> Result<(), Stopped> {
+    async fn append(&mut self, names: &[&str], event: Event) -> Result<(), Stopped> {
         let id = self.job.id;
         let recorded = Recorded {
             seq: self.position.last_seq + 1,
@@ -211,7 +211,7 @@ impl Runner {
     async fn run_step(
         &mut self,
         steps: &[Box<dyn Step + '_>],
-        names: &[&'static str],
+        names: &[&str],
         name: &str,
         attempt: u32,
     ) -> Result<(), Stopped> {
@@ -250,7 +250,7 @@ impl Runner {
     async fn undo_step(
         &mut self,
         steps: &[Box<dyn Step + '_>],
-        names: &[&'static str],
+        names: &[&str],
         name: &str,
         attempt: u32,
         why: &Why,
@@ -290,7 +290,7 @@ impl Runner {
     async fn sweep(
         &mut self,
         definition: &dyn Definition,
-        names: &[&'static str],
+        names: &[&str],
         leftover: &Leftover,
     ) -> Result<(), Stopped> {
         let span = tracing::info_span!("sweep", database = %leftover.database);
@@ -333,7 +333,7 @@ impl Runner {
     /// The outcome is stored first; only then may the agents forget theirs.
     async fn end_step(
         &mut self,
-        names: &[&'static str],
+        names: &[&str],
         event: Event,
         ctx: Option<&StepContext>,
     ) -> Result<(), Stopped> {

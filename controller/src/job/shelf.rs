@@ -9,8 +9,10 @@ use holdfast_proto::{
     task::{FailureKind, TaskFailure},
 };
 use holdfast_repository::{
-    Blobs, BlobsError, Grace, Kind, Name, Repository, RepositoryError, SnapshotId,
+    Blobs, BlobsError, Grace, Kind, Name, Repository, RepositoryError, SnapshotId, Told,
 };
+
+use tokio_util::sync::CancellationToken;
 
 use super::prune_repository::prune::Freed;
 use crate::{
@@ -19,8 +21,10 @@ use crate::{
 };
 
 pub mod through;
+pub mod whole;
 
 pub use through::ReadThrough;
+pub use whole::ReadWhole;
 
 /// The repositories as jobs see them.
 #[async_trait]
@@ -61,6 +65,18 @@ pub trait Shelf: Debug + Send + Sync {
         host: &HostName,
         snapshot: &str,
     ) -> Result<ReadThrough, OutOfReach>;
+
+    /// Reads every object of the host's repository, and says of each snapshot what is wrong with it. Whoever calls it
+    /// keeps pruning away.
+    ///
+    /// # Errors
+    /// [`OutOfReach`]: the storage did not answer, or `stop` was cancelled.
+    async fn read_whole(
+        &self,
+        host: &HostName,
+        told: &Told,
+        stop: &CancellationToken,
+    ) -> Result<ReadWhole, OutOfReach>;
 }
 
 /// Why a repository could not be worked with, with its causes.
@@ -116,6 +132,21 @@ impl Shelf for Repositories {
             Err(error) => return Err(error.into()),
         };
         through::read(repository, snapshot).await
+    }
+
+    async fn read_whole(
+        &self,
+        host: &HostName,
+        told: &Told,
+        stop: &CancellationToken,
+    ) -> Result<ReadWhole, OutOfReach> {
+        let house = self.house(host).await?;
+        let repository = match self.repository(host).await {
+            Ok(repository) => Ok(repository),
+            Err(RepositoriesError::Repository(error)) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        whole::read(repository, house.blobs, told, stop).await
     }
 }
 

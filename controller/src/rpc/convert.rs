@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     account::{operator_role, role},
     backup::{backup_contents, backup_diff, volume_contents},
-    drill::drill_row,
+    drill::{drill_kind, drill_row, wire_kind},
     host::host_row,
     policy::{objective_row, policy_row, retention_row, work_row},
 };

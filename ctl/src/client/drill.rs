@@ -2,7 +2,8 @@
 
 use holdfast_proto::{
     WireError,
-    names::DatabaseName,
+    drill::DrillKind,
+    names::{DatabaseName, HostName},
     time::{from_duration, from_timestamp},
     wire,
 };
@@ -21,43 +22,69 @@ pub enum Which {
     Job(u64),
 }
 
+/// What is to be drilled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedDrill {
+    /// By name; on that host, from that image, where they are given.
+    Backup {
+        backup: String,
+        on: Option<HostName>,
+        image: Option<String>,
+    },
+    Rebuild {
+        host: HostName,
+        on: Option<HostName>,
+    },
+    Offsite {
+        host: HostName,
+    },
+}
+
+/// All that is given must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListedDrills {
+    pub database: Option<DatabaseName>,
+    pub host: Option<HostName>,
+    pub kind: Option<DrillKind>,
+}
+
 /// # Errors
 /// All of them: the controller refuses, does not answer, or answers what makes no sense.
 impl Client {
-    /// Which backup was chosen, and the job that drills it.
-    pub async fn run_drill(
-        &mut self,
-        backup: String,
-        host: String,
-        image: String,
-    ) -> Result<Drilling, CallError> {
-        let request = wire::RunDrillRequest {
-            backup,
-            host,
-            image,
-        };
-        let answer = within(self.within, self.inner.run_drill(request)).await?;
+    /// What was chosen, and the job that drills it.
+    pub async fn run_drill(&mut self, wanted: WantedDrill) -> Result<Drilling, CallError> {
+        let answer = within(self.within, self.inner.run_drill(asked(wanted))).await?;
         let wire::RunDrillResponse {
             job,
+            kind,
+            subject,
             backup,
-            source,
-            host,
             taken_at,
+            host,
+            backups,
         } = answer;
-        let source = required("RunDrillResponse", "source", source)?;
         Ok(Drilling {
             job,
-            backup,
-            source: DatabaseName::try_from(source)?.to_string(),
-            host,
-            taken_at: from_timestamp("RunDrillResponse", "taken_at", taken_at)?,
+            kind: known_kind("RunDrillResponse", kind)?,
+            subject,
+            backup: (backup != 0).then_some(backup),
+            taken_at: time("RunDrillResponse", "taken_at", taken_at)?,
+            host: (!host.is_empty()).then_some(host),
+            backups,
         })
     }
 
-    /// Newest first; of all databases without one.
-    pub async fn drills(&mut self, of: Option<DatabaseName>) -> Result<Vec<DrillLine>, CallError> {
+    /// Newest first; all that fit.
+    pub async fn drills(&mut self, of: ListedDrills) -> Result<Vec<DrillLine>, CallError> {
+        let ListedDrills {
+            database,
+            host,
+            kind,
+        } = of;
         let request = wire::ListDrillsRequest {
-            database: of.map(Into::into),
+            database: database.map(Into::into),
+            host: host.map(String::from).unwrap_or_default(),
+            kind: kind.map_or(wire::DrillKind::Unspecified, wire_kind).into(),
         };
         let answer = within(self.within, self.inner.list_drills(request)).await?;
         each(answer.drills, DrillLine::try_from)
@@ -99,7 +126,8 @@ impl TryFrom<wire::Drill> for DrillLine {
         let wire::Drill {
             id,
             job,
-            database,
+            kind,
+            subject,
             backup,
             taken_at,
             host,
@@ -124,10 +152,11 @@ impl TryFrom<wire::Drill> for DrillLine {
         Ok(Self {
             id,
             job,
-            database: DatabaseName::try_from(required("Drill", "database", database)?)?.to_string(),
-            backup,
-            taken_at: from_timestamp("Drill", "taken_at", taken_at)?,
-            host,
+            kind: known_kind("Drill", kind)?,
+            subject,
+            backup: (backup != 0).then_some(backup),
+            taken_at: time("Drill", "taken_at", taken_at)?,
+            host: (!host.is_empty()).then_some(host),
             started_at: from_timestamp("Drill", "started_at", started_at)?,
             ended_at: time("Drill", "ended_at", ended_at)?,
             state: match known {
@@ -135,11 +164,60 @@ impl TryFrom<wire::Drill> for DrillLine {
                 wire::DrillVerdict::Proven => State::Proven,
                 wire::DrillVerdict::Damaged => State::Damaged,
                 wire::DrillVerdict::CouldNotRun => State::CouldNotRun,
+                wire::DrillVerdict::Incomplete => State::Incomplete,
             },
             broken,
             reason,
             took_seconds: seconds("took", took)?,
             rpo_seconds: seconds("rpo", rpo)?,
         })
+    }
+}
+
+fn asked(wanted: WantedDrill) -> wire::RunDrillRequest {
+    let host = |on: Option<HostName>| on.map(String::from).unwrap_or_default();
+    match wanted {
+        WantedDrill::Backup { backup, on, image } => wire::RunDrillRequest {
+            kind: wire::DrillKind::Backup.into(),
+            backup,
+            source: String::new(),
+            host: host(on),
+            image: image.unwrap_or_default(),
+        },
+        WantedDrill::Rebuild { host: source, on } => wire::RunDrillRequest {
+            kind: wire::DrillKind::Rebuild.into(),
+            backup: String::new(),
+            source: source.into(),
+            host: host(on),
+            image: String::new(),
+        },
+        WantedDrill::Offsite { host: source } => wire::RunDrillRequest {
+            kind: wire::DrillKind::Offsite.into(),
+            backup: String::new(),
+            source: source.into(),
+            host: String::new(),
+            image: String::new(),
+        },
+    }
+}
+
+fn wire_kind(kind: DrillKind) -> wire::DrillKind {
+    match kind {
+        DrillKind::Backup => wire::DrillKind::Backup,
+        DrillKind::Rebuild => wire::DrillKind::Rebuild,
+        DrillKind::Offsite => wire::DrillKind::Offsite,
+    }
+}
+
+fn known_kind(message: &'static str, kind: i32) -> Result<DrillKind, WireError> {
+    match wire::DrillKind::try_from(kind) {
+        Ok(wire::DrillKind::Backup) => Ok(DrillKind::Backup),
+        Ok(wire::DrillKind::Rebuild) => Ok(DrillKind::Rebuild),
+        Ok(wire::DrillKind::Offsite) => Ok(DrillKind::Offsite),
+        Ok(wire::DrillKind::Unspecified) | Err(_) => Err(WireError::Invalid {
+            message,
+            field: "kind",
+            reason: format!("{kind} is not a value that this version knows"),
+        }),
     }
 }

@@ -2,10 +2,13 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
-use holdfast_proto::names::{DatabaseName, HostName};
+use holdfast_proto::{
+    drill::DrillKind,
+    names::{HostName, NameError},
+};
 
 use crate::{
-    client::{Doing as _, DrillOf as Which},
+    client::{Doing as _, DrillOf as Which, ListedDrills, WantedDrill},
     complete,
     exit::Exit,
     failure::Failure,
@@ -20,12 +23,17 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum Drill {
     /// Restore a backup into a throwaway server, look at it in depth, and remove the server.
+    ///
+    /// With --kind rebuild everything of a host is restored, with --kind offsite every byte of its repository is read.
     Run(Run),
     /// List the drills, newest first.
     List {
-        /// HOST/INSTANCE/DATABASE; all when not given.
+        /// HOST/INSTANCE/DATABASE, or HOST for all of it; all when not given.
         #[arg(add = ArgValueCompleter::new(complete::databases))]
-        database: Option<DatabaseName>,
+        of: Option<String>,
+        /// Of this kind only.
+        #[arg(long, value_enum)]
+        kind: Option<What>,
     },
     /// Show what a drill found, rung by rung.
     Show {
@@ -45,9 +53,13 @@ pub enum Drill {
 #[derive(Debug, Args)]
 pub struct Run {
     /// Number of a backup, or HOST/INSTANCE/DATABASE [its latest], also with @latest-proven or @before:TIME.
-    #[arg(add = ArgValueCompleter::new(complete::databases))]
-    backup: String,
-    /// Where the throwaway server runs [default: as the policy says, else on the database's own host].
+    /// With --kind rebuild or offsite: HOST.
+    #[arg(value_name = "BACKUP|HOST", add = ArgValueCompleter::new(complete::databases))]
+    of: String,
+    /// What is drilled: one backup, everything of a host, or every byte of a host's repository.
+    #[arg(long, value_enum, default_value_t = What::Backup)]
+    kind: What,
+    /// Where the throwaway servers run [default: as the policies say, else on the own host].
     #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     on: Option<HostName>,
     /// Made from this image [default: the very one that the backup's server ran in].
@@ -56,6 +68,13 @@ pub struct Run {
     /// Submit and do not wait.
     #[arg(long)]
     detach: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    Backup,
+    Rebuild,
+    Offsite,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,9 +88,10 @@ impl Drill {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::Run(run) => return run.run(session).await,
-            Self::List { database } => {
+            Self::List { of, kind } => {
+                let listed = listed(of.as_deref(), kind)?;
                 let mut client = session.connect().await?;
-                let drills = client.drills(database).await;
+                let drills = client.drills(listed).await;
                 let drills = drills.doing(|| "list the drills".to_owned())?;
                 session.show(&DrillList { drills })?;
             }
@@ -103,20 +123,14 @@ impl Drill {
 
 impl Run {
     async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let (of, detach) = (self.of.clone(), self.detach);
+        let wanted = self.wanted()?;
         let mut client = session.connect().await?;
-        let on = self.on.map(String::from).unwrap_or_default();
-        let image = self.image.unwrap_or_default();
-        let submitted = client.run_drill(self.backup.clone(), on, image).await;
-        let drilling = submitted.doing(|| format!("drill backup {}", self.backup))?;
+        let submitted = client.run_drill(wanted).await;
+        let drilling = submitted.doing(|| format!("drill {of}"))?;
         let id = drilling.job;
-        session.console.say(&format!(
-            "job {id}: drill of backup {} of {}, taken {} UTC, on {}",
-            drilling.backup,
-            drilling.source,
-            drilling.taken_at.format("%F %H:%M:%S"),
-            drilling.host
-        ));
-        if self.detach {
+        session.console.say(&format!("job {id}: {drilling}"));
+        if detach {
             let detail = client.job(id).await.doing(|| format!("show job {id}"))?;
             session.show(&JobTaken { job: detail.job })?;
             session.console.hint(&format!("next: ctl job watch {id}"));
@@ -131,6 +145,81 @@ impl Run {
         session.show(&detail)?;
         Ok(exit)
     }
+}
+
+impl Run {
+    fn wanted(self) -> Result<WantedDrill, Failure> {
+        let Self {
+            of,
+            kind,
+            on,
+            image,
+            ..
+        } = self;
+        let without = |option: &str, given: bool| {
+            if given {
+                return Err(Failure::Usage {
+                    what: format!("{option} means nothing with --kind {}", kind.known()),
+                    advice: "leave it away".to_owned(),
+                });
+            }
+            Ok(())
+        };
+        match kind {
+            What::Backup => Ok(WantedDrill::Backup {
+                backup: of,
+                on,
+                image,
+            }),
+            What::Rebuild => {
+                without("--image", image.is_some())?;
+                let host = host(&of)?;
+                Ok(WantedDrill::Rebuild { host, on })
+            }
+            What::Offsite => {
+                without("--image", image.is_some())?;
+                without("--on", on.is_some())?;
+                let host = host(&of)?;
+                Ok(WantedDrill::Offsite { host })
+            }
+        }
+    }
+}
+
+impl What {
+    fn known(self) -> DrillKind {
+        match self {
+            Self::Backup => DrillKind::Backup,
+            Self::Rebuild => DrillKind::Rebuild,
+            Self::Offsite => DrillKind::Offsite,
+        }
+    }
+}
+
+fn listed(of: Option<&str>, kind: Option<What>) -> Result<ListedDrills, Failure> {
+    let mut listed = ListedDrills {
+        kind: kind.map(What::known),
+        ..ListedDrills::default()
+    };
+    match of {
+        Some(name) if name.contains('/') => {
+            let database = name.parse().map_err(|error: NameError| Failure::Usage {
+                what: error.to_string(),
+                advice: "a database is HOST/INSTANCE/DATABASE: ctl database list".to_owned(),
+            })?;
+            listed.database = Some(database);
+        }
+        Some(name) => listed.host = Some(host(name)?),
+        None => {}
+    }
+    Ok(listed)
+}
+
+fn host(name: &str) -> Result<HostName, Failure> {
+    name.parse().map_err(|error: NameError| Failure::Usage {
+        what: error.to_string(),
+        advice: "name a host: ctl host list".to_owned(),
+    })
 }
 
 async fn detail(session: &Session, which: Which) -> Result<DrillDetail, Failure> {

@@ -1,10 +1,10 @@
 //! Drills: the list, one with its rungs, and the report for whoever has to be convinced.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
-use holdfast_proto::drill::{DrillReport, REPORT_FORMAT, RungOutcome};
+use holdfast_proto::drill::{DrillKind, DrillReport, REPORT_FORMAT, RungOutcome};
 use serde::Serialize;
 
 use super::Time;
@@ -24,10 +24,16 @@ mod document;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drilling {
     pub job: u64,
-    pub backup: u64,
-    pub source: String,
-    pub host: String,
-    pub taken_at: DateTime<Utc>,
+    pub kind: DrillKind,
+    /// The database, or the host.
+    pub subject: String,
+    /// None: not of one backup.
+    pub backup: Option<u64>,
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Where it is restored; none: nothing is.
+    pub host: Option<String>,
+    /// How many backups are looked at.
+    pub backups: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,12 +45,15 @@ pub struct DrillList {
 pub struct DrillLine {
     pub id: u64,
     pub job: u64,
-    pub database: String,
-    pub backup: u64,
+    pub kind: DrillKind,
+    /// The database, or the host.
+    pub subject: String,
+    /// None: not of one backup.
+    pub backup: Option<u64>,
     /// Of the image.
-    pub taken_at: Time,
-    /// Where it was restored.
-    pub host: String,
+    pub taken_at: Option<Time>,
+    /// Where it was restored; none: nothing was.
+    pub host: Option<String>,
     pub started_at: Time,
     pub ended_at: Option<Time>,
     pub state: State,
@@ -52,7 +61,7 @@ pub struct DrillLine {
     pub broken: String,
     pub reason: String,
     pub took_seconds: Option<f64>,
-    /// Age of the backup when the drill began.
+    /// Age of the (oldest) backup when the drill began.
     pub rpo_seconds: Option<f64>,
 }
 
@@ -63,6 +72,8 @@ pub enum State {
     Proven,
     Damaged,
     CouldNotRun,
+    /// What has a backup is back, and something has none.
+    Incomplete,
 }
 
 /// One drill; no report while it runs.
@@ -133,6 +144,7 @@ impl State {
             Self::Proven => "proven",
             Self::Damaged => "DAMAGED",
             Self::CouldNotRun => "could not run",
+            Self::Incomplete => "INCOMPLETE",
         }
     }
 
@@ -140,7 +152,7 @@ impl State {
         match self {
             Self::Running => Tone::Dim,
             Self::Proven => Tone::Good,
-            Self::Damaged => Tone::Bad,
+            Self::Damaged | Self::Incomplete => Tone::Bad,
             Self::CouldNotRun => Tone::Warn,
         }
     }
@@ -151,7 +163,7 @@ impl DrillDetail {
     #[must_use]
     pub fn exit(&self, job: Exit) -> Exit {
         match (self.drill.state, job) {
-            (State::Damaged, _) => Exit::NotProven,
+            (State::Damaged | State::Incomplete, _) => Exit::NotProven,
             // Proven, and something is left on the host.
             (State::Proven, job) => job,
             (_, Exit::Cancelled | Exit::Stuck) => job,
@@ -164,7 +176,8 @@ impl View for DrillList {
     fn text(&self, page: &Page) -> String {
         let head = [
             "DRILL",
-            "DATABASE",
+            "KIND",
+            "OF",
             "BACKUP",
             "ON",
             "STARTED",
@@ -177,9 +190,10 @@ impl View for DrillList {
         for drill in &self.drills {
             grid.row(vec![
                 toned(Tone::Strong, drill.id),
-                plain(&drill.database),
-                plain(drill.backup),
-                plain(&drill.host),
+                plain(drill.kind),
+                plain(&drill.subject),
+                or_dash(&drill.backup.map(|id| id.to_string()).unwrap_or_default()),
+                or_dash(drill.host.as_deref().unwrap_or_default()),
                 plain(units::ago(page.now, Some(drill.started_at))),
                 toned(drill.state.tone(), drill.state.word()),
                 plain(span(drill.took_seconds)),
@@ -197,19 +211,18 @@ impl View for DrillDetail {
         let Some(report) = &self.report else {
             return format!(
                 "drill {} of {} runs: ctl job watch {}\n",
-                drill.id, drill.database, drill.job
+                drill.id, drill.subject, drill.job
             );
         };
         let mark = match drill.state {
             State::Proven => "✓",
-            State::Damaged => "✗",
+            State::Damaged | State::Incomplete => "✗",
             State::Running | State::CouldNotRun => "?",
         };
         let head = format!(
-            "{mark} drill {}: backup {} of {} is {}",
+            "{mark} drill {}: {} is {}",
             drill.id,
-            drill.backup,
-            drill.database,
+            named(drill),
             report.verdict.title()
         );
         let mut text = page.paint.tone(drill.state.tone(), &head);
@@ -219,11 +232,7 @@ impl View for DrillDetail {
         }
         text.push('\n');
         for rung in &report.rungs {
-            let (mark, tone) = match rung.outcome {
-                RungOutcome::Passed => ("✓", Tone::Good),
-                RungOutcome::Failed => ("✗", Tone::Bad),
-                RungOutcome::CouldNotRun => ("?", Tone::Warn),
-            };
+            let (mark, tone) = marked(rung.outcome);
             let line = format!("  {mark} {:<34}", rung.name.title());
             text.push_str(&page.paint.tone(tone, &line));
             text.push_str(&format!(" {}\n", rung.detail));
@@ -231,6 +240,7 @@ impl View for DrillDetail {
                 text.push_str(&format!("      {finding}\n"));
             }
         }
+        text.push_str(&parts(report, page));
         for (what, value) in document::times(report) {
             text.push_str(&format!("  {what:<36} {value}\n"));
         }
@@ -249,6 +259,71 @@ impl View for Report {
                 json.map(|json| json + "\n").unwrap_or_default()
             }
         }
+    }
+}
+
+/// "backup 12 of web-1/shop-db/shop", "the rebuild of web-1", "the repository of web-1".
+fn named(drill: &DrillLine) -> String {
+    match (drill.kind, drill.backup) {
+        (DrillKind::Backup, Some(backup)) => format!("backup {backup} of {}", drill.subject),
+        (DrillKind::Backup, None) => drill.subject.clone(),
+        (DrillKind::Rebuild, _) => format!("the rebuild of {}", drill.subject),
+        (DrillKind::Offsite, _) => format!("the repository of {}", drill.subject),
+    }
+}
+
+/// Each with its own backup; of what was only read, those that are not whole.
+fn parts(report: &DrillReport, page: &Page) -> String {
+    let mut text = String::new();
+    for part in &report.parts {
+        if report.kind == DrillKind::Offsite && part.outcome == RungOutcome::Passed {
+            continue;
+        }
+        let (mark, tone) = marked(part.outcome);
+        let line = format!("  {mark} {}", part.subject);
+        text.push_str(&page.paint.tone(tone, &line));
+        let taken = part.taken_at.format("%F %H:%M:%S");
+        let took = part.times.took_ms.map(Duration::from_millis);
+        let took = took.map_or_else(String::new, |took| format!(", in {}", units::span(took)));
+        text.push_str(&format!(
+            " (backup {}, taken {taken} UTC{took}): {}\n",
+            part.backup, part.detail
+        ));
+    }
+    text
+}
+
+fn marked(outcome: RungOutcome) -> (&'static str, Tone) {
+    match outcome {
+        RungOutcome::Passed => ("✓", Tone::Good),
+        RungOutcome::Failed => ("✗", Tone::Bad),
+        RungOutcome::CouldNotRun => ("?", Tone::Warn),
+    }
+}
+
+impl fmt::Display for Drilling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backups = units::plural(self.backups, "backup");
+        match self.kind {
+            DrillKind::Backup => {
+                f.write_str("drill")?;
+                if let Some(backup) = self.backup {
+                    write!(f, " of backup {backup}")?;
+                }
+                write!(f, " of {}", self.subject)?;
+                if let Some(taken_at) = self.taken_at {
+                    write!(f, ", taken {} UTC", taken_at.format("%F %H:%M:%S"))?;
+                }
+            }
+            DrillKind::Rebuild => write!(f, "rebuild of {} from {backups}", self.subject)?,
+            DrillKind::Offsite => {
+                write!(f, "reading the repository of {}, {backups}", self.subject)?;
+            }
+        }
+        if let Some(host) = &self.host {
+            write!(f, ", on {host}")?;
+        }
+        Ok(())
     }
 }
 

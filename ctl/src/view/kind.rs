@@ -64,6 +64,20 @@ pub fn words(kind: &str) -> Words {
             without_proof: "proven by a drill; `ctl drill list` shows it",
             undone: REPLACED_IS_BACK,
         },
+        "read-repository" => Words {
+            noun: "drill",
+            done: "read",
+            possible: "this repository can be read",
+            without_proof: "read whole; `ctl drill list` shows what was found",
+            undone: REPLACED_IS_BACK,
+        },
+        "rebuild-host" => Words {
+            noun: "drill",
+            done: "rebuilt",
+            possible: "this host can be rebuilt",
+            without_proof: "rebuilt and removed again; `ctl drill list` shows what was found",
+            undone: REPLACED_IS_BACK,
+        },
         _ => Words {
             noun: "copy",
             done: "copied",

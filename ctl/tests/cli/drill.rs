@@ -1,9 +1,6 @@
 //! `ctl drill` from the command line to the last exit code.
 
-use holdfast_proto::{
-    names::DatabaseName,
-    wire::{self, DrillVerdict, JobState, watch_job_response::Update},
-};
+use holdfast_proto::wire::{self, DrillVerdict, JobState, watch_job_response::Update};
 use serde_json::json;
 use tonic::Status;
 
@@ -16,26 +13,27 @@ use crate::{
 fn statement(verdict: &str, broken: Option<&str>) -> String {
     let outcome = if broken.is_some() { "failed" } else { "passed" };
     let report = json!({
-        "format": 1, "drill": 3, "job": 42, "database": SHOP,
+        "format": 2, "kind": "backup", "drill": 3, "job": 42, "subject": SHOP,
         "backup": {
             "id": 12, "kind": "full", "taken_at": "2026-11-20T10:00:00Z", "stored_at": "2026-11-20T10:00:09Z",
             "snapshot": "5a01", "lsn": "0/1", "tables": 2, "rows": 5003, "bytes": 400, "schema_hash": "00",
         },
-        "host": "web-2", "image": "postgres:17", "image_id": "sha256:ab",
-        "limits": {"cpu_millis": 1000, "memory_bytes": 1024},
+        "host": "web-2", "parts": [], "controller": "0.1.0",
+        "server": {
+            "image": "postgres:17", "image_id": "sha256:ab", "source_version": "17.1", "version": "17.1",
+            "limits": {"cpu_millis": 1000, "memory_bytes": 1024},
+        },
         "started_at": "2026-11-20T11:00:00Z", "ended_at": "2026-11-20T11:01:00Z",
         "verdict": verdict, "broken": broken, "reason": if broken.is_some() { "a pack is gone" } else { "" },
         "rungs": [{"name": "repository", "outcome": outcome, "detail": "what was found", "findings": []}],
         "times": {"read_ms": 1, "took_ms": 2, "fetch_ms": 3, "restore_ms": 4, "index_ms": 5, "check_ms": 6, "rpo_ms": 7},
         "targets": {"rto_ms": null, "rpo_ms": null},
-        "versions": {"controller": "0.1.0", "source_server": "17.1", "server": "17.1"},
     });
     report.to_string()
 }
 
 /// A controller whose job 42 drills backup 12, with this verdict.
 fn finds(verdict: DrillVerdict, state: JobState) -> Controller {
-    let name: DatabaseName = SHOP.parse().unwrap();
     let mut detail = ended(state);
     if let Some(job) = &mut detail.job {
         "drill-backup".clone_into(&mut job.kind);
@@ -49,15 +47,18 @@ fn finds(verdict: DrillVerdict, state: JobState) -> Controller {
     controller.answer(fleet).answer(|answers| {
         answers.run_drill = Some(wire::RunDrillResponse {
             job: 42,
+            kind: wire::DrillKind::Backup.into(),
+            subject: SHOP.to_owned(),
             backup: 12,
-            source: Some(name.clone().into()),
             host: "web-2".to_owned(),
             taken_at: Some(ago(3600)),
+            backups: 1,
         });
         let drill = wire::Drill {
             id: 3,
             job: 42,
-            database: Some(name.into()),
+            kind: wire::DrillKind::Backup.into(),
+            subject: SHOP.to_owned(),
             backup: 12,
             taken_at: Some(ago(3600)),
             host: "web-2".to_owned(),
@@ -142,4 +143,36 @@ fn a_report_comes_in_three_forms_and_one_that_is_not_there_is_three() {
     assert!(listed.out.contains("proven"), "{listed:#?}");
     controller.fail("get_drill", Status::not_found("there is no drill 4"));
     assert_eq!(controller.ctl(&["drill", "show", "4"]).code, 3);
+}
+
+#[test]
+fn each_kind_asks_for_what_it_needs_and_refuses_what_means_nothing() {
+    let controller = finds(DrillVerdict::Proven, JobState::Succeeded);
+    let asks = |args: &[&str]| {
+        let said = controller.ctl(&[&["drill", "run"], args, &["--detach"]].concat());
+        assert_eq!(said.code, 0, "{said:#?}");
+        controller.script.requests("run_drill").pop().unwrap()
+    };
+    let offsite = asks(&["web-1", "--kind", "offsite"]);
+    for part in ["kind: Offsite", "source: \"web-1\"", "backup: \"\""] {
+        assert!(offsite.contains(part), "{part:?} is not in {offsite}");
+    }
+    let rebuild = asks(&["web-1", "--kind", "rebuild", "--on", "lab-1"]);
+    for part in ["kind: Rebuild", "source: \"web-1\"", "host: \"lab-1\""] {
+        assert!(rebuild.contains(part), "{part:?} is not in {rebuild}");
+    }
+    for args in [
+        &["web-1", "--kind", "offsite", "--on", "lab-1"][..],
+        &["web-1", "--kind", "rebuild", "--image", "postgres:17"],
+        &["web-1/shop-db/shop", "--kind", "offsite"],
+    ] {
+        let said = controller.ctl(&[&["drill", "run"], args].concat());
+        assert_eq!(said.code, 2, "{args:?}: {said:#?}");
+    }
+    controller.ctl(&["drill", "list", "web-1", "--kind", "offsite"]);
+    let listed = controller.script.requests("list_drills").pop().unwrap();
+    assert!(
+        listed.contains("host: \"web-1\"") && listed.contains("kind: Offsite"),
+        "{listed}"
+    );
 }

@@ -50,7 +50,7 @@ messages! {
     RestoreImage { staging, repository, snapshot, jobs, properties, no_tablespaces, tables, disk_limit_bytes }
     TableName { schema, name }
     RestoredImage { manifest, received, fetch_time, load_time, index_time }
-    StartSandbox { job, image, image_digest, engine, preload_libraries, limits, look_only }
+    StartSandbox { job, image, image_digest, engine, preload_libraries, limits, look_only, part, servers }
     SandboxLimits { cpu_millis, memory_bytes }
     StartedSandbox { instance, image_id, limits }
     RemoveSandbox { job }
@@ -96,7 +96,7 @@ messages! {
         format, taken_at, volume, driver, labels, files, folders, others, bytes, fingerprint, left_out,
         databases,
     }
-    RestoreVolume { volume, job, repository, snapshot }
+    RestoreVolume { volume, job, repository, snapshot, throwaway }
     RestoredVolume { image, fingerprint, root }
     SwapVolume { volume, other, root, back }
     SwappedVolume { changed }

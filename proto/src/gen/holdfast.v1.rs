@@ -2661,6 +2661,12 @@ pub struct StartSandbox {
     /// Only see whether the image is there; nothing is made.
     #[prost(bool, tag = "7")]
     pub look_only: bool,
+    /// Which one it is of the job's servers: 1 … servers. 0: the job has one.
+    #[prost(uint32, tag = "8")]
+    pub part: u32,
+    /// How many the job has at the same time: they share what the agent chooses. 0: one.
+    #[prost(uint32, tag = "9")]
+    pub servers: u32,
 }
 /// 0: the agent chooses, by what its host has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3135,6 +3141,9 @@ pub struct RestoreVolume {
     pub repository: ::core::option::Option<RepositoryRef>,
     #[prost(string, tag = "4")]
     pub snapshot: ::prost::alloc::string::String,
+    /// Like a throwaway server: it is in no report, and RemoveSandbox takes it away.
+    #[prost(bool, tag = "5")]
+    pub throwaway: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RestoredVolume {
@@ -5718,35 +5727,55 @@ pub struct DeploymentLine {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunDrillRequest {
+    #[prost(enumeration = "DrillKind", tag = "1")]
+    pub kind: i32,
     /// A number, or a database with @latest, @latest-proven or @before:TIME; a database alone is its latest.
-    #[prost(string, tag = "1")]
-    pub backup: ::prost::alloc::string::String,
-    /// Where the throwaway server runs; empty: on the database's own host.
+    /// Of the kind BACKUP only.
     #[prost(string, tag = "2")]
-    pub host: ::prost::alloc::string::String,
-    /// Made from this image instead of the source's own.
+    pub backup: ::prost::alloc::string::String,
+    /// The host that is rebuilt, or whose repository is read; of the other kinds only.
     #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
+    /// Where the throwaway servers run; empty: as the policies say, else on the own host. Not with OFFSITE.
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    /// Made from this image instead of the source's own. Of the kind BACKUP only.
+    #[prost(string, tag = "5")]
     pub image: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunDrillResponse {
     #[prost(uint64, tag = "1")]
     pub job: u64,
-    #[prost(uint64, tag = "2")]
+    #[prost(enumeration = "DrillKind", tag = "2")]
+    pub kind: i32,
+    /// The database, or the host.
+    #[prost(string, tag = "3")]
+    pub subject: ::prost::alloc::string::String,
+    /// 0: not of one backup.
+    #[prost(uint64, tag = "4")]
     pub backup: u64,
-    /// Of which it is a backup.
-    #[prost(message, optional, tag = "3")]
-    pub source: ::core::option::Option<DatabaseName>,
-    #[prost(string, tag = "4")]
-    pub host: ::prost::alloc::string::String,
+    /// Unset: not of one backup.
     #[prost(message, optional, tag = "5")]
     pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Empty: nothing is restored.
+    #[prost(string, tag = "6")]
+    pub host: ::prost::alloc::string::String,
+    /// Backups that are looked at: 1 of the kind BACKUP.
+    #[prost(uint64, tag = "7")]
+    pub backups: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDrillsRequest {
     /// Unset: of all databases.
     #[prost(message, optional, tag = "1")]
     pub database: ::core::option::Option<DatabaseName>,
+    /// Every drill of the host's databases, of itself and of its repository; empty: of all hosts.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// Unspecified: every kind.
+    #[prost(enumeration = "DrillKind", tag = "3")]
+    pub kind: i32,
 }
 /// Newest first.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5760,33 +5789,37 @@ pub struct Drill {
     pub id: u64,
     #[prost(uint64, tag = "2")]
     pub job: u64,
-    #[prost(message, optional, tag = "3")]
-    pub database: ::core::option::Option<DatabaseName>,
-    #[prost(uint64, tag = "4")]
+    #[prost(enumeration = "DrillKind", tag = "3")]
+    pub kind: i32,
+    /// The database, or the host.
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    /// 0: not of one backup.
+    #[prost(uint64, tag = "5")]
     pub backup: u64,
-    /// Of the image.
-    #[prost(message, optional, tag = "5")]
+    /// Of the image; unset: not of one backup.
+    #[prost(message, optional, tag = "6")]
     pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Where it was restored.
-    #[prost(string, tag = "6")]
+    /// Where it was restored; empty: nothing was.
+    #[prost(string, tag = "7")]
     pub host: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "7")]
+    #[prost(message, optional, tag = "8")]
     pub started_at: ::core::option::Option<::prost_types::Timestamp>,
     /// Unset while it runs.
-    #[prost(message, optional, tag = "8")]
+    #[prost(message, optional, tag = "9")]
     pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(enumeration = "DrillVerdict", tag = "9")]
+    #[prost(enumeration = "DrillVerdict", tag = "10")]
     pub verdict: i32,
     /// The first rung that did not pass, and why; empty when all did.
-    #[prost(string, tag = "10")]
-    pub broken: ::prost::alloc::string::String,
     #[prost(string, tag = "11")]
+    pub broken: ::prost::alloc::string::String,
+    #[prost(string, tag = "12")]
     pub reason: ::prost::alloc::string::String,
-    /// From the request to a database that is proven; unset when it did not come so far.
-    #[prost(message, optional, tag = "12")]
-    pub took: ::core::option::Option<::prost_types::Duration>,
-    /// Age of the backup at that moment.
+    /// From the request to what is proven; unset when it did not come so far, or nothing was restored.
     #[prost(message, optional, tag = "13")]
+    pub took: ::core::option::Option<::prost_types::Duration>,
+    /// Age of the (oldest) backup at that moment; unset: nothing was restored.
+    #[prost(message, optional, tag = "14")]
     pub rpo: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6279,6 +6312,41 @@ impl DeploymentVerdict {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum DrillKind {
+    Unspecified = 0,
+    /// One backup, restored into a throwaway server.
+    Backup = 1,
+    /// Everything of a host: its servers, roles, databases, volumes.
+    Rebuild = 2,
+    /// Every byte of a host's repository is read; nothing is restored.
+    Offsite = 3,
+}
+impl DrillKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DRILL_KIND_UNSPECIFIED",
+            Self::Backup => "DRILL_KIND_BACKUP",
+            Self::Rebuild => "DRILL_KIND_REBUILD",
+            Self::Offsite => "DRILL_KIND_OFFSITE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DRILL_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "DRILL_KIND_BACKUP" => Some(Self::Backup),
+            "DRILL_KIND_REBUILD" => Some(Self::Rebuild),
+            "DRILL_KIND_OFFSITE" => Some(Self::Offsite),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum DrillVerdict {
     /// It runs.
     Unspecified = 0,
@@ -6286,6 +6354,8 @@ pub enum DrillVerdict {
     Damaged = 2,
     /// Neither: nobody knows.
     CouldNotRun = 3,
+    /// Everything that has a backup is back, and something has none.
+    Incomplete = 4,
 }
 impl DrillVerdict {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -6298,6 +6368,7 @@ impl DrillVerdict {
             Self::Proven => "DRILL_VERDICT_PROVEN",
             Self::Damaged => "DRILL_VERDICT_DAMAGED",
             Self::CouldNotRun => "DRILL_VERDICT_COULD_NOT_RUN",
+            Self::Incomplete => "DRILL_VERDICT_INCOMPLETE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -6307,6 +6378,7 @@ impl DrillVerdict {
             "DRILL_VERDICT_PROVEN" => Some(Self::Proven),
             "DRILL_VERDICT_DAMAGED" => Some(Self::Damaged),
             "DRILL_VERDICT_COULD_NOT_RUN" => Some(Self::CouldNotRun),
+            "DRILL_VERDICT_INCOMPLETE" => Some(Self::Incomplete),
             _ => None,
         }
     }
@@ -7640,7 +7712,8 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "ExportRepositoryKey"));
             self.inner.unary(req, path, codec).await
         }
-        /// A job: a backup is restored into a throwaway server and looked at in depth.
+        /// A job: a backup is restored into a throwaway server and looked at in depth; or a whole host is; or every byte
+        /// of a repository is read.
         pub async fn run_drill(
             &mut self,
             request: impl tonic::IntoRequest<super::RunDrillRequest>,
@@ -8100,7 +8173,8 @@ pub mod operator_server {
             tonic::Response<super::ExportRepositoryKeyResponse>,
             tonic::Status,
         >;
-        /// A job: a backup is restored into a throwaway server and looked at in depth.
+        /// A job: a backup is restored into a throwaway server and looked at in depth; or a whole host is; or every byte
+        /// of a repository is read.
         async fn run_drill(
             &self,
             request: tonic::Request<super::RunDrillRequest>,

@@ -102,6 +102,7 @@ pub struct RestoreVolume {
     pub job: u64,
     pub repository: RepositoryRef,
     pub snapshot: String,
+    pub throwaway: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    DrillBackup,
-    preflight::{self, Prepared},
-    restore::{self, Restored, for_good},
-    sandbox::{self, noted},
+    course::Course,
+    restore::{Restored, for_good},
+    sandbox::noted,
 };
 use crate::job::{
     definition::{Step, StepDone, StepFailure},
@@ -29,7 +28,7 @@ pub const NAME: &str = "examine";
 const ASSERTION_WITHIN: std::time::Duration = std::time::Duration::from_mins(10);
 
 #[derive(Debug)]
-pub struct Examine<'a>(pub &'a DrillBackup);
+pub struct Examine(pub Course);
 
 /// What the step puts out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,17 +53,17 @@ pub struct CheckHeld {
 }
 
 #[async_trait]
-impl Step for Examine<'_> {
-    fn name(&self) -> &'static str {
-        NAME
+impl Step for Examine {
+    fn name(&self) -> &str {
+        &self.0.examine
     }
 
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
-        let restored: Restored = ctx.output(restore::NAME)?;
+        let restored: Restored = ctx.output(&self.0.restore)?;
         let mut found = Examination::default();
         if restored.image.is_some() {
-            let started: StartedSandbox = ctx.output(sandbox::NAME)?;
-            let staging = self.0.staging(&started.instance, ctx.job);
+            let started: StartedSandbox = ctx.output(&self.0.sandbox)?;
+            let staging = self.0.drill.staging(&started.instance, ctx.job);
             match self.structure(ctx, &staging).await {
                 Ok(structure) => found.structure = Some(structure),
                 Err(failure) => found.failure = Some(for_good(failure)?),
@@ -77,7 +76,7 @@ impl Step for Examine<'_> {
 
     /// What it made lies in the throwaway server.
     async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
-        ctx.end_attempts("structure", &self.0.host).await;
+        ctx.end_attempts("structure", &self.0.drill.host).await;
         Ok(StepDone::default())
     }
 
@@ -92,20 +91,20 @@ impl Step for Examine<'_> {
     }
 }
 
-impl Examine<'_> {
+impl Examine {
     async fn structure(
         &self,
         ctx: &StepContext,
         staging: &DatabaseTarget,
     ) -> Result<ExaminedDatabase, TaskFailure> {
-        let prepared: Prepared = ctx.output(preflight::NAME)?;
-        ctx.end_earlier_attempts("structure", &self.0.host).await;
+        ctx.end_earlier_attempts("structure", &self.0.drill.host)
+            .await;
         let spec = TaskSpec::ExamineDatabase(ExamineDatabase {
             target: staging.clone(),
-            assertions: prepared.assertions,
+            assertions: self.0.assertions(ctx)?,
             timeout: ASSERTION_WITHIN,
         });
-        match ctx.task("structure", &self.0.host, spec).await? {
+        match ctx.task("structure", &self.0.drill.host, spec).await? {
             TaskResult::ExaminedDatabase(examined) => Ok(examined),
             other => Err(wrong_result("examine-database", &other)),
         }
@@ -118,17 +117,17 @@ impl Examine<'_> {
         staging: &DatabaseTarget,
         found: &mut Examination,
     ) -> Result<(), TaskFailure> {
-        let noted = noted(ctx, self.0).await?;
+        let noted = noted(ctx, &self.0.drill).await?;
         if noted.selection.schema_only {
             return Ok(());
         }
-        let set = ctx.world.catalog.checks_of(&self.0.source).await;
+        let set = ctx.world.catalog.checks_of(&self.0.drill.source).await;
         let set = set.map_err(|error| catalog_failure(&error))?;
         let partial = noted.selection != holdfast_proto::task::Selection::default();
         for check in &set {
             let spec = TaskSpec::RunCheck(check.task_on(&staging.instance, &staging.database));
             let part = format!("check-{}", check.id);
-            let outcome = run_check(ctx, &part, &self.0.host, spec).await?;
+            let outcome = run_check(ctx, &part, &self.0.drill.host, spec).await?;
             let then = noted.checks.iter().find(|then| then.name == check.name);
             let held = holds(check, then, &outcome, noted.image.taken_at, partial);
             let counted = outcome.count.map(|count| format!("counted {count}"));

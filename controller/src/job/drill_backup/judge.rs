@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use super::{
     DrillBackup,
-    report::{build, known, store},
+    report::{build, known},
 };
 use crate::{
     catalog::BackupState,
     job::{
         definition::{Step, StepDone, StepFailure, defect},
+        drilling::store,
         event::Why,
         step::{StepContext, catalog_failure},
     },
@@ -52,7 +53,7 @@ impl Step for Judge<'_> {
 
     fn says(&self, output: &Value) -> String {
         match serde_json::from_value::<DrillReport>(output.clone()) {
-            Ok(report) => format!("backup {} is {}", report.backup.id, report.verdict.title()),
+            Ok(report) => format!("{} is {}", report.subject, report.verdict.title()),
             Err(_) => String::new(),
         }
     }
@@ -65,7 +66,7 @@ impl Judge<'_> {
         let state = match report.verdict {
             Verdict::Proven => BackupState::Proven,
             Verdict::Damaged => BackupState::Damaged,
-            Verdict::CouldNotRun => return Ok(()),
+            Verdict::CouldNotRun | Verdict::Incomplete => return Ok(()),
         };
         let judged = catalog.judge_backup(self.0.backup, state, report.ended_at);
         judged.await.map_err(|error| catalog_failure(&error))?;
@@ -85,7 +86,7 @@ impl Judge<'_> {
             restore: part(report.times.restore_ms),
             index: part(report.times.index_ms),
             check: part(report.times.check_ms),
-            rpo: Some(Duration::from_millis(report.times.rpo_ms)),
+            rpo: report.times.rpo_ms.map(Duration::from_millis),
         };
         let added = catalog.add_recovery(&recovery).await;
         added.map_err(|error| catalog_failure(&error))
@@ -94,7 +95,7 @@ impl Judge<'_> {
 
 fn refusal(request: &DrillBackup, report: &DrillReport) -> Option<TaskFailure> {
     let rung = report.broken.map(|rung| rung.title()).unwrap_or_default();
-    let (id, reason) = (report.backup.id, &report.reason);
+    let (id, reason) = (request.backup, &report.reason);
     let (kind, message, advice) = match report.verdict {
         Verdict::Proven => return None,
         Verdict::Damaged => (
@@ -106,7 +107,7 @@ fn refusal(request: &DrillBackup, report: &DrillReport) -> Option<TaskFailure> {
                 request.source, request.source.host
             ),
         ),
-        Verdict::CouldNotRun => (
+        Verdict::CouldNotRun | Verdict::Incomplete => (
             FailureKind::Unavailable,
             format!("backup {id} is neither proven nor damaged: {rung}: could not run: {reason}"),
             format!(

@@ -10,7 +10,7 @@ use std::{
 
 use holdfast_chassis::units;
 use holdfast_proto::{
-    drill::{Rung, RungName, RungOutcome, Verdict},
+    drill::{Rung, RungName},
     image::{Hash128, Manifest, Relation, RelationKind},
     task::{
         AssertionOutcome, ExaminedDatabase, FailureKind, ReceivedImage, RestoredImage, TaskFailure,
@@ -21,7 +21,10 @@ use super::{
     examine::{CheckHeld, Examination},
     restore::Restored,
 };
-use crate::job::shelf::ReadThrough;
+use crate::job::{
+    drilling::rungs::{self, Found as Step, passed_unless, rung},
+    shelf::ReadThrough,
+};
 
 /// What is known of one drill; none: the job did not come so far.
 #[derive(Debug, Clone, Copy)]
@@ -37,22 +40,6 @@ pub struct Climb<'a> {
     pub target: Option<Duration>,
     /// Why the job broke off; empty: it did not.
     pub broke_off: &'a str,
-}
-
-/// What follows from the rungs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
-    pub verdict: Verdict,
-    /// The first rung that decided, or did not pass.
-    pub broken: Option<RungName>,
-    pub reason: String,
-}
-
-/// How one rung came out, before it has its name.
-enum Step {
-    Passed(String),
-    Failed(Vec<String>),
-    CouldNot(String),
 }
 
 /// Every rung that there is, from below.
@@ -74,31 +61,6 @@ pub fn climb(facts: &Climb<'_>) -> Vec<Rung> {
     );
     rungs.push(rung(RungName::Time, facts.time()));
     rungs
-}
-
-/// One rung that failed is damage, whatever else could not run; time says nothing of the backup.
-#[must_use]
-pub fn judge(rungs: &[Rung]) -> Judgement {
-    let of_data = |rung: &&Rung| rung.name != RungName::Time;
-    let first = |outcome| {
-        rungs
-            .iter()
-            .filter(of_data)
-            .find(move |rung| rung.outcome == outcome)
-    };
-    let (verdict, broken) = match (first(RungOutcome::Failed), first(RungOutcome::CouldNotRun)) {
-        (Some(failed), _) => (Verdict::Damaged, Some(failed)),
-        (None, Some(unknown)) => (Verdict::CouldNotRun, Some(unknown)),
-        (None, None) => {
-            let late = |rung: &&Rung| rung.outcome != RungOutcome::Passed;
-            (Verdict::Proven, rungs.iter().find(late))
-        }
-    };
-    Judgement {
-        verdict,
-        broken: broken.map(|rung| rung.name),
-        reason: broken.map(|rung| rung.detail.clone()).unwrap_or_default(),
-    }
 }
 
 impl<'a> Climb<'a> {
@@ -211,17 +173,9 @@ impl<'a> Climb<'a> {
     }
 
     fn time(&self) -> Step {
-        match (self.took, self.target) {
-            (None, _) => self.not_reached(),
-            (Some(took), None) => Step::Passed(format!("{}; no target is set", told(took))),
-            (Some(took), Some(target)) if took <= target => {
-                Step::Passed(format!("{} of {}", told(took), told(target)))
-            }
-            (Some(took), Some(target)) => Step::Failed(vec![format!(
-                "{} is more than the target of {}",
-                told(took),
-                told(target)
-            )]),
+        match self.took {
+            None => self.not_reached(),
+            Some(took) => rungs::time(took, self.target),
         }
     }
 
@@ -262,7 +216,8 @@ impl<'a> Climb<'a> {
 
 /// A server that refuses what the backup holds, or data that are not what they should be. What a host, a disk or
 /// ourselves did wrong proves nothing.
-fn is_damage(failure: &TaskFailure) -> bool {
+#[must_use]
+pub fn is_damage(failure: &TaskFailure) -> bool {
     match failure.kind {
         FailureKind::Invalid | FailureKind::Conflict | FailureKind::DataMismatch => true,
         FailureKind::Unavailable
@@ -433,39 +388,6 @@ fn asserted(outcomes: &[AssertionOutcome], wanted: usize) -> Step {
         return Step::CouldNot(format!("{} of {wanted} were asked", outcomes.len()));
     }
     Step::Passed(units::plural(outcomes.len() as u64, "assertion"))
-}
-
-fn passed_unless(wrong: Vec<String>, detail: String) -> Step {
-    if wrong.is_empty() {
-        Step::Passed(detail)
-    } else {
-        Step::Failed(wrong)
-    }
-}
-
-fn rung(name: RungName, step: Step) -> Rung {
-    let (outcome, detail, findings) = match step {
-        Step::Passed(detail) => (RungOutcome::Passed, detail, Vec::new()),
-        Step::CouldNot(why) => (RungOutcome::CouldNotRun, why, Vec::new()),
-        Step::Failed(findings) => {
-            let first = findings.first().cloned().unwrap_or_default();
-            let detail = match findings.len() {
-                0 | 1 => first,
-                n => format!("{first} (and {} more)", n - 1),
-            };
-            (RungOutcome::Failed, detail, findings)
-        }
-    };
-    Rung {
-        name,
-        outcome,
-        detail,
-        findings,
-    }
-}
-
-fn told(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{DrillBackup, plan, report, unsupported};
 use crate::{
-    catalog::{Backup, BackupKind, BackupState, DrillId},
+    catalog::{Backup, BackupKind, BackupState, DrillId, DrillOf},
     job::{
         back_up_database::record::BackupContents,
         copy_database::preflight::{self, Examined, PreflightLine},
@@ -56,7 +56,13 @@ impl Step for Preflight<'_> {
             let line = PreflightLine::failed("backup is stored", none, LOOK);
             return Err(refused(vec![line], false));
         };
-        let drill = catalog.begin_drill(ctx.job, &backup, &request.host, ctx.now());
+        let of = DrillOf::Backup {
+            database: request.source.clone(),
+            backup: backup.id,
+            taken_at: backup.taken_at,
+            on: request.host.clone(),
+        };
+        let drill = catalog.begin_drill(ctx.job, &of, ctx.now());
         let drill = drill.await.map_err(explain)?;
         let manifest = catalog.backup_manifest(backup.id).await.map_err(explain)?;
         let contents = BackupContents::read(manifest.unwrap_or_default());
@@ -182,6 +188,8 @@ pub fn wanted(
         preload_libraries: source.preload_libraries.clone(),
         limits: SandboxLimits::default(),
         look_only: false,
+        part: 0,
+        servers: 0,
     })
 }
 

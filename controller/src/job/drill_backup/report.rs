@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::{
-    drill::{DrillReport, DrillTimes, DrillVersions, DrilledBackup, REPORT_FORMAT},
+    drill::{DrillKind, DrillReport, DrillTimes, DrilledBackup, DrilledServer, REPORT_FORMAT},
     task::{StartedSandbox, TaskFailure},
 };
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{
     DrillBackup,
     examine::{self, Examination},
-    ladder::{Climb, climb, judge},
+    ladder::{Climb, climb},
     preflight::{self, Prepared},
     read::{self, WasRead},
     restore::{self, Restored},
@@ -22,7 +22,7 @@ use crate::{
     catalog::{Backup, Drill},
     job::{
         back_up_database::record::BackupContents,
-        definition::defect,
+        drilling::{rungs::judge, store},
         position::Position,
         step::{StepContext, catalog_failure},
     },
@@ -73,16 +73,6 @@ pub async fn end_without_verdict(
     Ok(())
 }
 
-/// # Errors
-/// When the catalog fails.
-pub async fn store(ctx: &StepContext, report: &DrillReport) -> Result<(), TaskFailure> {
-    let text = serde_json::to_string_pretty(report)
-        .map_err(|error| defect(format!("a report cannot be written: {error}")))?;
-    let stored = ctx.world.catalog.end_drill(report, &text).await;
-    stored.map_err(|error| catalog_failure(&error))?;
-    Ok(())
-}
-
 /// Pure.
 #[must_use]
 pub fn build(
@@ -104,7 +94,7 @@ pub fn build(
     let examined: Option<Examination> = output(position, examine::NAME);
     let noted = contents.as_ref().ok();
     let targets = prepared.as_ref().map(|prepared| prepared.targets);
-    let times = times(drill, read.as_ref(), restored.as_ref(), examined.as_ref());
+    let times = times(known, read.as_ref(), restored.as_ref(), examined.as_ref());
     let rungs = climb(&Climb {
         noted: noted.map(|noted| &noted.image),
         read: read.as_ref().map(|read| &read.found),
@@ -118,48 +108,55 @@ pub fn build(
         broke_off,
     });
     let judgement = judge(&rungs);
-    let source = noted.map(|noted| &noted.source);
-    let own_image = || {
-        source
-            .map(|source| source.image.clone())
-            .unwrap_or_default()
-    };
     DrillReport {
         format: REPORT_FORMAT,
+        kind: DrillKind::Backup,
         drill: drill.id,
         job: drill.job,
-        database: drill.database.to_string(),
-        backup: drilled(backup, noted),
-        host: drill.host.to_string(),
-        image: Some(request.image.clone())
-            .filter(|image| !image.is_empty())
-            .unwrap_or_else(own_image),
-        image_id: started
-            .as_ref()
-            .map(|started| started.image_id.clone())
-            .unwrap_or_default(),
-        limits: started.map(|started| started.limits).unwrap_or_default(),
+        subject: drill.of.subject(),
+        backup: Some(drilled(backup, noted)),
+        host: Some(request.host.to_string()),
+        server: Some(server(request, noted, started.as_ref(), restored.as_ref())),
         started_at: drill.started_at,
         ended_at: now,
         verdict: judgement.verdict,
         broken: judgement.broken,
         reason: judgement.reason,
         rungs,
+        parts: Vec::new(),
         times,
         targets: targets.unwrap_or_default(),
-        versions: DrillVersions {
-            controller: env!("CARGO_PKG_VERSION").to_owned(),
-            source_server: source
-                .map(|source| source.server_version.clone())
-                .unwrap_or_default(),
-            server: restored
-                .map(|restored| restored.server_version)
-                .unwrap_or_default(),
-        },
+        controller: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 
-fn output<T: DeserializeOwned>(position: &Position, step: &str) -> Option<T> {
+/// What the throwaway server was, or was to be.
+#[must_use]
+pub fn server(
+    request: &DrillBackup,
+    noted: Option<&BackupContents>,
+    started: Option<&StartedSandbox>,
+    restored: Option<&Restored>,
+) -> DrilledServer {
+    let source = noted.map(|noted| &noted.source);
+    let own_image = || source.map(|source| source.image.clone());
+    let wish = Some(request.image.clone()).filter(|image| !image.is_empty());
+    DrilledServer {
+        image: wish.or_else(own_image).unwrap_or_default(),
+        image_id: started
+            .map(|started| started.image_id.clone())
+            .unwrap_or_default(),
+        limits: started.map(|started| started.limits).unwrap_or_default(),
+        source_version: source
+            .map(|source| source.server_version.clone())
+            .unwrap_or_default(),
+        version: restored
+            .map(|restored| restored.server_version.clone())
+            .unwrap_or_default(),
+    }
+}
+
+pub fn output<T: DeserializeOwned>(position: &Position, step: &str) -> Option<T> {
     let value = position.output(step)?.clone();
     serde_json::from_value(value).ok()
 }
@@ -167,7 +164,7 @@ fn output<T: DeserializeOwned>(position: &Position, step: &str) -> Option<T> {
 /// A recovery begins when the backup has been read, since it would not do that, and ends with the last look. On the
 /// clock of the wall, retries and all: that is what it took.
 fn times(
-    drill: &Drill,
+    known: &Known,
     read: Option<&WasRead>,
     restored: Option<&Restored>,
     examined: Option<&Examination>,
@@ -187,7 +184,7 @@ fn times(
             .and(stood)
             .zip(ended)
             .map(|(stood, ended)| between(stood, ended)),
-        rpo_ms: between(drill.taken_at, drill.started_at),
+        rpo_ms: Some(between(known.backup.taken_at, known.drill.started_at)),
     }
 }
 
@@ -213,7 +210,8 @@ fn drilled(backup: &Backup, noted: Option<&BackupContents>) -> DrilledBackup {
 }
 
 /// Never below zero: clocks of two hosts differ.
-fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
+#[must_use]
+pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
     let span = (to - from).max(TimeDelta::zero());
     u64::try_from(span.num_milliseconds()).unwrap_or(0)
 }

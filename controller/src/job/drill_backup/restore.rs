@@ -14,12 +14,8 @@ use holdfast_proto::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    DrillBackup,
-    sandbox::{self, noted},
-};
+use super::{course::Course, sandbox::noted};
 use crate::job::{
-    back_up_database::record::BackupContents,
     copy_database::preflight::{
         self, PreflightLine,
         compatibility::{self, missing_roles, missing_tablespaces},
@@ -37,8 +33,9 @@ pub const NAME: &str = "restore";
 /// What a server holds beside the data: catalogs, the write-ahead log, what sorts put aside.
 const ROOM_FOR_THE_SERVER: u64 = 4 << 30;
 
+/// On a course of its own: of a drill, or of one database of a rebuild.
 #[derive(Debug)]
-pub struct Restore<'a>(pub &'a DrillBackup);
+pub struct Restore(pub Course);
 
 /// What the step puts out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,21 +50,26 @@ pub struct Restored {
     /// What the server was asked before.
     pub lines: Vec<PreflightLine>,
     pub server_version: String,
+    #[serde(default)]
+    pub began_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
 }
 
 #[async_trait]
-impl Step for Restore<'_> {
-    fn name(&self) -> &'static str {
-        NAME
+impl Step for Restore {
+    fn name(&self) -> &str {
+        &self.0.restore
     }
 
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
-        let started: StartedSandbox = ctx.output(sandbox::NAME)?;
-        if started.instance.is_empty() {
+        let started: StartedSandbox = ctx.output(&self.0.sandbox)?;
+        if started.instance.is_empty() || self.0.is_damaged(ctx)? {
             return StepDone::with(&Restored::default());
         }
-        let mut restored = Restored::default();
+        let mut restored = Restored {
+            began_at: Some(ctx.now()),
+            ..Restored::default()
+        };
         match self.prepare(ctx, &started.instance, &mut restored).await {
             Ok(spec) => match self.restore(ctx, spec).await {
                 Ok(image) => restored.image = Some(image),
@@ -81,7 +83,7 @@ impl Step for Restore<'_> {
 
     /// Ends what may still run, and shuts it out; the database goes with its server.
     async fn undo(&self, ctx: &StepContext, _: &Why) -> Result<StepDone, TaskFailure> {
-        ctx.end_attempts("", &self.0.host).await;
+        ctx.end_attempts("", &self.0.drill.host).await;
         let forgotten = ctx.world.catalog.forget_readers(ctx.job).await;
         forgotten.map_err(|error| catalog_failure(&error))?;
         Ok(StepDone::default())
@@ -107,13 +109,13 @@ impl Step for Restore<'_> {
     }
 }
 
-impl Restore<'_> {
+impl Restore {
     async fn restore(
         &self,
         ctx: &StepContext,
         spec: TaskSpec,
     ) -> Result<RestoredImage, TaskFailure> {
-        match ctx.task("", &self.0.host, spec).await? {
+        match ctx.task("", &self.0.drill.host, spec).await? {
             TaskResult::RestoredImage(image) => Ok(image),
             other => Err(wrong_result("restore-image", &other)),
         }
@@ -126,7 +128,7 @@ impl Restore<'_> {
         instance: &str,
         restored: &mut Restored,
     ) -> Result<TaskSpec, TaskFailure> {
-        let request = self.0;
+        let request = &self.0.drill;
         let noted = noted(ctx, request).await?;
         let target = self.target(ctx, instance).await?;
         restored.server_version.clone_from(&target.server_version);
@@ -154,7 +156,7 @@ impl Restore<'_> {
             properties: noted.source.properties.clone(),
             no_tablespaces: !missing_tablespaces(&noted.source, &target).is_empty(),
             tables: Vec::new(),
-            disk_limit_bytes: disk_limit(&noted),
+            disk_limit_bytes: disk_limit(self.0.held(ctx, &noted)?),
         }))
     }
 
@@ -164,9 +166,9 @@ impl Restore<'_> {
         instance: &str,
     ) -> Result<DatabaseFacts, TaskFailure> {
         let target = DatabaseName {
-            host: self.0.host.clone(),
+            host: self.0.drill.host.clone(),
             instance: instance.to_owned(),
-            database: self.0.source.database.clone(),
+            database: self.0.drill.source.database.clone(),
         };
         preflight::describe(ctx, "describe", &target, None).await
     }
@@ -181,7 +183,7 @@ impl Restore<'_> {
     ) -> Result<(), TaskFailure> {
         let roles = missing_roles(source, target).into_iter().cloned();
         let spec = TaskSpec::StageDatabase(StageDatabase {
-            staging: self.0.staging(instance, ctx.job),
+            staging: self.0.drill.staging(instance, ctx.job),
             owner: source.owner.clone(),
             encoding: source.encoding.clone(),
             collate: source.collate.clone(),
@@ -191,7 +193,7 @@ impl Restore<'_> {
             roles: roles.collect(),
             job: ctx.job,
         });
-        match ctx.task("stage", &self.0.host, spec).await? {
+        match ctx.task("stage", &self.0.drill.host, spec).await? {
             TaskResult::StagedDatabase(_) => Ok(()),
             other => Err(wrong_result("stage-database", &other)),
         }
@@ -207,8 +209,7 @@ pub fn for_good(failure: TaskFailure) -> Result<TaskFailure, TaskFailure> {
     }
 }
 
-/// Twice what the source took when it was backed up, and room for the server itself.
-fn disk_limit(noted: &BackupContents) -> u64 {
-    let size = noted.source.size_bytes;
+/// Twice what everything in it took when it was backed up, and room for the server itself.
+fn disk_limit(size: u64) -> u64 {
     size.saturating_mul(2).saturating_add(ROOM_FOR_THE_SERVER)
 }

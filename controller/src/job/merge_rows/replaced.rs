@@ -81,6 +81,8 @@ fn landing(spec: &JobSpec) -> Option<Landing<'_>> {
         | JobSpec::DrillBackup(_)
         | JobSpec::MergeRows(_)
         | JobSpec::BackUpVolume(_)
-        | JobSpec::RestoreVolume(_) => None,
+        | JobSpec::RestoreVolume(_)
+        | JobSpec::ReadRepository(_)
+        | JobSpec::RebuildHost(_) => None,
     }
 }

@@ -11,7 +11,11 @@ use holdfast_proto::{
     names::HostName,
     task::{FailureKind, TaskFailure, TaskResult},
 };
+use holdfast_repository::{Pace, Told};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::read_repository;
 
 use crate::{
     detect::HostFacts,
@@ -19,7 +23,7 @@ use crate::{
     job::{
         hosts::{Hosts, Standing},
         prune_repository::prune::Freed,
-        shelf::{OutOfReach, ReadThrough, Shelf},
+        shelf::{OutOfReach, ReadThrough, ReadWhole, Shelf},
     },
 };
 
@@ -278,6 +282,24 @@ impl Shelf for Agents {
 
     async fn prune(&self, _: &HostName) -> Result<Freed, OutOfReach> {
         self.shelf_work("prune.prune/do", |_| Freed::default())
+    }
+
+    async fn read_whole(
+        &self,
+        host: &HostName,
+        told: &Told,
+        stop: &CancellationToken,
+    ) -> Result<ReadWhole, OutOfReach> {
+        told(Pace::default());
+        let hangs = self.state().hangs_at.as_deref() == Some("read.read/do");
+        if hangs {
+            stop.cancelled().await;
+            return Err(OutOfReach {
+                why: "stopped".to_owned(),
+                again: false,
+            });
+        }
+        self.shelf_work("read.read/do", |world| read_repository::found(world, host))
     }
 
     async fn read_through(&self, _: &HostName, _: &str) -> Result<ReadThrough, OutOfReach> {

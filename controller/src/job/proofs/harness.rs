@@ -15,7 +15,7 @@ use super::{
     agents::{Agents, Databases, Verbs},
     back_up_database, copy, drill_backup,
     fuse::Moment,
-    merge_rows, prune_repository, restore_database, volumes,
+    merge_rows, prune_repository, read_repository, rebuild_host, restore_database, volumes,
 };
 use crate::{
     catalog::testing::TestCatalog,
@@ -89,6 +89,18 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                         .map(|sample| (volumes::verbs as Verbs, sample))
                         .collect()
                 }
+                JobKind::ReadRepository => {
+                    let samples = read_repository::samples().into_iter();
+                    samples
+                        .map(|sample| (read_repository::verbs as Verbs, sample))
+                        .collect()
+                }
+                JobKind::RebuildHost => {
+                    let samples = rebuild_host::samples().into_iter();
+                    samples
+                        .map(|sample| (rebuild_host::verbs as Verbs, sample))
+                        .collect()
+                }
                 JobKind::CopyDatabase => {
                     let samples = copy::samples().into_iter();
                     samples
@@ -155,6 +167,7 @@ pub async fn catalog() -> (Arc<TestCatalog>, Arc<JumpingClock>) {
     let catalog = TestCatalog::with_clock(Arc::clone(&clock) as _).await;
     restore_database::stock(&catalog).await;
     volumes::stock(&catalog).await;
+    read_repository::stock(&catalog).await;
     (Arc::new(catalog), clock)
 }
 

@@ -50,6 +50,7 @@ impl Step for Restore<'_> {
                 job: ctx.job,
             },
             snapshot: backup.snapshot_id,
+            throwaway: false,
         });
         let restored = match ctx.task("", host, spec).await {
             Ok(restored) => restored,

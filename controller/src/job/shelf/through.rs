@@ -1,7 +1,9 @@
 //! Reading one backup whole, as the repository has it: what is damaged is told from what could not be asked.
 
 use holdfast_chassis::telemetry::Chain;
-use holdfast_repository::{BlobsError, EntryName, Reading, Repository, RepositoryError};
+use holdfast_repository::{
+    BlobsError, EntryName, EntryStream, Folder, Reading, Repository, RepositoryError,
+};
 use serde::{Deserialize, Serialize};
 
 use super::OutOfReach;
@@ -50,11 +52,49 @@ pub async fn read(
             break;
         }
     }
+    for top in reading.folders() {
+        match reading.folder(&top).await {
+            Ok(folder) => in_folders(folder, &mut found).await?,
+            Err(error) => found.damage.push(damage(error)?),
+        }
+    }
     Ok(found)
 }
 
+/// Of a volume: the files lie in folders, as restic shows them.
+async fn in_folders(top: Folder, found: &mut ReadThrough) -> Result<(), OutOfReach> {
+    let mut waiting = vec![top];
+    while let Some(folder) = waiting.pop() {
+        let (files, folders) = folder.names();
+        for name in files {
+            if found.damage.len() >= MOST_DAMAGE {
+                return Ok(());
+            }
+            found.entries += 1;
+            let read = match folder.stream(&name) {
+                Ok(stream) => drained(stream).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(bytes) => found.bytes += bytes,
+                Err(error) => found.damage.push(damage(error)?),
+            }
+        }
+        for name in folders {
+            match folder.folder(&name).await {
+                Ok(inside) => waiting.push(inside),
+                Err(error) => found.damage.push(damage(error)?),
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn to_its_end(reading: &Reading, entry: &EntryName) -> Result<u64, RepositoryError> {
-    let mut stream = reading.stream(entry)?;
+    drained(reading.stream(entry)?).await
+}
+
+async fn drained(mut stream: EntryStream) -> Result<u64, RepositoryError> {
     let mut bytes = 0;
     while let Some(piece) = stream.next().await? {
         bytes += piece.len() as u64;
@@ -64,7 +104,7 @@ async fn to_its_end(reading: &Reading, entry: &EntryName) -> Result<u64, Reposit
 
 /// A storage that does not answer, or does not let us, says nothing about what it holds; one that answers that an
 /// object is not there does.
-fn damage(error: RepositoryError) -> Result<String, OutOfReach> {
+pub(super) fn damage(error: RepositoryError) -> Result<String, OutOfReach> {
     match &error {
         RepositoryError::Storage { source, .. }
             if !matches!(**source, BlobsError::NotFound { .. }) =>

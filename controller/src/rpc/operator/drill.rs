@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_chassis::telemetry;
 use holdfast_proto::{
+    drill::DrillKind,
     names::{DatabaseName, HostName},
     wire::{
         GetDrillRequest, GetDrillResponse, ListDrillsRequest, ListDrillsResponse, RunDrillRequest,
@@ -18,9 +19,9 @@ use super::{
 };
 use crate::{
     backup_name::{self, BackupName},
-    catalog::{Backup, Drill},
-    job::{DrillBackup, JobSpec, drill_backup::plan},
-    rpc::convert::{drill_row, time},
+    catalog::{Backup, Drill, DrillsOf},
+    job::{DrillBackup, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose},
+    rpc::convert::{drill_kind, drill_row, time, wire_kind},
 };
 
 pub async fn submit(
@@ -29,15 +30,103 @@ pub async fn submit(
     request: RunDrillRequest,
 ) -> Result<RunDrillResponse, RpcError> {
     let RunDrillRequest {
+        kind,
         backup,
+        source,
         host,
         image,
     } = request;
-    let name: BackupName = backup.parse()?;
+    let kind = drill_kind(kind)?;
+    let kind = kind.ok_or_else(|| RpcError::invalid("a drill needs a kind".to_owned()))?;
     let host: Option<HostName> = match host.as_str() {
         "" => None,
         named => Some(named.parse()?),
     };
+    match kind {
+        DrillKind::Backup => of_backup(&services, &caller, &backup, host, image).await,
+        DrillKind::Rebuild => of_host(&services, &caller, source.parse()?, host).await,
+        DrillKind::Offsite => of_repository(&services, &caller, source.parse()?).await,
+    }
+}
+
+/// Chosen now: the job has the numbers of its backups.
+async fn of_host(
+    services: &Services,
+    caller: &Caller,
+    source: HostName,
+    on: Option<HostName>,
+) -> Result<RunDrillResponse, RpcError> {
+    let rebuild = choose::newest(&services.catalog, &services.fleet, &source, on.as_ref()).await?;
+    let nothing_known = rebuild.backups().is_empty() && rebuild.without.is_empty();
+    if nothing_known {
+        // A mistyped host is told at once, with the nearest one.
+        services.fleet.host(&source)?;
+    }
+    services.fleet.host(&rebuild.host)?;
+    let (host, backups) = (rebuild.host.clone(), rebuild.backups().len() as u64);
+    let change = Change {
+        action: "job.drill",
+        subject: source.to_string(),
+        detail: format!("rebuild on {host}"),
+    };
+    let work = async {
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        let spec = JobSpec::RebuildHost(rebuild);
+        Ok(services.jobs.submit(spec, &by, &traceparent).await?)
+    };
+    let job = caller.change(services, change, work).await?;
+    Ok(RunDrillResponse {
+        job,
+        kind: wire_kind(DrillKind::Rebuild).into(),
+        subject: source.into(),
+        backup: 0,
+        taken_at: None,
+        host: host.into(),
+        backups,
+    })
+}
+
+async fn of_repository(
+    services: &Services,
+    caller: &Caller,
+    host: HostName,
+) -> Result<RunDrillResponse, RpcError> {
+    services.repositories.house(&host).await?;
+    let backups = services.catalog.backups(false).await?;
+    let own = backups
+        .iter()
+        .filter(|one| one.database.host == host)
+        .count();
+    let change = Change {
+        action: "job.drill",
+        subject: host.to_string(),
+        detail: "off-site".to_owned(),
+    };
+    let spec = JobSpec::ReadRepository(ReadRepository { host: host.clone() });
+    let work = async {
+        let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
+        Ok(services.jobs.submit(spec, &by, &traceparent).await?)
+    };
+    let job = caller.change(services, change, work).await?;
+    Ok(RunDrillResponse {
+        job,
+        kind: wire_kind(DrillKind::Offsite).into(),
+        subject: host.into(),
+        backup: 0,
+        taken_at: None,
+        host: String::new(),
+        backups: own as u64,
+    })
+}
+
+async fn of_backup(
+    services: &Services,
+    caller: &Caller,
+    backup: &str,
+    host: Option<HostName>,
+    image: String,
+) -> Result<RunDrillResponse, RpcError> {
+    let name: BackupName = backup.parse()?;
     let change = Change {
         action: "job.drill",
         subject: match &name {
@@ -46,14 +135,16 @@ pub async fn submit(
         },
         detail: format!("backup {name}"),
     };
-    let work = start(&services, &caller, &name, host, image);
-    let (job, backup, host) = caller.change(&services, change, work).await?;
+    let work = start(services, caller, &name, host, image);
+    let (job, backup, host) = caller.change(services, change, work).await?;
     Ok(RunDrillResponse {
         job,
+        kind: wire_kind(DrillKind::Backup).into(),
+        subject: backup.database.to_string(),
         backup: backup.id,
-        source: Some(backup.database.into()),
-        host: host.into(),
         taken_at: time(backup.taken_at),
+        host: host.into(),
+        backups: 1,
     })
 }
 
@@ -86,8 +177,20 @@ pub async fn list(
     _: Caller,
     request: ListDrillsRequest,
 ) -> Result<ListDrillsResponse, RpcError> {
-    let of = request.database.map(DatabaseName::try_from).transpose()?;
-    let drills = services.catalog.drills(of.as_ref()).await?;
+    let ListDrillsRequest {
+        database,
+        host,
+        kind,
+    } = request;
+    let of = DrillsOf {
+        database: database.map(DatabaseName::try_from).transpose()?,
+        host: match host.as_str() {
+            "" => None,
+            named => Some(named.parse()?),
+        },
+        kind: drill_kind(kind)?,
+    };
+    let drills = services.catalog.drills(&of).await?;
     Ok(ListDrillsResponse {
         drills: drills.into_iter().map(drill_row).collect(),
     })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use holdfast_proto::drill::DrillReport;
+use holdfast_proto::drill::{DrillKind, DrillReport, DrilledBackup};
 
 use super::SignedReport;
 use crate::output::units;
@@ -95,18 +95,33 @@ pub(super) fn html(signed: &SignedReport) -> String {
 }
 
 fn title(report: &DrillReport) -> String {
-    format!("Restore drill {}: {}", report.drill, report.verdict.title())
+    let what = match report.kind {
+        DrillKind::Backup => "Restore drill",
+        DrillKind::Rebuild => "Rebuild drill",
+        DrillKind::Offsite => "Off-site drill",
+    };
+    format!("{what} {}: {}", report.drill, report.verdict.title())
 }
 
 fn summary(report: &DrillReport) -> String {
-    let what = format!(
-        "Backup {} of {}, taken {}, was restored on {} on {}",
-        report.backup.id,
-        report.database,
-        moment(report.backup.taken_at),
-        report.host,
-        moment(report.started_at)
-    );
+    let on = report.host.as_deref().unwrap_or("no host");
+    let began = moment(report.started_at);
+    let what = match (&report.backup, report.kind) {
+        (Some(backup), _) => format!(
+            "Backup {} of {}, taken {}, was restored on {on} on {began}",
+            backup.id,
+            report.subject,
+            moment(backup.taken_at)
+        ),
+        (None, DrillKind::Offsite) => format!(
+            "Every byte of the repository of {} was to be read on {began}",
+            report.subject
+        ),
+        (None, DrillKind::Rebuild | DrillKind::Backup) => format!(
+            "Everything of {} was to be restored on {on} on {began}",
+            report.subject
+        ),
+    };
     match report.broken {
         None => format!("{what}, and everything was found as it was backed up."),
         Some(rung) => format!("{what}. {}: {}.", rung.title(), report.reason),
@@ -136,22 +151,73 @@ fn tables(report: &DrillReport) -> Vec<Table> {
             found,
         ]
     }));
-    vec![
-        Table {
-            title: "Rungs",
-            rows: rungs,
-        },
-        pairs("Backup", backup(report)),
-        pairs("Times", times(report)),
-        pairs("Where", place(report)),
-    ]
+    let mut tables = vec![Table {
+        title: "Rungs",
+        rows: rungs,
+    }];
+    tables.extend(parts(report));
+    if let Some(backup) = &report.backup {
+        tables.push(pairs("Backup", backup_rows(report, backup)));
+    }
+    tables.push(pairs("Times", times(report)));
+    tables.push(pairs("Where", place(report)));
+    tables
 }
 
-fn backup(report: &DrillReport) -> Vec<(&'static str, String)> {
-    let backup = &report.backup;
+/// Every backup with how it came out, and every rung of each that has its own.
+fn parts(report: &DrillReport) -> Vec<Table> {
+    if report.parts.is_empty() {
+        return Vec::new();
+    }
+    let head = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect();
+    let mut all: Vec<Vec<String>> = vec![head(&[
+        "Of", "Backup", "Kind", "Taken", "Snapshot", "Bytes", "Outcome", "Took", "Image", "Server",
+        "Found",
+    ])];
+    let mut rungs: Vec<Vec<String>> = vec![head(&["Of", "Rung", "Outcome", "Found"])];
+    for part in &report.parts {
+        let took = part.times.took_ms.map(span);
+        let server = part.server.as_ref();
+        let image = server.map(|server| format!("{} {}", server.image, server.image_id));
+        all.push(vec![
+            part.subject.clone(),
+            part.backup.to_string(),
+            part.kind.clone(),
+            moment(part.taken_at),
+            part.snapshot.clone(),
+            part.bytes.to_string(),
+            part.outcome.as_str().to_owned(),
+            took.unwrap_or_else(|| "-".to_owned()),
+            image.unwrap_or_else(|| "-".to_owned()),
+            server.map_or_else(|| "-".to_owned(), |server| server.version.clone()),
+            part.detail.clone(),
+        ]);
+        rungs.extend(part.rungs.iter().map(|rung| {
+            vec![
+                part.subject.clone(),
+                rung.name.title().to_owned(),
+                rung.outcome.as_str().to_owned(),
+                rung.detail.clone(),
+            ]
+        }));
+    }
+    let mut tables = vec![Table {
+        title: "Backups",
+        rows: all,
+    }];
+    if rungs.len() > 1 {
+        tables.push(Table {
+            title: "Rungs of each backup",
+            rows: rungs,
+        });
+    }
+    tables
+}
+
+fn backup_rows(report: &DrillReport, backup: &DrilledBackup) -> Vec<(&'static str, String)> {
     vec![
         ("number", backup.id.to_string()),
-        ("database", report.database.to_string()),
+        ("database", report.subject.clone()),
         ("kind", backup.kind.clone()),
         ("taken", moment(backup.taken_at)),
         ("stored", moment(backup.stored_at)),
@@ -179,16 +245,20 @@ pub(super) fn times(report: &DrillReport) -> Vec<(&'static str, String)> {
             format!("{}; target {}: {holds}", span(measured), span(target))
         }
     };
-    let mut rows = vec![
-        (
-            "recovery time (RTO)",
-            against(times.took_ms, report.targets.rto_ms),
-        ),
-        (
-            "age of the backup (RPO)",
-            against(Some(times.rpo_ms), report.targets.rpo_ms),
-        ),
-    ];
+    // Nothing is recovered by reading.
+    let mut rows = match report.kind {
+        DrillKind::Offsite => Vec::new(),
+        DrillKind::Backup | DrillKind::Rebuild => vec![
+            (
+                "recovery time (RTO)",
+                against(times.took_ms, report.targets.rto_ms),
+            ),
+            (
+                "age of the backup (RPO)",
+                against(times.rpo_ms, report.targets.rpo_ms),
+            ),
+        ],
+    };
     let parts = [
         ("  fetch", times.fetch_ms),
         ("  restore", times.restore_ms),
@@ -205,30 +275,29 @@ pub(super) fn times(report: &DrillReport) -> Vec<(&'static str, String)> {
 }
 
 fn place(report: &DrillReport) -> Vec<(&'static str, String)> {
-    let limits = &report.limits;
-    vec![
-        ("host", report.host.clone()),
-        ("image", report.image.clone()),
-        ("image id", report.image_id.clone()),
-        (
-            "processors",
-            format!(
-                "{:.1}",
-                f64::from(u32::try_from(limits.cpu_millis).unwrap_or(u32::MAX)) / 1_000.0
-            ),
-        ),
-        ("memory in bytes", limits.memory_bytes.to_string()),
-        ("network", "none".to_owned()),
-        ("server", report.versions.server.clone()),
-        (
-            "server of the backup",
-            report.versions.source_server.clone(),
-        ),
-        ("controller", report.versions.controller.clone()),
+    let mut rows = Vec::new();
+    if let Some(host) = &report.host {
+        rows.push(("host", host.clone()));
+        rows.push(("network", "none".to_owned()));
+    }
+    if let Some(server) = &report.server {
+        let cpus = u32::try_from(server.limits.cpu_millis).unwrap_or(u32::MAX);
+        rows.extend([
+            ("image", server.image.clone()),
+            ("image id", server.image_id.clone()),
+            ("processors", format!("{:.1}", f64::from(cpus) / 1_000.0)),
+            ("memory in bytes", server.limits.memory_bytes.to_string()),
+            ("server", server.version.clone()),
+            ("server of the backup", server.source_version.clone()),
+        ]);
+    }
+    rows.extend([
+        ("controller", report.controller.clone()),
         ("job", report.job.to_string()),
         ("began", moment(report.started_at)),
         ("ended", moment(report.ended_at)),
-    ]
+    ]);
+    rows
 }
 
 fn moment(at: DateTime<Utc>) -> String {

@@ -32,6 +32,67 @@ fn a_drill_shows_every_rung_and_what_is_wrong() {
 }
 
 #[test]
+fn an_off_site_drill_names_the_backups_that_are_hit_and_invents_no_backup_of_its_own() {
+    let detail = DrillDetail {
+        drill: samples::offsite_line(),
+        report: Some(samples::offsite()),
+    };
+    let text = detail.text(&page());
+    for part in [
+        "✗ drill 3: the repository of web-1 is damaged: repository data intact: data/ab12 is gone",
+        "  ✗ web-1/shop-db/shop (backup 12, taken 2026-11-20 10:00:00 UTC): table orders: data/ab12",
+        "reading every byte first             0.9 s",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!text.contains("crm"), "{text}");
+    assert!(!text.contains("recovery time"), "{text}");
+    let listed = DrillList {
+        drills: vec![samples::offsite_line()],
+    };
+    let listed = listed.text(&page());
+    assert!(listed.contains("offsite  web-1  -"), "{listed}");
+    let md = document::markdown(&SignedReport {
+        report: samples::offsite(),
+        ..samples::signed()
+    });
+    for part in [
+        "# Off-site drill 3: damaged",
+        "## Backups",
+        "| web-1/crm-db/crm | 13 |",
+    ] {
+        assert!(md.contains(part), "{part:?} is not in\n{md}");
+    }
+    assert!(!md.contains("write-ahead log"), "{md}");
+}
+
+#[test]
+fn a_rebuild_shows_what_came_back_from_which_backup_and_what_has_none() {
+    let detail = samples::rebuilt();
+    let text = detail.text(&page());
+    for part in [
+        "✗ drill 3: the rebuild of web-1 is incomplete: everything has a backup: web-1/shop-db/crm: there is no backup",
+        "  ✓ every database is back",
+        "  ✓ web-1/shop-db/shop (backup 12, taken 2026-11-20 10:00:00 UTC, in 12 s): back, and as it was",
+        "recovery time (RTO)",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let md = document::markdown(&SignedReport {
+        report: detail.report.expect("a report"),
+        ..samples::signed()
+    });
+    for part in [
+        "# Rebuild drill 3: incomplete",
+        "| web-1/shop-db/shop | 12 | full | 2026-11-20 10:00:00 UTC | 5a01 |",
+        "| web-1/shop-db/shop | row counts are equal | passed | 5 003 rows |",
+        "postgres:17 sha256:ab",
+    ] {
+        assert!(md.contains(part), "{part:?} is not in\n{md}");
+    }
+}
+
+#[test]
 fn the_exit_code_is_the_verdict() {
     let of = |state, job| {
         let mut detail = samples::detail();
@@ -41,6 +102,7 @@ fn the_exit_code_is_the_verdict() {
     assert_eq!(of(State::Proven, Exit::Ok), Exit::Ok);
     assert_eq!(of(State::Proven, Exit::Stuck), Exit::Stuck);
     assert_eq!(of(State::Damaged, Exit::JobFailed), Exit::NotProven);
+    assert_eq!(of(State::Incomplete, Exit::JobFailed), Exit::NotProven);
     assert_eq!(of(State::CouldNotRun, Exit::JobFailed), Exit::CouldNotCheck);
     assert_eq!(of(State::CouldNotRun, Exit::Cancelled), Exit::Cancelled);
 }
@@ -90,7 +152,7 @@ fn what_operators_wrote_breaks_no_document() {
 #[test]
 fn a_report_of_a_later_version_is_told_apart() {
     let read = |text: &str| SignedReport::read(text.to_owned(), b"x", String::new()).unwrap_err();
-    assert!(read("{\"format\": 2}").contains("upgrade ctl"));
+    assert!(read("{\"format\": 3}").contains("upgrade ctl"));
     assert!(read("{}").contains("no report"));
     assert!(read("nothing").contains("no JSON"));
 }

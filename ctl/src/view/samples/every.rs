@@ -121,9 +121,16 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             json(&super::drill::detail()),
         ),
         (
+            "ctl drill run, ctl drill show",
+            json(&super::drill::rebuilt()),
+        ),
+        (
             "ctl drill list",
             json(&DrillList {
-                drills: vec![super::drill::line(State::Damaged)],
+                drills: vec![
+                    super::drill::line(State::Damaged),
+                    super::drill::offsite_line(),
+                ],
             }),
         ),
         ("ctl drill report", json(&super::drill::signed())),

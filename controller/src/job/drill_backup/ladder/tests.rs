@@ -6,7 +6,10 @@ use holdfast_proto::{
     task::{Examined, ReceivedImage},
 };
 
+use holdfast_proto::drill::{RungOutcome, Verdict};
+
 use super::*;
+use crate::job::drilling::rungs::judge;
 use crate::job::proofs::image_of;
 
 /// Everything that a drill finds out, of a sound backup.
@@ -138,7 +141,17 @@ fn outcome(rungs: &[Rung], name: RungName) -> Option<RungOutcome> {
 fn a_sound_backup_passes_every_rung_and_is_proven() {
     let rungs = Found::sound().rungs();
     let names: Vec<_> = rungs.iter().map(|rung| rung.name).collect();
-    assert_eq!(names, RungName::ALL);
+    let of_hosts = [
+        RungName::Snapshots,
+        RungName::Manifests,
+        RungName::Covered,
+        RungName::Files,
+        RungName::Databases,
+        RungName::Volumes,
+    ];
+    let own = RungName::ALL.into_iter();
+    let own: Vec<_> = own.filter(|name| !of_hosts.contains(name)).collect();
+    assert_eq!(names, own);
     for rung in &rungs {
         assert_eq!(rung.outcome, RungOutcome::Passed, "{rung:?}");
         assert!(

@@ -18,9 +18,11 @@ use holdfast_chassis::clock::Clock as _;
 use holdfast_proto::{fleet::Engine, names::HostName};
 use holdfast_repository::{
     About, Blobs, BlobsError, Depth, Grace, Kind, Listed, Name, Plan, Repository, RepositoryKey,
+    Told,
     storage::{Place, Storage},
 };
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::{samples, verbs};
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
         JobId, JobSpec, PruneRepository,
         proofs::harness::{Running, World, catalog},
         prune_repository::prune::Freed,
-        shelf::{self, OutOfReach, ReadThrough, Shelf},
+        shelf::{self, OutOfReach, ReadThrough, ReadWhole, Shelf},
     },
     retention::Deletion,
 };
@@ -204,6 +206,16 @@ impl Shelf for RealShelf {
     async fn prune(&self, _: &HostName) -> Result<Freed, OutOfReach> {
         let grace = Grace::none_because_nothing_else_writes();
         shelf::prune(&self.repository().await?, grace).await
+    }
+
+    async fn read_whole(
+        &self,
+        _: &HostName,
+        told: &Told,
+        stop: &CancellationToken,
+    ) -> Result<ReadWhole, OutOfReach> {
+        let repository = Ok(self.repository().await?);
+        shelf::whole::read(repository, self.blobs(), told, stop).await
     }
 
     async fn read_through(&self, _: &HostName, snapshot: &str) -> Result<ReadThrough, OutOfReach> {

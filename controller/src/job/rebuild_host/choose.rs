@@ -1,0 +1,381 @@
+//! Which backups a host is rebuilt from, and what has none. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use holdfast_proto::{
+    fleet::MountKind,
+    names::{DatabaseName, HostName, VolumeName},
+};
+
+use super::{ChosenDatabase, ChosenServer, ChosenVolume, RebuildHost, Without};
+use crate::{
+    catalog::{Backup, BackupKind, Catalog, CatalogError},
+    detect::HostFacts,
+    fleet::Fleet,
+    job::drill_backup::unsupported,
+    policy::{DEFAULT, Known, Policy, PolicySet, cover, subjects},
+};
+
+/// What a host has, as far as anybody knows: also one that is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    pub source: &'a HostName,
+    /// None: as the policies say.
+    pub on: Option<&'a HostName>,
+    pub set: &'a PolicySet,
+    /// Of all hosts.
+    pub known: &'a [Known],
+    /// Of all hosts; those that are gone are not among them.
+    pub backups: &'a [Backup],
+    /// As the host reported last; none: it never did.
+    pub facts: Option<&'a HostFacts>,
+    pub now: DateTime<Utc>,
+}
+
+/// As things stand now.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn newest(
+    catalog: &Catalog,
+    fleet: &Fleet,
+    source: &HostName,
+    on: Option<&HostName>,
+) -> Result<RebuildHost, CatalogError> {
+    let applied = catalog.policies().await?;
+    let known = catalog.known_databases().await?;
+    let backups = catalog.backups(false).await?;
+    let hosts = HostFacts::of_fleet(fleet);
+    let mut known = known;
+    // What was reported a second ago is not written down yet.
+    let noted: BTreeSet<_> = known
+        .iter()
+        .map(|one| one.subject.database.clone())
+        .collect();
+    let now = catalog.clock.now();
+    let reported = subjects(&hosts).into_iter();
+    let more = reported.filter(|subject| !noted.contains(&subject.database));
+    known.extend(more.map(|subject| Known {
+        subject,
+        since: now,
+    }));
+    Ok(choose(&Inputs {
+        source,
+        on,
+        set: &applied.set,
+        known: &known,
+        backups: &backups,
+        facts: hosts.iter().find(|host| host.name == *source),
+        now,
+    }))
+}
+
+/// The newest good backup of everything.
+#[must_use]
+pub fn choose(inputs: &Inputs<'_>) -> RebuildHost {
+    let mut rebuild = RebuildHost {
+        source: inputs.source.clone(),
+        host: inputs.place(),
+        servers: Vec::new(),
+        volumes: Vec::new(),
+        without: Vec::new(),
+        left_out: Vec::new(),
+    };
+    let mut servers: BTreeMap<String, Vec<(DateTime<Utc>, ChosenDatabase)>> = BTreeMap::new();
+    for (name, policy) in inputs.databases() {
+        if policy.is_some_and(|policy| policy.plan().is_none() && policy.name != DEFAULT) {
+            rebuild.left_out.push(name);
+            continue;
+        }
+        match inputs.newest(&name, BackupKind::Full) {
+            Ok(backup) => {
+                let chosen = ChosenDatabase {
+                    database: name.clone(),
+                    backup: backup.id,
+                };
+                let server = servers.entry(name.instance).or_default();
+                server.push((backup.taken_at, chosen));
+            }
+            Err(why) => rebuild.without.push(Without {
+                subject: name.to_string(),
+                why,
+            }),
+        }
+    }
+    for (instance, mut databases) in servers {
+        // The server is made from the image of the newest.
+        databases.sort_by_key(|(taken_at, _)| std::cmp::Reverse(*taken_at));
+        rebuild.servers.push(ChosenServer {
+            instance,
+            databases: databases.into_iter().map(|(_, chosen)| chosen).collect(),
+        });
+    }
+    for volume in inputs.volumes() {
+        match inputs.newest(&volume.clone().into(), BackupKind::Volume) {
+            Ok(backup) => rebuild.volumes.push(ChosenVolume {
+                volume,
+                backup: backup.id,
+            }),
+            Err(why) => rebuild.without.push(Without {
+                subject: volume.to_string(),
+                why,
+            }),
+        }
+    }
+    rebuild
+}
+
+impl<'a> Inputs<'a> {
+    /// By name, each with the policy that covers it. Of a host that nobody knows any more: those with backups.
+    fn databases(&self) -> BTreeMap<DatabaseName, Option<&'a Policy>> {
+        let own = |name: &DatabaseName| name.host == *self.source;
+        let known = self
+            .known
+            .iter()
+            .filter(|known| own(&known.subject.database));
+        let mut databases: BTreeMap<_, _> = known
+            .map(|known| {
+                let policy = cover(self.set, &known.subject).policy;
+                (known.subject.database.clone(), Some(policy))
+            })
+            .collect();
+        if databases.is_empty() {
+            let backed_up = self.backups.iter().filter(|one| own(&one.database));
+            let full = backed_up.filter(|one| one.kind == BackupKind::Full);
+            databases.extend(full.map(|one| (one.database.clone(), None)));
+        }
+        databases
+    }
+
+    /// Those with a backup, and those that the host reports by a name of their own and that hold no server's data: these
+    /// come back with the databases.
+    fn volumes(&self) -> BTreeSet<VolumeName> {
+        let backed_up = self
+            .backups
+            .iter()
+            .filter(|one| one.kind == BackupKind::Volume);
+        let backed_up = backed_up.filter_map(|one| one.database.volume());
+        let mut volumes: BTreeSet<_> = backed_up
+            .filter(|volume| volume.host == *self.source)
+            .collect();
+        let Some(facts) = self.facts else {
+            return volumes;
+        };
+        let of_server = |name: &str| {
+            let mut instances = facts.instances.iter();
+            instances.any(|instance| {
+                let mut containers = facts.containers.iter();
+                let container = containers.find(|one| one.name == instance.container);
+                container.is_some_and(|one| {
+                    let mut mounts = one.mounts.iter();
+                    mounts.any(|mount| mount.kind == MountKind::Volume && mount.source == name)
+                })
+            })
+        };
+        let named = facts.volumes.iter().filter(|volume| !volume.anonymous);
+        volumes.extend(
+            named
+                .filter(|volume| !of_server(&volume.name))
+                .map(|volume| VolumeName {
+                    host: self.source.clone(),
+                    volume: volume.name.clone(),
+                }),
+        );
+        volumes
+    }
+
+    fn newest(&self, of: &DatabaseName, kind: BackupKind) -> Result<&'a Backup, String> {
+        let own = self.backups.iter().filter(|one| one.database == *of);
+        let of_kind: Vec<&Backup> = own.filter(|one| one.kind == kind).collect();
+        let good = of_kind
+            .iter()
+            .filter(|one| one.state.is_good() && one.taken_at <= self.now);
+        let Some(newest) = good.max_by_key(|one| (one.taken_at, one.id)) else {
+            return Err(match of_kind.len() {
+                0 => "there is no backup of it".to_owned(),
+                _ => "there is no good backup of it".to_owned(),
+            });
+        };
+        match newest.engine.and_then(unsupported) {
+            Some(why) => Err(why),
+            None => Ok(newest),
+        }
+    }
+
+    /// Where it is rebuilt: as the policies of its databases say of their drills, the first by name; else there itself.
+    fn place(&self) -> HostName {
+        let wished = || {
+            let databases = self.databases().into_values().flatten();
+            let mut drills = databases.filter_map(|policy| policy.plan()?.drill.as_ref());
+            drills.find_map(|drill| drill.host.clone())
+        };
+        let on = self.on.cloned().or_else(wished);
+        on.unwrap_or_else(|| self.source.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use holdfast_proto::fleet::{Engine, Volume};
+
+    use super::*;
+    use crate::{
+        catalog::BackupState,
+        policy::{Subject, file::read},
+    };
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-20T06:00:00Z".parse().unwrap()
+    }
+
+    fn backup(id: u64, of: &str, kind: BackupKind, hours_ago: i64) -> Backup {
+        let database = match kind {
+            BackupKind::Volume => of.parse::<VolumeName>().unwrap().into(),
+            _ => of.parse().unwrap(),
+        };
+        let taken_at = now() - TimeDelta::hours(hours_ago);
+        Backup {
+            id,
+            database,
+            engine: (kind != BackupKind::Volume).then_some(Engine::Postgres),
+            kind,
+            state: BackupState::Stored,
+            pinned: false,
+            taken_at,
+            stored_at: taken_at,
+            proven_at: None,
+            logical_bytes: 1,
+            stored_bytes: 1,
+            snapshot_id: id.to_string(),
+            job: None,
+            marked_at: None,
+            removed_at: None,
+            deletion: None,
+        }
+    }
+
+    fn known(name: &str) -> Known {
+        Known {
+            subject: Subject {
+                database: name.parse().unwrap(),
+                engine: Engine::Postgres,
+                project: String::new(),
+                labels: BTreeMap::new(),
+            },
+            since: now(),
+        }
+    }
+
+    fn chosen(
+        known: &[Known],
+        backups: &[Backup],
+        file: &str,
+        facts: Option<&HostFacts>,
+    ) -> RebuildHost {
+        choose(&Inputs {
+            source: &"web-1".parse().unwrap(),
+            on: None,
+            set: &read(file).unwrap(),
+            known,
+            backups,
+            facts,
+            now: now(),
+        })
+    }
+
+    fn of_first(rebuild: &RebuildHost) -> Vec<(String, u64)> {
+        let databases = rebuild.servers.iter().flat_map(|server| &server.databases);
+        databases
+            .map(|one| (one.database.to_string(), one.backup))
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_good_full_backup_of_each_database_is_chosen_and_nothing_else() {
+        let shop = "web-1/db/shop";
+        let mut damaged = backup(4, shop, BackupKind::Full, 1);
+        damaged.state = BackupState::Damaged;
+        let all = [
+            backup(1, shop, BackupKind::Full, 9),
+            backup(2, shop, BackupKind::Full, 5),
+            backup(3, shop, BackupKind::BeforeReplace, 1),
+            damaged,
+            backup(5, shop, BackupKind::Full, -2),
+            backup(6, shop, BackupKind::SchemaOnly, 1),
+            backup(7, "web-1/db/crm", BackupKind::Full, 3),
+            backup(8, "web-2/db/shop", BackupKind::Full, 1),
+        ];
+        let rebuild = chosen(&[known(shop), known("web-1/db/crm")], &all, "", None);
+        let expected = [("web-1/db/crm".to_owned(), 7), (shop.to_owned(), 2)];
+        assert_eq!(of_first(&rebuild), expected, "the newest first");
+        assert_eq!(rebuild.servers.len(), 1);
+        assert_eq!(
+            (rebuild.without, rebuild.host),
+            (vec![], "web-1".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn what_has_no_good_backup_is_named_unless_a_policy_leaves_it_out() {
+        let file = "policies: [{name: scratch, select: {name: tmp}, protect: false, reason: none}]\n\
+                    default: {drill: {schedule: monthly, host: lab-1}}";
+        let all = [known("web-1/db/shop"), known("web-1/db/tmp")];
+        let rebuild = chosen(&all, &[], file, None);
+        assert_eq!(rebuild.without.len(), 1);
+        assert_eq!(rebuild.without[0].subject, "web-1/db/shop");
+        assert_eq!(rebuild.left_out, ["web-1/db/tmp".parse().unwrap()]);
+        assert_eq!(rebuild.host, "lab-1".parse().unwrap());
+    }
+
+    #[test]
+    fn volumes_come_back_unless_they_are_a_server_s_own_or_have_no_name() {
+        let volume = |name: &str, anonymous| Volume {
+            name: name.to_owned(),
+            driver: "local".to_owned(),
+            labels: BTreeMap::new(),
+            created_at: None,
+            mountpoint: String::new(),
+            anonymous,
+            used_by: vec![],
+        };
+        let facts = HostFacts {
+            name: "web-1".parse().unwrap(),
+            connected: false,
+            enrolled_at: None,
+            last_seen_at: None,
+            engine_error: String::new(),
+            containers: vec![],
+            volumes: vec![
+                volume("uploads", false),
+                volume("cache", false),
+                volume("a1b2", true),
+            ],
+            instances: vec![],
+        };
+        let all = [
+            backup(1, "web-1/uploads", BackupKind::Volume, 4),
+            backup(2, "web-1/gone_by_now", BackupKind::Volume, 4),
+        ];
+        let rebuild = chosen(&[], &all, "", Some(&facts));
+        let back: Vec<_> = rebuild
+            .volumes
+            .iter()
+            .map(|one| one.volume.volume.as_str())
+            .collect();
+        assert_eq!(back, ["gone_by_now", "uploads"]);
+        let missing: Vec<_> = rebuild
+            .without
+            .iter()
+            .map(|one| one.subject.as_str())
+            .collect();
+        assert_eq!(missing, ["web-1/cache"]);
+    }
+
+    #[test]
+    fn a_host_that_nobody_knows_any_more_comes_back_from_what_it_left() {
+        let all = [backup(1, "web-1/db/shop", BackupKind::Full, 4)];
+        assert_eq!(of_first(&chosen(&[], &all, "", None)).len(), 1);
+    }
+}
