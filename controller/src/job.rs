@@ -12,6 +12,7 @@ pub mod back_up_volume;
 pub mod copy_database;
 pub mod definition;
 pub mod drill_backup;
+pub mod drill_volume;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -42,6 +43,7 @@ pub use back_up_database::BackUpDatabase;
 pub use back_up_volume::BackUpVolume;
 pub use copy_database::CopyDatabase;
 pub use drill_backup::DrillBackup;
+pub use drill_volume::DrillVolume;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
@@ -74,6 +76,7 @@ pub enum JobSpec {
     MergeRows(MergeRows),
     BackUpVolume(BackUpVolume),
     RestoreVolume(RestoreVolume),
+    DrillVolume(DrillVolume),
 }
 
 impl JobSpec {
@@ -88,6 +91,7 @@ impl JobSpec {
             Self::MergeRows(merge) => merge,
             Self::BackUpVolume(backup) => backup,
             Self::RestoreVolume(restore) => restore,
+            Self::DrillVolume(drill) => drill,
         }
     }
 
@@ -105,7 +109,8 @@ impl JobSpec {
             | Self::DrillBackup(_)
             | Self::MergeRows(_)
             | Self::BackUpVolume(_)
-            | Self::RestoreVolume(_) => None,
+            | Self::RestoreVolume(_)
+            | Self::DrillVolume(_) => None,
         }
     }
 
@@ -120,6 +125,7 @@ impl JobSpec {
             Self::MergeRows(_) => JobKind::MergeRows,
             Self::BackUpVolume(_) => JobKind::BackUpVolume,
             Self::RestoreVolume(_) => JobKind::RestoreVolume,
+            Self::DrillVolume(_) => JobKind::DrillVolume,
         }
     }
 }
@@ -135,11 +141,12 @@ pub enum JobKind {
     MergeRows,
     BackUpVolume,
     RestoreVolume,
+    DrillVolume,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
@@ -148,6 +155,7 @@ impl JobKind {
         Self::MergeRows,
         Self::BackUpVolume,
         Self::RestoreVolume,
+        Self::DrillVolume,
     ];
 
     #[must_use]
@@ -161,6 +169,7 @@ impl JobKind {
             Self::MergeRows => "merge-rows",
             Self::BackUpVolume => "back-up-volume",
             Self::RestoreVolume => "restore-volume",
+            Self::DrillVolume => "drill-volume",
         }
     }
 }

@@ -16,10 +16,10 @@ pub struct DrillReport {
     pub format: u32,
     pub drill: u64,
     pub job: u64,
-    /// Host/instance/database.
+    /// Host/instance/database, or host/volume.
     pub database: String,
     pub backup: DrilledBackup,
-    /// Where it was restored, and into what.
+    /// Where it was restored, and into what; no image of a volume.
     pub host: String,
     pub image: String,
     /// In the store of that host's container engine; empty when it was not found.
@@ -41,7 +41,7 @@ pub struct DrillReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrilledBackup {
     pub id: u64,
-    /// "full".
+    /// "full", "volume".
     pub kind: String,
     pub taken_at: DateTime<Utc>,
     pub stored_at: DateTime<Utc>,
@@ -54,6 +54,12 @@ pub struct DrilledBackup {
     pub bytes: u64,
     /// Of the schema, as it was sent.
     pub schema_hash: String,
+    /// Of a volume.
+    #[serde(default)]
+    pub files: u64,
+    /// Of a volume: of the list of everything in it.
+    #[serde(default)]
+    pub fingerprint: String,
 }
 
 /// In the order in which they are climbed.

@@ -254,6 +254,8 @@ mod tests {
                 rows: 0,
                 bytes: 0,
                 schema_hash: String::new(),
+                files: 0,
+                fingerprint: String::new(),
             },
             host: drill.host.to_string(),
             image: String::new(),

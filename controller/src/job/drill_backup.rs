@@ -29,14 +29,14 @@ use super::{
 use crate::catalog::BackupId;
 
 mod examine;
-mod judge;
+pub mod judge;
 pub mod ladder;
 pub mod plan;
 mod preflight;
-mod read;
+pub mod read;
 mod remove;
-mod report;
-mod restore;
+pub mod report;
+pub mod restore;
 mod sandbox;
 
 /// No backup is drilled for longer.
@@ -81,7 +81,10 @@ impl Definition for DrillBackup {
     fn steps(&self) -> Vec<Box<dyn Step + '_>> {
         vec![
             Box::new(preflight::Preflight(self)),
-            Box::new(read::Read(self)),
+            Box::new(read::Read {
+                backup: self.backup,
+                home: &self.source.host,
+            }),
             Box::new(sandbox::Sandbox(self)),
             Box::new(restore::Restore(self)),
             Box::new(examine::Examine(self)),

@@ -49,7 +49,7 @@ pub struct Judgement {
 }
 
 /// How one rung came out, before it has its name.
-enum Step {
+pub enum Step {
     Passed(String),
     Failed(Vec<String>),
     CouldNot(String),
@@ -211,18 +211,8 @@ impl<'a> Climb<'a> {
     }
 
     fn time(&self) -> Step {
-        match (self.took, self.target) {
-            (None, _) => self.not_reached(),
-            (Some(took), None) => Step::Passed(format!("{}; no target is set", told(took))),
-            (Some(took), Some(target)) if took <= target => {
-                Step::Passed(format!("{} of {}", told(took), told(target)))
-            }
-            (Some(took), Some(target)) => Step::Failed(vec![format!(
-                "{} is more than the target of {}",
-                told(took),
-                told(target)
-            )]),
-        }
+        let took = self.took.map(|took| in_time(took, self.target));
+        took.unwrap_or_else(|| self.not_reached())
     }
 
     fn image(&self) -> Option<&'a RestoredImage> {
@@ -435,6 +425,22 @@ fn asserted(outcomes: &[AssertionOutcome], wanted: usize) -> Step {
     Step::Passed(units::plural(outcomes.len() as u64, "assertion"))
 }
 
+/// Whether a recovery fits into its target.
+#[must_use]
+pub fn in_time(took: Duration, target: Option<Duration>) -> Step {
+    match target {
+        None => Step::Passed(format!("{}; no target is set", told(took))),
+        Some(target) if took <= target => {
+            Step::Passed(format!("{} of {}", told(took), told(target)))
+        }
+        Some(target) => Step::Failed(vec![format!(
+            "{} is more than the target of {}",
+            told(took),
+            told(target)
+        )]),
+    }
+}
+
 fn passed_unless(wrong: Vec<String>, detail: String) -> Step {
     if wrong.is_empty() {
         Step::Passed(detail)
@@ -443,7 +449,9 @@ fn passed_unless(wrong: Vec<String>, detail: String) -> Step {
     }
 }
 
-fn rung(name: RungName, step: Step) -> Rung {
+/// With its name.
+#[must_use]
+pub fn rung(name: RungName, step: Step) -> Rung {
     let (outcome, detail, findings) = match step {
         Step::Passed(detail) => (RungOutcome::Passed, detail, Vec::new()),
         Step::CouldNot(why) => (RungOutcome::CouldNotRun, why, Vec::new()),

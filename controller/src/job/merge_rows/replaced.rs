@@ -81,6 +81,7 @@ fn landing(spec: &JobSpec) -> Option<Landing<'_>> {
         | JobSpec::DrillBackup(_)
         | JobSpec::MergeRows(_)
         | JobSpec::BackUpVolume(_)
-        | JobSpec::RestoreVolume(_) => None,
+        | JobSpec::RestoreVolume(_)
+        | JobSpec::DrillVolume(_) => None,
     }
 }

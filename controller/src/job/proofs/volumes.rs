@@ -20,9 +20,9 @@ use super::{
     harness::{Sample, World, catalog},
 };
 use crate::{
-    catalog::{BackupKind, BackupState, Catalog, NewBackup},
+    catalog::{Backup, BackupKind, BackupState, Catalog, NewBackup},
     job::{
-        BackUpVolume, JobId, JobSpec, JobState, RestoreVolume,
+        BackUpVolume, DrillVolume, JobId, JobSpec, JobState, RestoreVolume,
         back_up_volume::contents::VolumeContents,
     },
 };
@@ -55,6 +55,30 @@ pub fn image(content: &str) -> VolumeImage {
         fingerprint: Hash128(content.bytes().map(u128::from).sum()),
         left_out: vec![],
         databases: vec![],
+    }
+}
+
+/// As the catalog has the backup that the samples restore.
+pub fn backup() -> Backup {
+    let source: holdfast_proto::names::VolumeName = STOCKED.parse().unwrap();
+    let at = DateTime::<Utc>::UNIX_EPOCH;
+    Backup {
+        id: BACKUP,
+        database: source.into(),
+        engine: None,
+        kind: BackupKind::Volume,
+        state: BackupState::Stored,
+        pinned: false,
+        taken_at: at,
+        stored_at: at,
+        proven_at: None,
+        logical_bytes: 700,
+        stored_bytes: 7,
+        snapshot_id: SNAPSHOT.to_owned(),
+        job: None,
+        marked_at: None,
+        removed_at: None,
+        deletion: None,
     }
 }
 
@@ -91,6 +115,7 @@ pub fn backups() -> Vec<Sample> {
             source: SOURCE.parse().unwrap(),
             stop,
             instances: vec!["web-1/shop-db".parse().unwrap()],
+            only_files: false,
         })
     };
     vec![
@@ -149,6 +174,22 @@ pub fn restores() -> Vec<Sample> {
     ]
 }
 
+pub fn drills() -> Vec<Sample> {
+    vec![Sample {
+        name: "drill of a volume beside it",
+        spec: JobSpec::DrillVolume(DrillVolume {
+            backup: BACKUP,
+            source: STOCKED.parse().unwrap(),
+            host: "web-1".parse().unwrap(),
+        }),
+        before: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        after: |_| world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        swept: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        undone: |_| unreachable!("it leaves nothing"),
+        forgotten: Databases::new(),
+    }]
+}
+
 fn restore(change: fn(&mut RestoreVolume)) -> JobSpec {
     let mut restore = RestoreVolume {
         backup: BACKUP,
@@ -188,6 +229,7 @@ pub fn verbs(
                 })
                 .into_iter()
                 .collect(),
+            disk_free_bytes: Some(1 << 30),
             ..VolumeFacts::default()
         })),
         TaskSpec::HoldContainers(hold) => {
