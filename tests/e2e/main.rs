@@ -15,3 +15,4 @@ mod restore;
 mod thread;
 mod traces;
 mod volume;
+mod volume_policy;

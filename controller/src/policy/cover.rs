@@ -203,7 +203,7 @@ fn engines(select: &Selector) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use holdfast_proto::fleet::Engine;
+    use holdfast_proto::{fleet::Engine, names::VolumeName};
 
     use super::*;
     use crate::policy::file;
@@ -273,6 +273,64 @@ mod tests {
                 (true, "no other policy selects it"),
             ]
         );
+    }
+
+    fn volume(name: &str, holds: &[&str]) -> Subject {
+        Subject {
+            database: name.parse::<VolumeName>().unwrap().into(),
+            engine: None,
+            holds: holds.iter().map(|name| (*name).to_owned()).collect(),
+            ..subject("web-1/shop-db/shop")
+        }
+    }
+
+    #[test]
+    fn a_volume_is_covered_only_by_a_policy_that_names_volumes_and_a_database_never_by_one() {
+        let set = set(&[
+            "all-databases: {host: 'web-*'}",
+            "files: {volume: 'shop_*', host: 'web-*'}",
+            "mail: {volume: [mail, shop_mail]}",
+        ]);
+        let policy_of = |name: &str| {
+            let covered = cover(&set, &volume(name, &[]));
+            covered.policy.map(|policy| policy.name.clone())
+        };
+        assert_eq!(policy_of("web-1/shop_uploads").as_deref(), Some("files"));
+        assert_eq!(policy_of("web-1/shop_mail").as_deref(), Some("mail"));
+        assert_eq!(policy_of("lab-1/shop_uploads"), None);
+        assert_eq!(policy_of("web-1/other"), None);
+        let other = cover(&set, &volume("web-1/other", &[]));
+        let whys: Vec<_> = other
+            .matches
+            .iter()
+            .map(|m| (m.selects, m.why.as_str()))
+            .collect();
+        assert_eq!(
+            whys,
+            [
+                (false, "it covers databases"),
+                (false, "its name is other, not shop_*"),
+                (false, "its name is other, not mail or shop_mail"),
+                (false, "it covers no volumes"),
+            ]
+        );
+        let database = cover(&set, &subject("web-1/shop-db/shop_x"));
+        assert_eq!(database.policy.unwrap().name, "all-databases");
+        assert_eq!(database.matches[1].why, "it covers volumes");
+    }
+
+    #[test]
+    fn files_of_a_server_are_covered_by_their_full_name_only() {
+        let policy_of = |select: &str| {
+            let set = set(&[&format!("files: {{volume: {select}}}")]);
+            let held = volume("web-1/shop_pgdata", &["shop-db"]);
+            let covered = cover(&set, &held);
+            (covered.policy.is_some(), covered.matches[0].why.clone())
+        };
+        let why = "it holds the databases of shop-db: only its full name covers it";
+        assert_eq!(policy_of("'shop_*'"), (false, why.to_owned()));
+        assert_eq!(policy_of("'*'"), (false, why.to_owned()));
+        assert!(policy_of("['x*', shop_pgdata]").0);
     }
 
     #[test]

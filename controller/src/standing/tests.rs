@@ -12,7 +12,7 @@ use crate::{
     schedule::{Verdict, Waits},
 };
 
-const STOPPING: &str = "policies: [{name: files, select: {volume: 'shop_*'}, backup: {schedule: daily, stop: true}, rpo: 20h}]";
+const STOPPING: &str = "policies: [{name: files, select: {volume: 'shop_*'}, backup: {schedule: daily, stop: true}, rpo: 10h}]";
 const NOT_STOPPING: &str = "policies: [{name: files, select: {volume: [shop_uploads, pgdata]}, backup: daily, retention: {last: 1}}]";
 
 fn now() -> DateTime<Utc> {
@@ -231,7 +231,7 @@ fn findings_and_objectives_of_a_covered_volume_are_those_of_a_database() {
     for kind in ["no-fresh-backup", "schedule-late"] {
         assert!(none.contains_key(kind), "{kind} in {none:?}");
     }
-    gathered.backups = vec![backup(1, "web-1/shop_uploads", 21)];
+    gathered.backups = vec![backup(1, "web-1/shop_uploads", 15)];
     let old = seen(&gathered);
     assert_eq!(old.keys().collect::<Vec<_>>(), [&"rpo-broken"]);
     gathered.backups[0].state = BackupState::Damaged;

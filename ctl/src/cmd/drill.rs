@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
-use holdfast_proto::names::{DatabaseName, HostName};
+use holdfast_proto::names::HostName;
 
 use crate::{
     client::{Doing as _, DrillOf as Which},
@@ -10,6 +10,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     follow::{Followed, Preflight, follow},
+    series::Series,
     session::Session,
     view::{
         drill::{DrillDetail, DrillList, Format, Report},
@@ -19,13 +20,13 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub enum Drill {
-    /// Restore a backup into a throwaway server, look at it in depth, and remove the server.
+    /// Restore a backup into a throwaway server (or volume), look at it in depth, and remove that.
     Run(Run),
     /// List the drills, newest first.
     List {
-        /// HOST/INSTANCE/DATABASE; all when not given.
-        #[arg(add = ArgValueCompleter::new(complete::databases))]
-        database: Option<DatabaseName>,
+        /// HOST/INSTANCE/DATABASE or HOST/VOLUME; all when not given.
+        #[arg(add = ArgValueCompleter::new(complete::series))]
+        database: Option<Series>,
     },
     /// Show what a drill found, rung by rung.
     Show {
@@ -44,10 +45,11 @@ pub enum Drill {
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Number of a backup, or HOST/INSTANCE/DATABASE [its latest], also with @latest-proven or @before:TIME.
-    #[arg(add = ArgValueCompleter::new(complete::databases))]
+    /// Number of a backup, or HOST/INSTANCE/DATABASE or HOST/VOLUME [its latest], also with @latest-proven or
+    /// @before:TIME.
+    #[arg(add = ArgValueCompleter::new(complete::series))]
     backup: String,
-    /// Where the throwaway server runs [default: as the policy says, else on the database's own host].
+    /// Where it is restored [default: as the policy says, else on its own host].
     #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     on: Option<HostName>,
     /// Made from this image [default: the very one that the backup's server ran in].
@@ -71,7 +73,7 @@ impl Drill {
             Self::Run(run) => return run.run(session).await,
             Self::List { database } => {
                 let mut client = session.connect().await?;
-                let drills = client.drills(database).await;
+                let drills = client.drills(database.map(|series| series.0)).await;
                 let drills = drills.doing(|| "list the drills".to_owned())?;
                 session.show(&DrillList { drills })?;
             }

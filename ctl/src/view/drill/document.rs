@@ -149,19 +149,34 @@ fn tables(report: &DrillReport) -> Vec<Table> {
 
 fn backup(report: &DrillReport) -> Vec<(&'static str, String)> {
     let backup = &report.backup;
-    vec![
+    let is_volume = is_of_volume(report);
+    let mut rows = vec![
         ("number", backup.id.to_string()),
-        ("database", report.database.to_string()),
+        (
+            if is_volume { "volume" } else { "database" },
+            report.database.to_string(),
+        ),
         ("kind", backup.kind.clone()),
         ("taken", moment(backup.taken_at)),
         ("stored", moment(backup.stored_at)),
         ("snapshot in the repository", backup.snapshot.clone()),
-        ("write-ahead log position", backup.lsn.clone()),
-        ("tables", backup.tables.to_string()),
-        ("rows", backup.rows.to_string()),
-        ("bytes", backup.bytes.to_string()),
-        ("schema hash", backup.schema_hash.clone()),
-    ]
+    ];
+    rows.extend(if is_volume {
+        vec![
+            ("files", backup.files.to_string()),
+            ("bytes", backup.bytes.to_string()),
+            ("fingerprint of the list", backup.fingerprint.clone()),
+        ]
+    } else {
+        vec![
+            ("write-ahead log position", backup.lsn.clone()),
+            ("tables", backup.tables.to_string()),
+            ("rows", backup.rows.to_string()),
+            ("bytes", backup.bytes.to_string()),
+            ("schema hash", backup.schema_hash.clone()),
+        ]
+    });
+    rows
 }
 
 /// Measured and wanted, side by side.
@@ -204,10 +219,28 @@ pub(super) fn times(report: &DrillReport) -> Vec<(&'static str, String)> {
     rows
 }
 
+/// A volume is restored beside everything else: no server runs with it.
+fn is_of_volume(report: &DrillReport) -> bool {
+    report.backup.kind == "volume"
+}
+
 fn place(report: &DrillReport) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("host", report.host.clone())];
+    if !is_of_volume(report) {
+        rows.extend(server(report));
+    }
+    rows.extend([
+        ("controller", report.versions.controller.clone()),
+        ("job", report.job.to_string()),
+        ("began", moment(report.started_at)),
+        ("ended", moment(report.ended_at)),
+    ]);
+    rows
+}
+
+fn server(report: &DrillReport) -> Vec<(&'static str, String)> {
     let limits = &report.limits;
     vec![
-        ("host", report.host.clone()),
         ("image", report.image.clone()),
         ("image id", report.image_id.clone()),
         (
@@ -224,10 +257,6 @@ fn place(report: &DrillReport) -> Vec<(&'static str, String)> {
             "server of the backup",
             report.versions.source_server.clone(),
         ),
-        ("controller", report.versions.controller.clone()),
-        ("job", report.job.to_string()),
-        ("began", moment(report.started_at)),
-        ("ended", moment(report.ended_at)),
     ]
 }
 
