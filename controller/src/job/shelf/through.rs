@@ -1,7 +1,7 @@
 //! Reading one backup whole, as the repository has it: what is damaged is told from what could not be asked.
 
 use holdfast_chassis::telemetry::Chain;
-use holdfast_repository::{BlobsError, EntryName, Reading, Repository, RepositoryError};
+use holdfast_repository::{BlobsError, EntryStream, Reading, Repository, RepositoryError};
 use serde::{Deserialize, Serialize};
 
 use super::OutOfReach;
@@ -41,20 +41,58 @@ pub async fn read(
         }
     };
     for (entry, _) in reading.entries() {
-        found.entries += 1;
-        match to_its_end(&reading, &entry).await {
-            Ok(bytes) => found.bytes += bytes,
-            Err(error) => found.damage.push(damage(error)?),
-        }
-        if found.damage.len() >= MOST_DAMAGE {
-            break;
+        found.note(to_its_end(reading.stream(&entry)).await)?;
+        if found.is_enough() {
+            return Ok(found);
         }
     }
+    folders(&reading, &mut found).await?;
     Ok(found)
 }
 
-async fn to_its_end(reading: &Reading, entry: &EntryName) -> Result<u64, RepositoryError> {
-    let mut stream = reading.stream(entry)?;
+/// The files of a volume lie in folders.
+async fn folders(reading: &Reading, found: &mut ReadThrough) -> Result<(), OutOfReach> {
+    let mut open = Vec::new();
+    for name in reading.folders() {
+        match reading.folder(name).await {
+            Ok(folder) => open.push(folder),
+            Err(error) => found.damage.push(damage(error)?),
+        }
+    }
+    while let Some(folder) = open.pop() {
+        for name in folder.files() {
+            found.note(to_its_end(folder.stream(name)).await)?;
+            if found.is_enough() {
+                return Ok(());
+            }
+        }
+        for name in folder.folders() {
+            match folder.folder(name).await {
+                Ok(inside) => open.push(inside),
+                Err(error) => found.damage.push(damage(error)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+impl ReadThrough {
+    fn note(&mut self, read: Result<u64, RepositoryError>) -> Result<(), OutOfReach> {
+        self.entries += 1;
+        match read {
+            Ok(bytes) => self.bytes += bytes,
+            Err(error) => self.damage.push(damage(error)?),
+        }
+        Ok(())
+    }
+
+    fn is_enough(&self) -> bool {
+        self.damage.len() >= MOST_DAMAGE
+    }
+}
+
+async fn to_its_end(stream: Result<EntryStream, RepositoryError>) -> Result<u64, RepositoryError> {
+    let mut stream = stream?;
     let mut bytes = 0;
     while let Some(piece) = stream.next().await? {
         bytes += piece.len() as u64;
