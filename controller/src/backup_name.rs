@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use holdfast_proto::names::{DatabaseName, NameError, VolumeName};
 
-use crate::catalog::{Backup, BackupId, BackupKind, BackupState, Catalog, CatalogError};
+use crate::catalog::{Backup, BackupId, BackupState, Catalog, CatalogError};
 
 /// A backup as operators type it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,14 +141,13 @@ pub fn choose<'a>(
 
 impl Selector {
     fn fits(self, backup: &Backup) -> bool {
-        let whole = matches!(backup.kind, BackupKind::Full | BackupKind::Volume);
         let wanted = backup.marked_at.is_none();
         let chosen = match self {
             Self::Latest => true,
             Self::LatestProven => backup.state == BackupState::Proven,
             Self::Before(moment) => backup.taken_at < moment,
         };
-        whole && wanted && backup.state.is_good() && chosen
+        backup.kind.is_whole() && wanted && backup.state.is_good() && chosen
     }
 }
 
@@ -252,6 +251,7 @@ mod tests {
     use holdfast_proto::fleet::Engine;
 
     use super::*;
+    use crate::catalog::BackupKind;
 
     fn shop() -> DatabaseName {
         "web-1/shop-db/shop".parse().unwrap()

@@ -13,6 +13,7 @@ pub mod copy_database;
 pub mod definition;
 pub mod drill_backup;
 pub mod drilling;
+pub mod drill_volume;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -46,6 +47,7 @@ pub use back_up_database::BackUpDatabase;
 pub use back_up_volume::BackUpVolume;
 pub use copy_database::CopyDatabase;
 pub use drill_backup::DrillBackup;
+pub use drill_volume::DrillVolume;
 pub use engine::{Engine, Settings};
 pub use error::JobError;
 pub use hosts::{Hosts, Standing};
@@ -82,6 +84,7 @@ pub enum JobSpec {
     RestoreVolume(RestoreVolume),
     ReadRepository(ReadRepository),
     RebuildHost(RebuildHost),
+    DrillVolume(DrillVolume),
 }
 
 impl JobSpec {
@@ -98,6 +101,7 @@ impl JobSpec {
             Self::RestoreVolume(restore) => restore,
             Self::ReadRepository(read) => read,
             Self::RebuildHost(rebuild) => rebuild,
+            Self::DrillVolume(drill) => drill,
         }
     }
 
@@ -117,7 +121,8 @@ impl JobSpec {
             | Self::BackUpVolume(_)
             | Self::RestoreVolume(_)
             | Self::ReadRepository(_)
-            | Self::RebuildHost(_) => None,
+            | Self::RebuildHost(_)
+            | Self::DrillVolume(_) => None,
         }
     }
 
@@ -134,6 +139,7 @@ impl JobSpec {
             Self::RestoreVolume(_) => JobKind::RestoreVolume,
             Self::ReadRepository(_) => JobKind::ReadRepository,
             Self::RebuildHost(_) => JobKind::RebuildHost,
+            Self::DrillVolume(_) => JobKind::DrillVolume,
         }
     }
 }
@@ -151,11 +157,12 @@ pub enum JobKind {
     RestoreVolume,
     ReadRepository,
     RebuildHost,
+    DrillVolume,
 }
 
 impl JobKind {
     /// Every kind; the proofs run over all of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CopyDatabase,
         Self::BackUpDatabase,
         Self::RestoreDatabase,
@@ -166,6 +173,7 @@ impl JobKind {
         Self::RestoreVolume,
         Self::ReadRepository,
         Self::RebuildHost,
+        Self::DrillVolume,
     ];
 
     #[must_use]
@@ -181,6 +189,7 @@ impl JobKind {
             Self::RestoreVolume => "restore-volume",
             Self::ReadRepository => "read-repository",
             Self::RebuildHost => "rebuild-host",
+            Self::DrillVolume => "drill-volume",
         }
     }
 }

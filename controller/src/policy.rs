@@ -1,7 +1,7 @@
-//! What shall hold for which database: schedule, retention, drills, checks, targets, hooks.
+//! What shall hold for which database and volume: schedule, retention, drills, checks, targets, hooks.
 //!
 //! `fleet.yaml` is read by [`file`] into a [`PolicySet`], and written from one; [`cover`] says which policy
-//! covers a database. All of it is pure: the catalog keeps the set, `reconcile` acts on it.
+//! covers a database or a volume. All of it is pure: the catalog keeps the set, `reconcile` acts on it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -58,10 +58,12 @@ pub enum Protection {
 pub struct Selector {
     /// Of the database.
     pub name: Vec<Glob>,
+    /// Of the volume. With any the policy covers volumes and no databases, without it databases and no volumes.
+    pub volume: Vec<Glob>,
     pub instance: Vec<Glob>,
-    /// Of the instance's container.
+    /// Of the instance's container, or of the volume.
     pub label: BTreeMap<String, Glob>,
-    /// Compose project of the instance's container.
+    /// Compose project of the instance's container, or of the volume.
     pub project: Vec<Glob>,
     pub host: Vec<Glob>,
     pub engine: Vec<Engine>,
@@ -70,6 +72,8 @@ pub struct Selector {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub backup: Timing,
+    /// Of volumes: the containers that run with one are stopped while it is read, and started again.
+    pub stop: bool,
     pub retention: Rules,
     /// None: no drills.
     pub drill: Option<DrillPlan>,
@@ -81,7 +85,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DrillPlan {
     pub timing: Timing,
-    /// Where the throwaway container runs; none: on the database's own host.
+    /// Where it is restored; none: on the own host of what was backed up.
     pub host: Option<HostName>,
     /// Statements that must each give one row with `true` in the restored database.
     pub assertions: Vec<String>,
@@ -153,7 +157,7 @@ impl PolicySet {
 }
 
 /// What holds before anybody has applied a file: every database has a backup a day, kept for 7 days, 4 weeks
-/// and 12 months, and a drill a month.
+/// and 12 months, and a drill a month. Volumes have nothing.
 impl Default for PolicySet {
     fn default() -> Self {
         file::read("").unwrap_or_else(|_| Self {

@@ -1,10 +1,10 @@
-//! How every database stands: its policy, its backups, what ran, what is next. The scheduler acts on it,
+//! How every database and every volume stands: its policy, its backups, what ran, what is next. The scheduler acts on it,
 //! detectors look at it, and `ctl` shows it: one picture for all three.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdfast_proto::names::{DatabaseName, HostName};
+use holdfast_proto::names::DatabaseName;
 
 use crate::{
     catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, ScheduledRun},
@@ -15,6 +15,13 @@ use crate::{
     retention::{self, Decision as Kept},
     schedule::{Decision, Item, Run, RunEnd, Work, decide},
 };
+
+mod care;
+mod obstacle;
+#[cfg(test)]
+mod tests;
+
+pub use care::Care;
 
 /// What has never run begins within this time.
 const FIRST_BACKUP_WITHIN: Duration = Duration::from_mins(30);
@@ -39,15 +46,16 @@ pub struct Standing {
     /// Of the policies; 0: the built-in default.
     pub version: u64,
     pub set: PolicySet,
-    /// By name.
+    /// By name; volumes too, covered or not.
     pub databases: Vec<DatabaseStanding>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatabaseStanding {
     pub subject: Subject,
-    /// Known since.
+    /// Known since; of a volume: not before the policies of now were applied, since nothing holds without one.
     pub since: DateTime<Utc>,
+    /// Empty: it is a volume that none covers.
     pub policy: String,
     pub matches: Vec<Match>,
     pub protection: Protection,
@@ -104,11 +112,13 @@ pub fn stand(gathered: &Gathered, hosts: &[HostFacts], now: DateTime<Utc>) -> St
         .map(|known| {
             let name = &known.subject.database;
             let covered = cover(set, &known.subject);
+            let policy = covered.policy;
+            let applied = gathered.applied.at.filter(|_| known.subject.is_volume());
             DatabaseStanding {
                 subject: known.subject.clone(),
-                since: known.since,
-                policy: covered.policy.name.clone(),
-                protection: covered.policy.protection.clone(),
+                since: applied.map_or(known.since, |at| at.max(known.since)),
+                policy: policy.map(|policy| policy.name.clone()).unwrap_or_default(),
+                protection: policy.map_or_else(nothing, |policy| policy.protection.clone()),
                 matches: covered.matches,
                 backups: backups.remove(name).unwrap_or_default(),
                 runs: runs.remove(name).unwrap_or_default(),
@@ -135,6 +145,13 @@ pub fn stand(gathered: &Gathered, hosts: &[HostFacts], now: DateTime<Utc>) -> St
     }
 }
 
+/// Of what no policy covers.
+fn nothing() -> Protection {
+    Protection::Off {
+        reason: "no policy names it".to_owned(),
+    }
+}
+
 /// What retention wants of the backups of one database and kind each, with the mark that each has.
 #[must_use]
 pub fn retain(gathered: &Gathered, now: DateTime<Utc>) -> Vec<(Backup, Kept, String)> {
@@ -155,7 +172,8 @@ pub fn retain(gathered: &Gathered, now: DateTime<Utc>) -> Vec<(Backup, Kept, Str
             .iter()
             .map(|backup| gathered.facts(backup))
             .collect();
-        let covered = known(name).map(|known| cover(&gathered.applied.set, &known.subject).policy);
+        let covered = known(name);
+        let covered = covered.and_then(|known| cover(&gathered.applied.set, &known.subject).policy);
         let plan = covered.and_then(|policy| policy.plan());
         // Of what nobody protects any more, and what is gone, everything stays.
         let nothing_goes = retention::Rules::none(chrono_tz::Tz::UTC);
@@ -215,21 +233,23 @@ impl DatabaseStanding {
         }
     }
 
-    /// Why nobody protects it, and whether a policy of its own says so.
+    /// Why nobody protects it, and whether a policy of its own says so. Not of a volume that no policy covers: what is
+    /// in it may be worth nothing, which nobody but an operator knows.
     #[must_use]
     pub fn unprotected(&self) -> Option<(&str, bool)> {
         match &self.protection {
             Protection::On(_) => None,
+            Protection::Off { .. } if self.policy.is_empty() => None,
             Protection::Off { reason } => Some((reason, self.policy != crate::policy::DEFAULT)),
         }
     }
 
-    /// Full ones that can be restored as far as anybody knows, newest first. What is dated in the future is
+    /// Whole ones that can be restored as far as anybody knows, newest first. What is dated in the future is
     /// none of them: nobody knows its age.
     #[must_use]
     pub fn good_backups(&self, now: DateTime<Utc>) -> Vec<&Backup> {
         let good = |backup: &&Backup| {
-            backup.kind == BackupKind::Full && backup.state.is_good() && backup.taken_at <= now
+            backup.kind.is_whole() && backup.state.is_good() && backup.taken_at <= now
         };
         self.backups.iter().filter(good).collect()
     }
@@ -253,15 +273,30 @@ impl DatabaseStanding {
         })
     }
 
+    /// The command that backs it up by hand.
+    #[must_use]
+    pub fn backup_command(&self) -> String {
+        let name = &self.subject.database;
+        if !self.subject.is_volume() {
+            return format!("ctl backup create {name}");
+        }
+        let stop = self.plan().is_some_and(|plan| plan.stop);
+        let stop = if stop { " --stop" } else { "" };
+        format!("ctl backup create --volume {name}{stop}")
+    }
+
     fn item(&self, work: Work, hosts: &[HostFacts], now: DateTime<Utc>) -> Option<Item> {
         let timing = self.plan()?.timing(work)?.clone();
         let scheduled = self.runs.iter().filter(|run| run.work == work);
         let mut runs: Vec<Run> = scheduled.map(|run| as_run(run, now)).collect();
         let mut obstacle = match work {
-            Work::Backup => obstacle(&self.subject.database, hosts),
+            Work::Backup => match self.subject.database.volume() {
+                Some(volume) => obstacle::of_volume(self, &volume, hosts),
+                None => obstacle::of_database(&self.subject.database, hosts),
+            },
             Work::Drill => self.plan().and_then(|plan| {
                 let place = drill_backup::plan::host(Some(plan), &self.subject.database);
-                away(&place, hosts)
+                obstacle::away(&place, hosts)
             }),
         };
         let mut since = self.since;
@@ -269,7 +304,8 @@ impl DatabaseStanding {
             // One by hand is one too.
             Work::Backup => {
                 // No job is made that must fail each time: it is held, and shown as late with this reason.
-                obstacle = unsupported(self.subject.engine).or(obstacle);
+                let engine = self.subject.engine;
+                obstacle = engine.and_then(unsupported).or(obstacle);
                 let newest = self.good_backups(now).into_iter().next();
                 runs.extend(newest.map(|one| ended(one.taken_at, one.stored_at, true)));
             }
@@ -280,7 +316,8 @@ impl DatabaseStanding {
                 if oldest.is_none() {
                     obstacle.get_or_insert_with(|| "there is no good backup to restore".to_owned());
                 }
-                obstacle = drill_backup::unsupported(self.subject.engine).or(obstacle);
+                let engine = self.subject.engine;
+                obstacle = engine.and_then(drill_backup::unsupported).or(obstacle);
             }
         }
         Some(Item {
@@ -295,32 +332,6 @@ impl DatabaseStanding {
             runs,
             obstacle,
         })
-    }
-}
-
-/// Why a host can do nothing now.
-fn away(name: &HostName, hosts: &[HostFacts]) -> Option<String> {
-    let host = hosts.iter().find(|host| host.name == *name);
-    let here = host.is_some_and(|host| host.connected);
-    (!here).then(|| format!("{name} is not connected"))
-}
-
-/// Why nothing can be done there now.
-fn obstacle(name: &DatabaseName, hosts: &[HostFacts]) -> Option<String> {
-    let host = hosts.iter().find(|host| host.name == name.host);
-    let Some(host) = host.filter(|host| host.connected) else {
-        return Some(format!("{} is not connected", name.host));
-    };
-    let instance = host
-        .instances
-        .iter()
-        .find(|instance| instance.name == name.instance);
-    match instance {
-        None => Some(format!("{}/{} is not reported", name.host, name.instance)),
-        Some(instance) if !instance.is_up() => {
-            Some(format!("{}/{} is down", name.host, name.instance))
-        }
-        Some(_) => None,
     }
 }
 

@@ -74,6 +74,13 @@ pub fn targets(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, names)
 }
 
+/// Databases and volumes: whatever has backups of its own.
+pub fn series(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let mut found = databases(typed);
+    found.extend(volumes(typed));
+    found
+}
+
 /// `host/volume`.
 pub fn volumes(typed: &OsStr) -> Vec<CompletionCandidate> {
     let names = ask(async |client| {

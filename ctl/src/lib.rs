@@ -13,6 +13,7 @@ pub mod failure;
 pub mod follow;
 pub mod nearest;
 pub mod output;
+pub mod series;
 pub mod session;
 pub mod suggest;
 pub mod trace;

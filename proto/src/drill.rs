@@ -29,7 +29,7 @@ pub struct DrillReport {
     pub kind: DrillKind,
     pub drill: u64,
     pub job: u64,
-    /// Host/instance/database; of a rebuild and an off-site drill the host.
+    /// Host/instance/database, or host/volume; of a rebuild and an off-site drill the host.
     pub subject: String,
     /// None: it was not of one backup; `parts` says of which.
     pub backup: Option<DrilledBackup>,
@@ -56,7 +56,7 @@ pub struct DrillReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrilledBackup {
     pub id: u64,
-    /// "full".
+    /// "full", "volume".
     pub kind: String,
     pub taken_at: DateTime<Utc>,
     pub stored_at: DateTime<Utc>,
@@ -69,6 +69,12 @@ pub struct DrilledBackup {
     pub bytes: u64,
     /// Of the schema, as it was sent.
     pub schema_hash: String,
+    /// Of a volume.
+    #[serde(default)]
+    pub files: u64,
+    /// Of a volume: of the list of everything in it.
+    #[serde(default)]
+    pub fingerprint: String,
 }
 
 /// The throwaway server, and the one that the backup is of.

@@ -116,6 +116,11 @@ impl Reading {
         self.inner.nodes.iter().map(size).collect()
     }
 
+    /// What [`Self::folder`] opens.
+    pub fn folders(&self) -> impl Iterator<Item = &EntryName> {
+        self.inner.folders.keys()
+    }
+
     /// One entry as a stream. Several at once are several threads; each holds a few MiB.
     ///
     /// # Errors
@@ -157,14 +162,14 @@ impl Reading {
 }
 
 impl Folder {
-    /// Names of the files in it, and of the folders.
-    #[must_use]
-    pub fn names(&self) -> (Vec<OsString>, Vec<OsString>) {
-        let of = |kind: fn(&Node) -> bool| {
-            let nodes = self.nodes.iter().filter(|(_, node)| kind(node));
-            nodes.map(|(name, _)| name.clone()).collect()
-        };
-        (of(Node::is_file), of(Node::is_dir))
+    /// Names of the files in it.
+    pub fn files(&self) -> impl Iterator<Item = &OsStr> {
+        self.of_kind(Node::is_file)
+    }
+
+    /// Names of the folders in it.
+    pub fn folders(&self) -> impl Iterator<Item = &OsStr> {
+        self.of_kind(Node::is_dir)
     }
 
     /// A folder in this one.
@@ -185,6 +190,11 @@ impl Folder {
         let node = self.nodes.get(name).filter(|node| node.is_file()).cloned();
         let node = node.ok_or_else(|| self.inner.no_entry(&name.to_string_lossy()))?;
         Ok(stream(&self.inner, node))
+    }
+
+    fn of_kind(&self, is: fn(&Node) -> bool) -> impl Iterator<Item = &OsStr> {
+        let nodes = self.nodes.iter().filter(move |(_, node)| is(node));
+        nodes.map(|(name, _)| name.as_os_str())
     }
 
     async fn open(inner: &Arc<Inner>, node: Node) -> Result<Self, RepositoryError> {

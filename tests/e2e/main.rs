@@ -16,3 +16,4 @@ mod restore;
 mod thread;
 mod traces;
 mod volume;
+mod volume_policy;

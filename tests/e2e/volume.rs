@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::faults::{wait_for_end, wait_for_step};
 
-const VOLUME: &str = "web-1/shop_uploads";
+pub const VOLUME: &str = "web-1/shop_uploads";
 const LATEST: &str = "web-1/shop_uploads@latest";
 /// Ends at once when it is told to.
 const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
 
 /// A host with a volume, a container that writes to it, and one that only reads it.
-fn shop() -> Fleet {
+pub fn shop() -> Fleet {
     let fleet = Fleet::start(1);
     let one = fleet.host("web-1");
     one.docker(&[
@@ -63,7 +63,7 @@ fn shop() -> Fleet {
     fleet
 }
 
-fn write(host: &Host, script: &str) {
+pub fn write(host: &Host, script: &str) {
     let script = format!("cd /data && {script}");
     host.docker(&["exec", "shop-web", "sh", "-ec", &script]);
 }
@@ -80,11 +80,11 @@ fn runs(host: &Host, container: &str) -> bool {
         == "true"
 }
 
-fn both_run(host: &Host) -> bool {
+pub fn both_run(host: &Host) -> bool {
     runs(host, "shop-web") && runs(host, "shop-cdn")
 }
 
-fn back_up(fleet: &Fleet) -> Value {
+pub fn back_up(fleet: &Fleet) -> Value {
     let made = fleet
         .ctl
         .json(&["backup", "create", "--volume", VOLUME, "--stop"]);

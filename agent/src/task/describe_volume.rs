@@ -1,22 +1,30 @@
 //! What a preflight needs to know of a volume.
 
+use std::path::{Path, PathBuf};
+
 use holdfast_proto::task::{DescribeVolume, TaskFailure, VolumeFacts};
 
 use super::Context;
-use crate::volume::{data, place::Place, users};
+use crate::{
+    container::client::Connected,
+    volume::{data, place::Place, users},
+};
 
 /// # Errors
 /// When the container engine cannot be asked. A volume that is not there is an answer.
 pub async fn run(spec: DescribeVolume, context: &Context) -> Result<VolumeFacts, TaskFailure> {
     let engine = context.containers.connected().await?;
     let Some(place) = Place::find(&engine, &spec.volume).await? else {
-        return Ok(VolumeFacts::default());
+        return Ok(VolumeFacts {
+            disk_free_bytes: free_for_new(&engine).await,
+            ..VolumeFacts::default()
+        });
     };
     let users = users::of(&engine, &place).await?;
     let out_of_reach = place.out_of_reach();
     let (databases, disk_free_bytes) = match out_of_reach {
         Some(_) => (Vec::new(), None),
-        None => (data::directories(&place.path), free(&place)),
+        None => (data::directories(&place.path), free(&place.path)),
     };
     Ok(VolumeFacts {
         exists: true,
@@ -29,7 +37,14 @@ pub async fn run(spec: DescribeVolume, context: &Context) -> Result<VolumeFacts,
     })
 }
 
-fn free(place: &Place) -> Option<u64> {
-    let disk = rustix::fs::statvfs(&place.path).ok()?;
+/// Where the engine would make one: whoever restores wants to know before.
+async fn free_for_new(engine: &Connected) -> Option<u64> {
+    let told = engine.docker.info().await.ok()?;
+    let root = PathBuf::from(told.docker_root_dir?);
+    free(&root.join("volumes")).or_else(|| free(&root))
+}
+
+fn free(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

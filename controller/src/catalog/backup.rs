@@ -49,6 +49,14 @@ pub enum BackupKind {
     BeforeReplace,
 }
 
+impl BackupKind {
+    /// Everything is in it, as it stands under its name: what drills, objectives and `latest` mean.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Full | Self::Volume)
+    }
+}
+
 /// A word of the catalog that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("{word:?} is no {what} of a backup")]

@@ -13,6 +13,8 @@ use crate::policy::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
     pub version: u64,
+    /// None: nobody has applied anything.
+    pub at: Option<DateTime<Utc>>,
     pub set: PolicySet,
 }
 
@@ -21,15 +23,16 @@ impl Catalog {
     /// When the catalog fails, or holds a set that this version cannot read.
     pub async fn policies(&self) -> Result<Applied, CatalogError> {
         let failed = CatalogError::doing("reading the policies");
-        let row: Option<(i64, Value)> = sqlx::query_as(
-            "select version, document from policy_set order by version desc limit 1",
+        let row: Option<(i64, DateTime<Utc>, Value)> = sqlx::query_as(
+            "select version, applied_at, document from policy_set order by version desc limit 1",
         )
         .fetch_optional(&self.pool)
         .await
         .map_err(&failed)?;
-        let Some((version, document)) = row else {
+        let Some((version, at, document)) = row else {
             return Ok(Applied {
                 version: 0,
+                at: None,
                 set: PolicySet::default(),
             });
         };
@@ -44,6 +47,7 @@ impl Catalog {
         })?;
         Ok(Applied {
             version: version.cast_unsigned(),
+            at: Some(at),
             set,
         })
     }

@@ -73,12 +73,7 @@ fn judge(host: &HostFacts, instance: &Instance, container: &Container) -> Option
 
 /// By the mount that covers the data directory most closely.
 fn home<'a>(host: &HostFacts, container: &'a Container, data: &str) -> Home<'a> {
-    let covering = container
-        .mounts
-        .iter()
-        .filter(|mount| Path::new(data).starts_with(&mount.destination))
-        .max_by_key(|mount| mount.destination.len());
-    match covering {
+    match mount_of(container, data) {
         None => Home::Layer,
         Some(mount) => match mount.kind {
             MountKind::Tmpfs => Home::Layer,
@@ -86,6 +81,13 @@ fn home<'a>(host: &HostFacts, container: &'a Container, data: &str) -> Home<'a> 
             MountKind::Bind | MountKind::Other | MountKind::Volume => Home::Named,
         },
     }
+}
+
+/// The mount that the path in the container lies on; none: it lies in the container itself.
+pub fn mount_of<'a>(container: &'a Container, path: &str) -> Option<&'a Mount> {
+    let mounts = container.mounts.iter();
+    let covering = mounts.filter(|mount| Path::new(path).starts_with(&mount.destination));
+    covering.max_by_key(|mount| mount.destination.len())
 }
 
 fn is_anonymous(host: &HostFacts, mount: &Mount) -> bool {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Facts, Seen, Severity};
 use crate::{
-    catalog::{Backup, BackupKind, BackupState},
+    catalog::{Backup, BackupState},
     standing::DatabaseStanding,
 };
 
@@ -38,7 +38,8 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
             damaged.id
         ),
         advice: format!(
-            "make a new one now: ctl backup create {subject}; see what is broken: ctl drill list {subject}"
+            "make a new one now: {}; see what is broken: ctl drill list {subject}",
+            database.backup_command()
         ),
         subject,
     })
@@ -47,7 +48,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
 fn newest_damaged(backups: &[Backup]) -> Option<&Backup> {
     let damaged = backups
         .iter()
-        .filter(|backup| backup.kind == BackupKind::Full && backup.state == BackupState::Damaged);
+        .filter(|backup| backup.kind.is_whole() && backup.state == BackupState::Damaged);
     damaged.max_by_key(|backup| backup.taken_at)
 }
 
@@ -57,7 +58,10 @@ mod tests {
     use holdfast_proto::fleet::Engine;
 
     use super::*;
-    use crate::policy::{Protection, Subject};
+    use crate::{
+        catalog::BackupKind,
+        policy::{Protection, Subject},
+    };
 
     fn moment() -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
@@ -89,9 +93,10 @@ mod tests {
         let database = DatabaseStanding {
             subject: Subject {
                 database: "web-1/shop-db/shop".parse().unwrap(),
-                engine: Engine::Postgres,
+                engine: Some(Engine::Postgres),
                 project: String::new(),
                 labels: std::collections::BTreeMap::new(),
+                holds: vec![],
             },
             since: moment(),
             policy: "default".to_owned(),

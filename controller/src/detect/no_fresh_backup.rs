@@ -21,7 +21,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     let subject = database.subject.database.to_string();
     let message = match database.good_backups(now).first() {
         None if now - database.since > PATIENCE => {
-            let why = unsupported(database.subject.engine);
+            let why = database.subject.engine.and_then(unsupported);
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
             format!("{subject} has no good backup at all{why}")
         }
@@ -46,7 +46,8 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
         severity: Severity::Critical,
         message,
         advice: format!(
-            "see why: ctl policy show {subject}; make one now: ctl backup create {subject}"
+            "see why: ctl policy show {subject}; make one now: {}",
+            database.backup_command()
         ),
         subject,
     })

@@ -37,7 +37,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
         key: subject.clone(),
         severity: Severity::Critical,
         message: format!("{subject} can lose more than the {allowed} of its RPO: {lost}"),
-        advice: format!("make one now: ctl backup create {subject}"),
+        advice: format!("make one now: {}", database.backup_command()),
         subject,
     })
 }

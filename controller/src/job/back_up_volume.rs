@@ -40,6 +40,9 @@ pub struct BackUpVolume {
     pub stop: bool,
     /// Database servers in those containers: nobody else may work on them meanwhile.
     pub instances: Vec<InstanceName>,
+    /// With a database in it that runs it is refused: a policy has chosen it by a pattern, which means files.
+    #[serde(default)]
+    pub only_files: bool,
 }
 
 #[async_trait]
@@ -57,6 +60,7 @@ impl Definition for BackUpVolume {
             source,
             stop,
             instances,
+            only_files: _,
         } = self;
         let mut wishes = vec![
             ResourceWish::shared(of_volume(source)),

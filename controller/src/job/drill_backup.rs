@@ -32,11 +32,11 @@ use course::Course;
 
 pub mod course;
 pub mod examine;
-mod judge;
+pub mod judge;
 pub mod ladder;
 pub mod plan;
 pub mod preflight;
-mod read;
+pub mod read;
 mod remove;
 pub mod report;
 pub mod restore;
@@ -84,7 +84,10 @@ impl Definition for DrillBackup {
     fn steps(&self) -> Vec<Box<dyn Step + '_>> {
         vec![
             Box::new(preflight::Preflight(self)),
-            Box::new(read::Read(self)),
+            Box::new(read::Read {
+                backup: self.backup,
+                home: &self.source.host,
+            }),
             Box::new(sandbox::Sandbox(self)),
             Box::new(restore::Restore(Course::of_drill(self))),
             Box::new(examine::Examine(Course::of_drill(self))),

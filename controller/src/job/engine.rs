@@ -105,6 +105,12 @@ impl Engine {
         &self.inner.world.catalog
     }
 
+    /// The fleet as jobs see it.
+    #[must_use]
+    pub fn hosts(&self) -> &dyn Hosts {
+        &*self.inner.world.hosts
+    }
+
     /// Works until the token is cancelled. Jobs that run then are given back: whoever claims them
     /// next joins their tasks.
     pub async fn run(&self, shutdown: CancellationToken) {

@@ -25,6 +25,7 @@ use super::{
     position::{Phase, Position},
     step::StepContext,
     view::{JobReport, KeptDatabase, KeptReason},
+    volume::SWAP,
 };
 use crate::catalog::BackupId;
 
@@ -35,8 +36,6 @@ mod swap;
 mod sweep;
 
 const DEADLINE: Duration = Duration::from_hours(48);
-/// In the name of what a job exchanges with, and removes when its time is over.
-const MARK: &str = "__swap_";
 
 /// What an operator asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +65,7 @@ impl Definition for RestoreVolume {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.target.volume.contains(MARK) {
+        if self.target.volume.contains(SWAP) {
             return Err(format!(
                 "{} is a name that a job gives to what it keeps, and removes when its time is over",
                 self.target
@@ -142,7 +141,7 @@ impl RestoreVolume {
     #[must_use]
     pub fn made(&self, job: JobId) -> VolumeName {
         let volume = if self.replace {
-            format!("{}{MARK}{job}", self.target.volume)
+            format!("{}{SWAP}{job}", self.target.volume)
         } else {
             self.target.volume.clone()
         };

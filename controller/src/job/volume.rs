@@ -1,7 +1,7 @@
 //! What jobs on volumes have in common: asking about one, and having nobody run with it for a while.
 
 use holdfast_proto::{
-    names::VolumeName,
+    names::{InstanceName, VolumeName},
     task::{
         DescribeVolume, FailureKind, TaskFailure, TaskResult, TaskSpec, VolumeFacts, VolumeUser,
     },
@@ -13,6 +13,37 @@ use super::{
     hosts::Standing,
     step::{StepContext, wrong_result},
 };
+use crate::detect::HostFacts;
+
+/// Between the name of a volume and the number of the job that exchanges it.
+pub const SWAP: &str = "__swap_";
+/// Before the number of the job that drills.
+pub const DRILL: &str = "holdfast-drill-";
+
+/// Whether the name is of the kind that jobs give to what they make for themselves, whichever job.
+#[must_use]
+pub fn looks_made(volume: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let swapped = volume.rsplit_once(SWAP);
+    volume.strip_prefix(DRILL).is_some_and(is_number)
+        || swapped.is_some_and(|(_, job)| is_number(job))
+}
+
+/// Database servers in containers that mount the volume.
+#[must_use]
+pub fn servers_on(host: &HostFacts, volume: &VolumeName) -> Vec<InstanceName> {
+    let mut volumes = host.volumes.iter();
+    let used_by = volumes.find(|one| one.name == volume.volume);
+    let used_by = used_by.map_or(&[][..], |one| &one.used_by[..]);
+    let instances = host.instances.iter();
+    let on_it = instances.filter(|instance| used_by.contains(&instance.container));
+    on_it
+        .map(|instance| InstanceName {
+            host: volume.host.clone(),
+            instance: instance.name.clone(),
+        })
+        .collect()
+}
 
 /// What the volume's host says of it now.
 ///

@@ -141,7 +141,9 @@ fn plan_weakens(was: &Plan, is: &Plan) -> bool {
         (Some(_), None) => true,
         (None, _) => false,
     };
-    fewer_drills || runs(&is.backup) < runs(&was.backup)
+    // What is written to is not backed up then.
+    let not_stopped = was.stop && !is.stop;
+    fewer_drills || not_stopped || runs(&is.backup) < runs(&was.backup)
 }
 
 /// The old rules keep something that the new ones may let go.

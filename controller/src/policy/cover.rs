@@ -1,11 +1,11 @@
-//! Which policy covers a database: of those that select it, the most specific one.
+//! Which policy covers a database or a volume: of those that select it, the most specific one.
 
 use std::fmt;
 
 use super::{Glob, Policy, PolicySet, Selector, Subject};
 
-/// How narrow a selector is. Compared part by part: what names the database outranks all that names its
-/// instance only, and so on.
+/// How narrow a selector is. Compared part by part: what names the database (or the volume) outranks all that names
+/// its instance only, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     name: u8,
@@ -26,13 +26,14 @@ pub struct Match {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coverage<'a> {
-    pub policy: &'a Policy,
+    /// None: it is a volume that no policy names.
+    pub policy: Option<&'a Policy>,
     /// Every policy, in the order of the file, the default last.
     pub matches: Vec<Match>,
 }
 
-/// The default covers what no other policy selects, so there is always one. Two policies of one rank never
-/// select the same database: such a set is refused when it is read.
+/// The default covers every database that no other policy selects, and no volume. Two policies of one rank never
+/// select the same: such a set is refused when it is read.
 #[must_use]
 pub fn cover<'a>(set: &'a PolicySet, subject: &Subject) -> Coverage<'a> {
     let selecting = set
@@ -40,7 +41,11 @@ pub fn cover<'a>(set: &'a PolicySet, subject: &Subject) -> Coverage<'a> {
         .iter()
         .filter(|policy| misfit(&policy.select, subject).is_none());
     let best = selecting.max_by_key(|policy| Rank::of(&policy.select));
-    let policy = best.unwrap_or(&set.default);
+    let fallback = (!subject.is_volume()).then_some(&set.default);
+    let policy = best.or(fallback);
+    let wins = policy
+        .map(|policy| policy.name.as_str())
+        .unwrap_or_default();
     let matches = set
         .policies
         .iter()
@@ -51,20 +56,21 @@ pub fn cover<'a>(set: &'a PolicySet, subject: &Subject) -> Coverage<'a> {
                 selects: misfit.is_none(),
                 why: match misfit {
                     Some(why) => why,
-                    None if candidate.name == policy.name => {
+                    None if candidate.name == wins => {
                         format!("selects by {}", candidate.select)
                     }
                     None => format!(
                         "selects by {}, but {} is more specific",
-                        candidate.select, policy.name
+                        candidate.select, wins
                     ),
                 },
             }
         })
         .chain([Match {
             policy: set.default.name.clone(),
-            selects: true,
+            selects: !subject.is_volume(),
             why: match best {
+                _ if subject.is_volume() => "it covers no volumes".to_owned(),
                 None => "no other policy selects it".to_owned(),
                 Some(best) => format!("{} selects it", best.name),
             },
@@ -76,7 +82,13 @@ pub fn cover<'a>(set: &'a PolicySet, subject: &Subject) -> Coverage<'a> {
 /// Why the selector does not select; none: it does.
 fn misfit(select: &Selector, subject: &Subject) -> Option<String> {
     let name = &subject.database;
+    match (subject.is_volume(), select.is_of_volumes()) {
+        (true, false) => return Some("it covers databases".to_owned()),
+        (false, true) => return Some("it covers volumes".to_owned()),
+        _ => {}
+    }
     let texts = [
+        ("name", &select.volume, name.database.as_str()),
         ("name", &select.name, name.database.as_str()),
         ("instance", &select.instance, name.instance.as_str()),
         ("project", &select.project, subject.project.as_str()),
@@ -95,18 +107,43 @@ fn misfit(select: &Selector, subject: &Subject) -> Option<String> {
             None => return Some(format!("it has no label {label}")),
         }
     }
-    if !select.engine.is_empty() && !select.engine.contains(&subject.engine) {
-        let engine = subject.engine.as_str();
+    if let Some(engine) = subject.engine
+        && !select.engine.is_empty()
+        && !select.engine.contains(&engine)
+    {
+        let engine = engine.as_str();
         return Some(format!("its engine is {engine}, not {}", engines(select)));
     }
+    // Whoever backs its files up has the server stopped: nobody wishes that by a pattern.
+    if !subject.holds.is_empty() && !select.names_in_full(&name.database) {
+        let servers = subject.holds.join(", ");
+        return Some(format!(
+            "it holds the databases of {servers}: only its full name covers it"
+        ));
+    }
     None
+}
+
+impl Selector {
+    /// It covers volumes, and no databases.
+    #[must_use]
+    pub fn is_of_volumes(&self) -> bool {
+        !self.volume.is_empty()
+    }
+
+    /// It names just this volume, and not by a pattern.
+    #[must_use]
+    pub fn names_in_full(&self, volume: &str) -> bool {
+        let mut globs = self.volume.iter();
+        globs.any(|glob| glob.is_literal() && glob.fits(volume))
+    }
 }
 
 impl Rank {
     #[must_use]
     pub fn of(select: &Selector) -> Self {
         Self {
-            name: narrowness(&select.name),
+            name: narrowness(&select.name).max(narrowness(&select.volume)),
             instance: narrowness(&select.instance),
             labels: select.label.len(),
             project: narrowness(&select.project),
@@ -134,6 +171,7 @@ impl fmt::Display for Selector {
             ("project", &self.project),
             ("instance", &self.instance),
             ("name", &self.name),
+            ("volume", &self.volume),
         ]
         .into_iter()
         .filter(|(_, globs)| !globs.is_empty())
@@ -165,7 +203,7 @@ fn engines(select: &Selector) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use holdfast_proto::fleet::Engine;
+    use holdfast_proto::{fleet::Engine, names::VolumeName};
 
     use super::*;
     use crate::policy::file;
@@ -173,9 +211,10 @@ mod tests {
     fn subject(database: &str) -> Subject {
         Subject {
             database: database.parse().unwrap(),
-            engine: Engine::Postgres,
+            engine: Some(Engine::Postgres),
             project: "shop".to_owned(),
             labels: BTreeMap::from([("tier".to_owned(), "gold".to_owned())]),
+            holds: vec![],
         }
     }
 
@@ -206,7 +245,7 @@ mod tests {
                 some.rotate_left(1);
                 let set = set(&some);
                 let covered = cover(&set, &subject("web-1/shop-db/shop"));
-                assert_eq!(covered.policy.name, wanted);
+                assert_eq!(covered.policy.unwrap().name, wanted);
             }
         }
     }
@@ -219,7 +258,7 @@ mod tests {
             "my: {engine: mariadb}",
         ]);
         let covered = cover(&set, &subject("web-1/shop-db/shop"));
-        assert_eq!(covered.policy.name, "default");
+        assert_eq!(covered.policy.unwrap().name, "default");
         let whys: Vec<_> = covered
             .matches
             .iter()
@@ -234,6 +273,64 @@ mod tests {
                 (true, "no other policy selects it"),
             ]
         );
+    }
+
+    fn volume(name: &str, holds: &[&str]) -> Subject {
+        Subject {
+            database: name.parse::<VolumeName>().unwrap().into(),
+            engine: None,
+            holds: holds.iter().map(|name| (*name).to_owned()).collect(),
+            ..subject("web-1/shop-db/shop")
+        }
+    }
+
+    #[test]
+    fn a_volume_is_covered_only_by_a_policy_that_names_volumes_and_a_database_never_by_one() {
+        let set = set(&[
+            "all-databases: {host: 'web-*'}",
+            "files: {volume: 'shop_*', host: 'web-*'}",
+            "mail: {volume: [mail, shop_mail]}",
+        ]);
+        let policy_of = |name: &str| {
+            let covered = cover(&set, &volume(name, &[]));
+            covered.policy.map(|policy| policy.name.clone())
+        };
+        assert_eq!(policy_of("web-1/shop_uploads").as_deref(), Some("files"));
+        assert_eq!(policy_of("web-1/shop_mail").as_deref(), Some("mail"));
+        assert_eq!(policy_of("lab-1/shop_uploads"), None);
+        assert_eq!(policy_of("web-1/other"), None);
+        let other = cover(&set, &volume("web-1/other", &[]));
+        let whys: Vec<_> = other
+            .matches
+            .iter()
+            .map(|m| (m.selects, m.why.as_str()))
+            .collect();
+        assert_eq!(
+            whys,
+            [
+                (false, "it covers databases"),
+                (false, "its name is other, not shop_*"),
+                (false, "its name is other, not mail or shop_mail"),
+                (false, "it covers no volumes"),
+            ]
+        );
+        let database = cover(&set, &subject("web-1/shop-db/shop_x"));
+        assert_eq!(database.policy.unwrap().name, "all-databases");
+        assert_eq!(database.matches[1].why, "it covers volumes");
+    }
+
+    #[test]
+    fn files_of_a_server_are_covered_by_their_full_name_only() {
+        let policy_of = |select: &str| {
+            let set = set(&[&format!("files: {{volume: {select}}}")]);
+            let held = volume("web-1/shop_pgdata", &["shop-db"]);
+            let covered = cover(&set, &held);
+            (covered.policy.is_some(), covered.matches[0].why.clone())
+        };
+        let why = "it holds the databases of shop-db: only its full name covers it";
+        assert_eq!(policy_of("'shop_*'"), (false, why.to_owned()));
+        assert_eq!(policy_of("'*'"), (false, why.to_owned()));
+        assert!(policy_of("['x*', shop_pgdata]").0);
     }
 
     #[test]

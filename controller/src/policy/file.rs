@@ -11,8 +11,9 @@ pub use mistake::Mistake;
 pub use write::{document, write};
 
 use self::{
-    fields::Fields,
+    fields::{Fields, Section},
     mistake::Mistakes,
+    plan::Of,
     tree::{Place, Tree},
 };
 use super::{
@@ -55,7 +56,7 @@ fn read_tree(tree: &Tree, mistakes: &mut Mistakes) -> Option<PolicySet> {
             Policy {
                 name: DEFAULT.to_owned(),
                 select: Selector::default(),
-                protection: plan::protection(&section, &builtin, mistakes),
+                protection: plan::protection(&section, Of::Databases, &builtin, mistakes),
             }
         }
     };
@@ -89,7 +90,11 @@ fn policy(fields: &Fields<'_>, base: &Plan, mistakes: &mut Mistakes) -> Option<P
     let select = section
         .required("select", mistakes)
         .and_then(|f| selector(&f, mistakes));
-    let protection = plan::protection(&section, base, mistakes);
+    let of = match &select {
+        Some(select) if select.is_of_volumes() => Of::Volumes,
+        _ => Of::Databases,
+    };
+    let protection = plan::protection(&section, of, base, mistakes);
     Some(Policy {
         name: name?,
         select: select?,
@@ -122,8 +127,18 @@ fn name(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<String> {
 }
 
 fn selector(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Selector> {
-    let known = ["name", "instance", "label", "project", "host", "engine"];
+    let known = [
+        "name", "instance", "label", "project", "host", "engine", "volume",
+    ];
     let section = fields.section(&known, mistakes)?;
+    if section.get("volume").is_some() {
+        refuse(
+            &section,
+            &["name", "instance", "engine"],
+            "volumes",
+            mistakes,
+        );
+    }
     let mut globs = |key: &str| -> Vec<Glob> {
         let texts = section
             .get(key)
@@ -133,6 +148,7 @@ fn selector(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Selector> {
     };
     let mut select = Selector {
         name: globs("name"),
+        volume: globs("volume"),
         instance: globs("instance"),
         project: globs("project"),
         host: globs("host"),
@@ -152,11 +168,23 @@ fn selector(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Selector> {
         mistakes.add(
             fields,
             "selects nothing in particular".to_owned(),
-            "name host, project, label, engine, instance or name; what holds for all others belongs under default",
+            "name host, project, label, engine, instance, name or volume; what holds for all others belongs under default",
         );
     }
     // Whatever could not be read is a mistake by now: a selector that selects too much is never used.
     Some(select)
+}
+
+/// Keys that mean nothing beside what is selected.
+fn refuse(section: &Section<'_>, keys: &[&'static str], of: &str, mistakes: &mut Mistakes) {
+    for fields in section
+        .present(keys)
+        .into_iter()
+        .filter_map(|key| section.get(key))
+    {
+        let said = format!("means nothing in a policy for {of}");
+        mistakes.add(&fields, said, "leave it away, or make two policies");
+    }
 }
 
 fn limits(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Limits {
@@ -174,7 +202,7 @@ fn limits(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Limits {
     }
 }
 
-/// Two of one name, and two that could cover the same database with nothing to choose between them.
+/// Two of one name, and two that could cover the same database or volume with nothing to choose between them.
 fn refuse_twins(policies: &[Policy], places: &[(Place, String)], mistakes: &mut Mistakes) {
     for (later, policy) in policies.iter().enumerate() {
         let (place, path) = &places[later];
@@ -194,11 +222,17 @@ fn refuse_twins(policies: &[Policy], places: &[(Place, String)], mistakes: &mut 
     for (earlier, later) in ties(policies) {
         let (place, path) = &places[later];
         let (one, other) = (&policies[earlier].name, &policies[later].name);
+        let of_volumes = policies[later].select.is_of_volumes();
         let said = format!(
-            "{other:?} and {one:?} (line {}) can select the same database and are equally specific",
-            places[earlier].0.line
+            "{other:?} and {one:?} (line {}) can select the same {} and are equally specific",
+            places[earlier].0.line,
+            if of_volumes { "volume" } else { "database" }
         );
-        let advice = "let one of them name more (name outranks instance, label, project, host, engine), or exclude each other";
+        let advice = if of_volumes {
+            "let one of them name more (volume outranks label, project, host), or exclude each other"
+        } else {
+            "let one of them name more (name outranks instance, label, project, host, engine), or exclude each other"
+        };
         mistakes.at(*place, &format!("{path}.select"), said, advice);
     }
 }
@@ -207,6 +241,7 @@ fn refuse_twins(policies: &[Policy], places: &[(Place, String)], mistakes: &mut 
 fn builtin_plan() -> Option<Plan> {
     Some(Plan {
         backup: Timing::parse("daily", DEFAULT_ZONE, None).ok()?,
+        stop: false,
         retention: Rules {
             zone: DEFAULT_ZONE,
             ..Rules::default()

@@ -1,4 +1,4 @@
-//! Two policies of one rank that could select the same database: nobody could say which of them covers it.
+//! Two policies of one rank that could select the same database or volume: nobody could say which of them covers it.
 
 use super::{Glob, Policy, Selector, cover::Rank};
 
@@ -19,7 +19,11 @@ pub fn ties(policies: &[Policy]) -> Vec<(usize, usize)> {
 }
 
 fn overlap(a: &Selector, b: &Selector) -> bool {
+    if a.is_of_volumes() != b.is_of_volumes() {
+        return false;
+    }
     let texts = [
+        (&a.volume, &b.volume),
         (&a.name, &b.name),
         (&a.instance, &b.instance),
         (&a.project, &b.project),

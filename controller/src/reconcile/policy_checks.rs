@@ -104,9 +104,10 @@ mod tests {
         let known = |name: &str| Known {
             subject: Subject {
                 database: name.parse().unwrap(),
-                engine: holdfast_proto::fleet::Engine::Postgres,
+                engine: Some(holdfast_proto::fleet::Engine::Postgres),
                 project: String::new(),
                 labels: [].into(),
+                holds: vec![],
             },
             since: Utc::now(),
         };

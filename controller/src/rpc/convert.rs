@@ -23,7 +23,7 @@ pub use self::{
     backup::{backup_contents, backup_diff, volume_contents},
     drill::{drill_kind, drill_row, wire_kind},
     host::host_row,
-    policy::{objective_row, policy_row, retention_row, work_row},
+    policy::{objective_row, policy_row, retention_row, volume_care, work_row},
 };
 use super::status::RpcError;
 

@@ -20,7 +20,7 @@ use crate::view::{
     instance::{AddedInstance, Instance},
     job::Job,
     status::{Counted, Status, Summary},
-    volume::{Volume, VolumeSize},
+    volume::{Protected, ProtectedBy, Volume, VolumeSize},
 };
 
 /// A server outside containers, to be registered.
@@ -55,6 +55,7 @@ impl Client {
             now,
             unprotected,
             unprotected_by_choice,
+            volumes_without_policy,
         } = answer;
         let hosts = each(hosts, Host::try_from)?;
         let instances = each(instances, Instance::try_from)?;
@@ -66,6 +67,7 @@ impl Client {
             databases,
             unprotected,
             unprotected_by_choice,
+            volumes_without_policy,
         };
         Ok(Status {
             summary: Summary::of(&hosts, &instances, &findings, &jobs, counted),
@@ -264,9 +266,29 @@ impl TryFrom<wire::HostVolume> for Volume {
     type Error = WireError;
 
     fn try_from(message: wire::HostVolume) -> Result<Self, WireError> {
-        let wire::HostVolume { host, volume } = message;
+        let wire::HostVolume {
+            host,
+            volume,
+            care,
+            policy,
+            holds,
+            last_backup_at,
+        } = message;
         let volume = required("HostVolume", "volume", volume)?;
-        Ok(Self::of(host, volume.try_into()?))
+        let protected = Protected {
+            by: variant("HostVolume", "care", care, |care| match care {
+                wire::VolumeCare::Unspecified => None,
+                wire::VolumeCare::Policy => Some(ProtectedBy::Policy),
+                wire::VolumeCare::NotProtected => Some(ProtectedBy::NotProtected),
+                wire::VolumeCare::Databases => Some(ProtectedBy::Databases),
+                wire::VolumeCare::Nobody => Some(ProtectedBy::Nobody),
+                wire::VolumeCare::NotAsked => Some(ProtectedBy::NotAsked),
+            })?,
+            policy,
+            holds,
+            last_backup_at: time("HostVolume", "last_backup_at", last_backup_at)?,
+        };
+        Ok(Self::of(host, volume.try_into()?, protected))
     }
 }
 

@@ -191,6 +191,8 @@ impl TryFrom<wire::Policy> for Policy {
             stops,
             starts,
             databases,
+            volumes,
+            stop,
         } = policy;
         let target = |target: wire::ObjectiveTarget| {
             Ok(Target {
@@ -215,6 +217,8 @@ impl TryFrom<wire::Policy> for Policy {
             stops,
             starts,
             databases: databases.into_iter().map(name).collect::<Result<_, _>>()?,
+            volumes,
+            stop,
         })
     }
 }

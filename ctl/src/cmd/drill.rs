@@ -13,6 +13,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     follow::{Followed, Preflight, follow},
+    series::Series,
     session::Session,
     view::{
         drill::{DrillDetail, DrillList, Format, Report},
@@ -22,14 +23,14 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub enum Drill {
-    /// Restore a backup into a throwaway server, look at it in depth, and remove the server.
+    /// Restore a backup into a throwaway server (or volume), look at it in depth, and remove that.
     ///
     /// With --kind rebuild everything of a host is restored, with --kind offsite every byte of its repository is read.
     Run(Run),
     /// List the drills, newest first.
     List {
-        /// HOST/INSTANCE/DATABASE, or HOST for all of it; all when not given.
-        #[arg(add = ArgValueCompleter::new(complete::databases))]
+        /// HOST/INSTANCE/DATABASE or HOST/VOLUME, or HOST for all of it; all when not given.
+        #[arg(add = ArgValueCompleter::new(complete::series))]
         of: Option<String>,
         /// Of this kind only.
         #[arg(long, value_enum)]
@@ -52,14 +53,14 @@ pub enum Drill {
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Number of a backup, or HOST/INSTANCE/DATABASE [its latest], also with @latest-proven or @before:TIME.
-    /// With --kind rebuild or offsite: HOST.
-    #[arg(value_name = "BACKUP|HOST", add = ArgValueCompleter::new(complete::databases))]
+    /// Number of a backup, or HOST/INSTANCE/DATABASE or HOST/VOLUME [its latest], also with @latest-proven or
+    /// @before:TIME. With --kind rebuild or offsite: HOST.
+    #[arg(value_name = "BACKUP|HOST", add = ArgValueCompleter::new(complete::series))]
     of: String,
     /// What is drilled: one backup, everything of a host, or every byte of a host's repository.
     #[arg(long, value_enum, default_value_t = What::Backup)]
     kind: What,
-    /// Where the throwaway servers run [default: as the policies say, else on the own host].
+    /// Where it is restored [default: as the policies say, else on its own host].
     #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     on: Option<HostName>,
     /// Made from this image [default: the very one that the backup's server ran in].
@@ -203,11 +204,13 @@ fn listed(of: Option<&str>, kind: Option<What>) -> Result<ListedDrills, Failure>
     };
     match of {
         Some(name) if name.contains('/') => {
-            let database = name.parse().map_err(|error: NameError| Failure::Usage {
+            let Series(series) = name.parse().map_err(|error: NameError| Failure::Usage {
                 what: error.to_string(),
-                advice: "a database is HOST/INSTANCE/DATABASE: ctl database list".to_owned(),
+                advice: "a database is HOST/INSTANCE/DATABASE (ctl database list), a volume HOST/VOLUME (ctl volume \
+                         list)"
+                    .to_owned(),
             })?;
-            listed.database = Some(database);
+            listed.database = Some(series);
         }
         Some(name) => listed.host = Some(host(name)?),
         None => {}

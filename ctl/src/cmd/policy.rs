@@ -2,13 +2,13 @@
 
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
-use holdfast_proto::names::DatabaseName;
 
 use crate::{
     client::Doing as _,
     complete,
     exit::Exit,
     failure::Failure,
+    series::Series,
     session::Session,
     suggest::{Typed, with_suggestion},
 };
@@ -17,11 +17,11 @@ use crate::{
 pub enum Policy {
     /// List policies with what they do and how many databases each covers.
     List,
-    /// Show which policy covers a database, why, and what runs next.
+    /// Show which policy covers a database or a volume, why, and what runs next.
     Show {
-        /// HOST/INSTANCE/DATABASE.
-        #[arg(add = ArgValueCompleter::new(complete::databases))]
-        database: DatabaseName,
+        /// HOST/INSTANCE/DATABASE or HOST/VOLUME.
+        #[arg(add = ArgValueCompleter::new(complete::series))]
+        database: Series,
     },
 }
 
@@ -33,12 +33,20 @@ impl Policy {
                 let policies = client.policies().await;
                 session.show(&policies.doing(|| "list the policies".to_owned())?)?;
             }
-            Self::Show { database } => {
+            Self::Show {
+                database: Series(database),
+            } => {
                 let coverage = client.coverage(&database).await;
                 match coverage.doing(|| format!("show what covers {database}")) {
                     Ok(coverage) => session.show(&coverage)?,
                     Err(failure) => {
-                        let typed = [Typed::Database(database)];
+                        let typed = [match database.volume() {
+                            Some(volume) => Typed::Volume {
+                                host: volume.host,
+                                name: volume.volume,
+                            },
+                            None => Typed::Database(database),
+                        }];
                         return Err(with_suggestion(&mut client, failure, &typed).await);
                     }
                 }

@@ -57,7 +57,7 @@ pub fn words(kind: &str) -> Words {
             without_proof: "merged",
             undone: "undone; the merged rows are out again",
         },
-        "drill-backup" => Words {
+        "drill-backup" | "drill-volume" => Words {
             noun: "drill",
             done: "drilled",
             possible: "this backup can be drilled",

@@ -33,7 +33,12 @@ pub struct Policy {
     pub checks: Vec<String>,
     pub stops: Vec<String>,
     pub starts: Vec<String>,
+    /// Or volumes.
     pub databases: Vec<String>,
+    /// It covers volumes, and no databases.
+    pub volumes: bool,
+    /// What runs with a volume is stopped while it is read.
+    pub stop: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -162,7 +167,7 @@ impl Mistake {
 
 impl View for PolicyList {
     fn text(&self, page: &Page) -> String {
-        let head = ["POLICY", "SELECTS", "BACKUP", "KEEPS", "DRILL", "DATABASES"];
+        let head = ["POLICY", "SELECTS", "BACKUP", "KEEPS", "DRILL", "COVERS"];
         let mut grid = Grid::new(page, &head, "no policies");
         for policy in &self.policies {
             let selects = if policy.selects.is_empty() {
@@ -172,13 +177,17 @@ impl View for PolicyList {
             };
             let mut cells = vec![toned(Tone::Strong, &policy.name), plain(selects)];
             if policy.protects {
-                cells.push(plain(format!("{} ({})", policy.backup, policy.time_zone)));
+                let stops = if policy.stop { ", stopped" } else { "" };
+                let backup = format!("{} ({}){stops}", policy.backup, policy.time_zone);
+                cells.push(plain(backup));
                 cells.extend([plain(&policy.retention), or_dash(&policy.drill)]);
             } else {
                 let why = format!("not protected: {}", policy.reason);
                 cells.extend([toned(Tone::Warn, why), plain("-"), plain("-")]);
             }
-            cells.push(plain(policy.databases.len()));
+            let number = policy.databases.len() as u64;
+            let one = if policy.volumes { "volume" } else { "database" };
+            cells.push(plain(units::plural(number, one)));
             grid.row(cells);
         }
         let mut out = grid.render();
@@ -210,6 +219,9 @@ impl View for Coverage {
         };
         if let Some(policy) = self.policy.as_ref().filter(|policy| policy.protects) {
             let _ = writeln!(out, "keeps {}", policy.retention);
+            if policy.stop {
+                out.push_str("what runs with it is stopped while it is read\n");
+            }
         }
         let mut grid = Grid::new(
             page,
@@ -280,7 +292,12 @@ impl View for PolicyDiff {
                 from_policy,
                 to_policy,
             } = change;
-            let _ = writeln!(out, "{database}: covered by {from_policy} -> {to_policy}");
+            let or_none = |policy: &str| match policy {
+                "" => "nothing".to_owned(),
+                policy => policy.to_owned(),
+            };
+            let (from, to) = (or_none(from_policy), or_none(to_policy));
+            let _ = writeln!(out, "{database}: covered by {from} -> {to}");
         }
         out
     }

@@ -23,7 +23,7 @@ use super::{
         MariadbFacts, ReplicationSource, Slot, Untold,
     },
     status::{Counted, Status, Summary},
-    volume::{Volume, VolumeList, VolumeSize},
+    volume::{ProtectedBy, Volume, VolumeList, VolumeSize},
 };
 use crate::output::testing::at;
 
@@ -173,10 +173,31 @@ pub(crate) fn volume_list() -> VolumeList {
         mountpoint: format!("/var/lib/docker/volumes/{name}/_data"),
         anonymous: created.is_none(),
         used_by: used_by.iter().map(|name| text(name)).collect(),
+        protected_by: if created.is_some() {
+            ProtectedBy::Databases
+        } else {
+            ProtectedBy::NotAsked
+        },
+        policy: String::new(),
+        holds: used_by.iter().map(|name| text(name)).collect(),
+        last_backup_at: None,
+    };
+    let uploads = Volume {
+        protected_by: ProtectedBy::Policy,
+        policy: text("files"),
+        holds: vec![],
+        last_backup_at: Some(at("2026-11-20T02:11:00Z")),
+        ..volume("uploads", &["web"], Some("2026-11-01T12:00:00Z"))
+    };
+    let mail = Volume {
+        protected_by: ProtectedBy::Nobody,
+        ..volume("mail", &[], Some("2026-11-01T12:00:00Z"))
     };
     VolumeList {
         volumes: vec![
             volume("shop_data", &["shop-db"], Some("2026-11-01T12:00:00Z")),
+            uploads,
+            mail,
             volume(&"ab".repeat(32), &[], None),
         ],
     }
@@ -550,6 +571,7 @@ pub(crate) fn status() -> Status {
         databases: 1,
         unprotected: 0,
         unprotected_by_choice: 0,
+        volumes_without_policy: 0,
     };
     Status {
         summary: Summary::of(&hosts, &instances, &findings, &jobs, counted),

@@ -33,8 +33,10 @@ pub struct Summary {
     pub databases: u64,
     /// Databases that no policy covers.
     pub unprotected: u64,
-    /// Databases that a policy leaves unprotected, with a reason.
+    /// Databases and volumes that a policy leaves unprotected, with a reason.
     pub unprotected_by_choice: u64,
+    /// Volumes that nobody sees to.
+    pub volumes_without_policy: u64,
     pub findings: u64,
     pub findings_critical: u64,
     pub jobs_active: u64,
@@ -49,6 +51,7 @@ pub struct Counted {
     pub databases: u64,
     pub unprotected: u64,
     pub unprotected_by_choice: u64,
+    pub volumes_without_policy: u64,
 }
 
 impl Summary {
@@ -71,6 +74,7 @@ impl Summary {
             databases: counted.databases,
             unprotected: counted.unprotected,
             unprotected_by_choice: counted.unprotected_by_choice,
+            volumes_without_policy: counted.volumes_without_policy,
             findings: count(findings, |finding| finding.closed_at.is_none()),
             findings_critical: count(findings, |finding| {
                 finding.closed_at.is_none() && finding.severity == Severity::Critical
@@ -99,6 +103,10 @@ impl Summary {
         if self.unprotected_by_choice > 0 {
             let number = units::count(self.unprotected_by_choice);
             parts.push(format!("{number} unprotected by choice"));
+        }
+        if self.volumes_without_policy > 0 {
+            let volumes = units::plural(self.volumes_without_policy, "volume");
+            parts.push(format!("{volumes} without a policy"));
         }
         parts.push(match (self.findings, self.findings_critical) {
             (0, _) => "no findings".to_owned(),
@@ -204,6 +212,7 @@ mod tests {
             databases: 3,
             unprotected: 0,
             unprotected_by_choice: 0,
+            volumes_without_policy: 0,
         };
         let mut host = samples::host_list().hosts[0].clone();
         host.connected = true;
@@ -226,12 +235,13 @@ mod tests {
             databases: 5,
             unprotected: 2,
             unprotected_by_choice: 1,
+            volumes_without_policy: 3,
         };
         let (tone, text) = Summary::of(&[], &[], &[], &[], counted).verdict();
         assert_eq!(tone, Tone::Bad);
         assert_eq!(
             text,
-            "0 hosts · 0 instances · 5 databases, 2 UNPROTECTED · 1 unprotected by choice · no findings"
+            "0 hosts · 0 instances · 5 databases, 2 UNPROTECTED · 1 unprotected by choice · 3 volumes without a policy · no findings"
         );
     }
 
@@ -245,6 +255,7 @@ mod tests {
             databases: 0,
             unprotected: 0,
             unprotected_by_choice: 0,
+            volumes_without_policy: 0,
         };
         let (tone, text) = Summary::of(&[], &[], &[], &[job], none).verdict();
         assert_eq!(tone, Tone::Bad);

@@ -23,6 +23,36 @@ pub struct Volume {
     pub mountpoint: String,
     pub anonymous: bool,
     pub used_by: Vec<String>,
+    pub protected_by: ProtectedBy,
+    /// Empty: none covers it.
+    pub policy: String,
+    /// Instances whose data lie in it.
+    pub holds: Vec<String>,
+    /// Of the newest good one.
+    pub last_backup_at: Option<Time>,
+}
+
+/// Who sees to it that a volume is backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProtectedBy {
+    Policy,
+    /// Those in it are protected.
+    Databases,
+    Nobody,
+    /// A policy says so.
+    NotProtected,
+    /// It has no name of its own, or a job has made it for itself.
+    NotAsked,
+}
+
+/// What is known of the backups of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protected {
+    pub by: ProtectedBy,
+    pub policy: String,
+    pub holds: Vec<String>,
+    pub last_backup_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +70,7 @@ pub struct VolumeSize {
 
 impl Volume {
     #[must_use]
-    pub fn of(host: String, volume: fleet::Volume) -> Self {
+    pub fn of(host: String, volume: fleet::Volume, protected: Protected) -> Self {
         Self {
             host,
             name: volume.name,
@@ -50,13 +80,39 @@ impl Volume {
             mountpoint: volume.mountpoint,
             anonymous: volume.anonymous,
             used_by: volume.used_by,
+            protected_by: protected.by,
+            policy: protected.policy,
+            holds: protected.holds,
+            last_backup_at: protected.last_backup_at,
+        }
+    }
+
+    fn protection(&self) -> (Tone, String) {
+        match self.protected_by {
+            ProtectedBy::Policy => (Tone::Plain, format!("policy {}", self.policy)),
+            ProtectedBy::Databases => {
+                let of = self.holds.join(", ");
+                (Tone::Plain, format!("databases of {of}"))
+            }
+            ProtectedBy::Nobody => (Tone::Warn, "nobody".to_owned()),
+            ProtectedBy::NotProtected => (Tone::Dim, format!("none: policy {}", self.policy)),
+            ProtectedBy::NotAsked => (Tone::Dim, "-".to_owned()),
         }
     }
 }
 
 impl View for VolumeList {
     fn text(&self, page: &Page) -> String {
-        let head = ["HOST", "VOLUME", "USED BY", "DRIVER", "CREATED", "PATH"];
+        let head = [
+            "HOST",
+            "VOLUME",
+            "USED BY",
+            "PROTECTED BY",
+            "LAST BACKUP",
+            "DRIVER",
+            "CREATED",
+            "PATH",
+        ];
         let mut grid = Grid::new(page, &head, "no volumes");
         for volume in &self.volumes {
             let tone = if volume.anonymous {
@@ -64,6 +120,7 @@ impl View for VolumeList {
             } else {
                 Tone::Strong
             };
+            let (care, by) = volume.protection();
             grid.row(vec![
                 plain(&volume.host),
                 toned(tone, short(&volume.name)),
@@ -71,6 +128,11 @@ impl View for VolumeList {
                     toned(Tone::Dim, "nobody")
                 } else {
                     plain(volume.used_by.join(", "))
+                },
+                toned(care, by),
+                match volume.last_backup_at {
+                    Some(at) => plain(units::ago(page.now, Some(at))),
+                    None => toned(Tone::Dim, "-"),
                 },
                 plain(&volume.driver),
                 plain(match volume.created_at {

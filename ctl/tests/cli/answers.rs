@@ -45,6 +45,7 @@ pub fn fleet(answers: &mut Answers) {
         databases: 1,
         unprotected: 0,
         unprotected_by_choice: 0,
+        volumes_without_policy: 1,
         now: Some(ago(0)),
     });
     answers.list_hosts = Some(wire::ListHostsResponse { hosts });
@@ -176,6 +177,10 @@ fn volume() -> wire::HostVolume {
             used_by: vec![text("shop-db")],
             ..wire::Volume::default()
         }),
+        care: wire::VolumeCare::Nobody.into(),
+        policy: String::new(),
+        holds: vec![],
+        last_backup_at: None,
     }
 }
 

@@ -4209,9 +4209,12 @@ pub struct GetStatusResponse {
     /// Databases that no policy covers.
     #[prost(uint64, tag = "9")]
     pub unprotected: u64,
-    /// Databases whose policy says, with a reason, that they are not protected.
+    /// Databases and volumes whose policy says, with a reason, that they are not protected.
     #[prost(uint64, tag = "10")]
     pub unprotected_by_choice: u64,
+    /// Volumes that people named, with no database in them that is protected, and that no policy covers.
+    #[prost(uint64, tag = "11")]
+    pub volumes_without_policy: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Host {
@@ -4343,6 +4346,17 @@ pub struct HostVolume {
     pub host: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub volume: ::core::option::Option<Volume>,
+    #[prost(enumeration = "VolumeCare", tag = "3")]
+    pub care: i32,
+    /// That covers it; empty when none does.
+    #[prost(string, tag = "4")]
+    pub policy: ::prost::alloc::string::String,
+    /// Instances whose data lie in it.
+    #[prost(string, repeated, tag = "5")]
+    pub holds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the newest good backup; unset when there is none.
+    #[prost(message, optional, tag = "6")]
+    pub last_backup_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListVolumesResponse {
@@ -5272,9 +5286,15 @@ pub struct Policy {
     pub stops: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "12")]
     pub starts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Those that it covers now.
+    /// Those that it covers now; volumes by the name of their series.
     #[prost(message, repeated, tag = "13")]
     pub databases: ::prost::alloc::vec::Vec<DatabaseName>,
+    /// It covers volumes, and no databases.
+    #[prost(bool, tag = "14")]
+    pub volumes: bool,
+    /// What runs with a volume is stopped while it is read.
+    #[prost(bool, tag = "15")]
+    pub stop: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ObjectiveTarget {
@@ -5875,6 +5895,50 @@ impl OperatorRole {
             "OPERATOR_ROLE_VIEWER" => Some(Self::Viewer),
             "OPERATOR_ROLE_OPERATOR" => Some(Self::Operator),
             "OPERATOR_ROLE_ADMIN" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+}
+/// Who sees to it that a volume is backed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum VolumeCare {
+    Unspecified = 0,
+    /// A policy covers it.
+    Policy = 1,
+    /// A policy says, with a reason, that it is not protected.
+    NotProtected = 2,
+    /// The databases in it are protected, and so is what they hold.
+    Databases = 3,
+    /// No policy covers it.
+    Nobody = 4,
+    /// It has no name of its own, or a job has made it for itself.
+    NotAsked = 5,
+}
+impl VolumeCare {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VOLUME_CARE_UNSPECIFIED",
+            Self::Policy => "VOLUME_CARE_POLICY",
+            Self::NotProtected => "VOLUME_CARE_NOT_PROTECTED",
+            Self::Databases => "VOLUME_CARE_DATABASES",
+            Self::Nobody => "VOLUME_CARE_NOBODY",
+            Self::NotAsked => "VOLUME_CARE_NOT_ASKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VOLUME_CARE_UNSPECIFIED" => Some(Self::Unspecified),
+            "VOLUME_CARE_POLICY" => Some(Self::Policy),
+            "VOLUME_CARE_NOT_PROTECTED" => Some(Self::NotProtected),
+            "VOLUME_CARE_DATABASES" => Some(Self::Databases),
+            "VOLUME_CARE_NOBODY" => Some(Self::Nobody),
+            "VOLUME_CARE_NOT_ASKED" => Some(Self::NotAsked),
             _ => None,
         }
     }

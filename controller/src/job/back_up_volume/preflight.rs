@@ -86,6 +86,18 @@ fn quiet(request: &BackUpVolume, facts: &VolumeFacts) -> PreflightLine {
         return PreflightLine::passed(QUESTION, "no container runs with it");
     }
     let all = names(running());
+    if request.only_files && !facts.databases.is_empty() {
+        return PreflightLine::failed(
+            QUESTION,
+            format!(
+                "{all} runs with it, and it holds a database ({in_it}): no server is stopped for a pattern"
+            ),
+            &format!(
+                "name the volume in full in its policy (volume: {}), or let a policy say that it is not protected, and why",
+                source.volume
+            ),
+        );
+    }
     if request.stop {
         return PreflightLine::warning(
             QUESTION,
@@ -137,6 +149,7 @@ mod tests {
             source: "web-1/shop_uploads".parse().unwrap(),
             stop,
             instances: vec!["web-1/shop-db".parse().unwrap()],
+            only_files: false,
         }
     }
 
@@ -169,6 +182,23 @@ mod tests {
         assert_eq!(verdict(false, true, true, &[]), Failed);
         assert_eq!(verdict(false, true, false, &postgres), Failed);
         assert_eq!(verdict(true, true, true, &postgres), Warning);
+    }
+
+    #[test]
+    fn a_server_is_stopped_only_for_who_names_its_volume_in_full() {
+        let asked = |facts: &VolumeFacts| {
+            let pattern = BackUpVolume {
+                only_files: true,
+                ..request(true)
+            };
+            examine(&pattern, Ok(facts)).pop().unwrap().verdict
+        };
+        let postgres = ["PostgreSQL 16"];
+        let running = facts(true, true, &postgres);
+        assert_eq!(asked(&running), PreflightVerdict::Failed);
+        let stopped = facts(false, true, &postgres);
+        assert_eq!(asked(&stopped), PreflightVerdict::Passed);
+        assert_eq!(asked(&facts(true, true, &[])), PreflightVerdict::Warning);
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use holdfast_chassis::units;
-use holdfast_proto::task::{FailureKind, TaskFailure};
+use holdfast_proto::{
+    names::HostName,
+    task::{FailureKind, TaskFailure},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::DrillBackup;
+use crate::catalog::BackupId;
 use crate::job::{
     definition::{Step, StepDone, StepFailure, defect},
     event::Why,
@@ -19,7 +22,11 @@ use crate::job::{
 pub const NAME: &str = "read";
 
 #[derive(Debug)]
-pub struct Read<'a>(pub &'a DrillBackup);
+pub struct Read<'a> {
+    pub backup: BackupId,
+    /// Whose repository holds it.
+    pub home: &'a HostName,
+}
 
 /// What the step puts out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,13 +45,13 @@ impl Step for Read<'_> {
 
     async fn run(&self, ctx: &StepContext) -> Result<StepDone, StepFailure> {
         let began_at = ctx.now();
-        let backup = ctx.world.catalog.backup(self.0.backup).await;
+        let backup = ctx.world.catalog.backup(self.backup).await;
         let backup = backup.map_err(|error| catalog_failure(&error))?;
         let Some(backup) = backup else {
-            return Err(defect(format!("backup {} is gone", self.0.backup)).into());
+            return Err(defect(format!("backup {} is gone", self.backup)).into());
         };
         let shelf = &ctx.world.shelf;
-        let reading = shelf.read_through(&self.0.source.host, &backup.snapshot_id);
+        let reading = shelf.read_through(self.home, &backup.snapshot_id);
         let found = tokio::select! {
             found = reading => found,
             () = ctx.cancel.cancelled() => return Err(cancelled().into()),

@@ -156,6 +156,8 @@ pub fn server(
     }
 }
 
+/// What a step has put out; none: it has not.
+#[must_use]
 pub fn output<T: DeserializeOwned>(position: &Position, step: &str) -> Option<T> {
     let value = position.output(step)?.clone();
     serde_json::from_value(value).ok()
@@ -206,10 +208,12 @@ fn drilled(backup: &Backup, noted: Option<&BackupContents>) -> DrilledBackup {
         schema_hash: image
             .map(|image| image.schema_hash.to_string())
             .unwrap_or_default(),
+        files: 0,
+        fingerprint: String::new(),
     }
 }
 
-/// Never below zero: clocks of two hosts differ.
+/// In milliseconds. Never below zero: clocks of two hosts differ.
 #[must_use]
 pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
     let span = (to - from).max(TimeDelta::zero());

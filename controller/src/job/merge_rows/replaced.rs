@@ -83,6 +83,7 @@ fn landing(spec: &JobSpec) -> Option<Landing<'_>> {
         | JobSpec::BackUpVolume(_)
         | JobSpec::RestoreVolume(_)
         | JobSpec::ReadRepository(_)
-        | JobSpec::RebuildHost(_) => None,
+        | JobSpec::RebuildHost(_)
+        | JobSpec::DrillVolume(_) => None,
     }
 }

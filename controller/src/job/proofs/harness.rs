@@ -101,6 +101,12 @@ pub fn samples() -> Vec<(Verbs, Sample)> {
                         .map(|sample| (rebuild_host::verbs as Verbs, sample))
                         .collect()
                 }
+                JobKind::DrillVolume => {
+                    let samples = volumes::drills().into_iter();
+                    samples
+                        .map(|sample| (volumes::verbs as Verbs, sample))
+                        .collect()
+                }
                 JobKind::CopyDatabase => {
                     let samples = copy::samples().into_iter();
                     samples

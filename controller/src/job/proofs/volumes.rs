@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
+use holdfast_chassis::clock::Clock as _;
 use holdfast_proto::{
+    drill::{DrillReport, RungName, Verdict},
     image::Hash128,
     link::StartTask,
-    names::HostName,
+    names::{HostName, VolumeName},
     task::{
         BackedUpVolume, FailureKind, HeldContainers, ReleasedContainers, RemovedVolume,
         RestoredVolume, SwappedVolume, TaskFailure, TaskResult, TaskSpec, VolumeFacts, VolumeImage,
@@ -15,16 +17,18 @@ use holdfast_proto::{
 };
 
 use super::{
-    agents::{Databases, Fault, SHELF_READ, failure},
+    agents::{Databases, Fault, SHELF_READ, Verbs, failure},
     copy,
     harness::{Sample, World, catalog},
 };
 use crate::{
-    catalog::{BackupKind, BackupState, Catalog, NewBackup},
+    catalog::{Backup, BackupKind, BackupState, Catalog, NewBackup},
     job::{
-        BackUpVolume, JobId, JobSpec, JobState, RestoreVolume,
+        BackUpVolume, DrillVolume, JobId, JobSpec, JobState, RestoreVolume,
         back_up_volume::contents::VolumeContents,
     },
+    policy::{RollCall, Subject, file::read},
+    reconcile::scheduler::Start,
 };
 
 /// In the world a volume is `host/volume/name` with what is in it, and a container with it `host/container/name`.
@@ -58,13 +62,37 @@ pub fn image(content: &str) -> VolumeImage {
     }
 }
 
+/// As the catalog has the backup that the samples restore.
+pub fn backup() -> Backup {
+    let source: VolumeName = STOCKED.parse().unwrap();
+    let at = DateTime::<Utc>::UNIX_EPOCH;
+    Backup {
+        id: BACKUP,
+        database: source.into(),
+        engine: None,
+        kind: BackupKind::Volume,
+        state: BackupState::Stored,
+        pinned: false,
+        taken_at: at,
+        stored_at: at,
+        proven_at: None,
+        logical_bytes: 700,
+        stored_bytes: 7,
+        snapshot_id: SNAPSHOT.to_owned(),
+        job: None,
+        marked_at: None,
+        removed_at: None,
+        deletion: None,
+    }
+}
+
 /// The backup that the samples restore, in a new catalog.
 pub async fn stock(catalog: &Catalog) {
     let contents = VolumeContents {
         format: 1,
         image: image(THEN),
     };
-    let source: holdfast_proto::names::VolumeName = STOCKED.parse().unwrap();
+    let source: VolumeName = STOCKED.parse().unwrap();
     let backup = NewBackup {
         database: source.into(),
         engine: None,
@@ -91,6 +119,7 @@ pub fn backups() -> Vec<Sample> {
             source: SOURCE.parse().unwrap(),
             stop,
             instances: vec!["web-1/shop-db".parse().unwrap()],
+            only_files: false,
         })
     };
     vec![
@@ -149,6 +178,22 @@ pub fn restores() -> Vec<Sample> {
     ]
 }
 
+pub fn drills() -> Vec<Sample> {
+    vec![Sample {
+        name: "drill of a volume beside it",
+        spec: JobSpec::DrillVolume(DrillVolume {
+            backup: BACKUP,
+            source: STOCKED.parse().unwrap(),
+            host: "web-1".parse().unwrap(),
+        }),
+        before: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        after: |_| world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        swept: world(&[(VOLUME, NOW), (CONTAINER, RUNNING)]),
+        undone: |_| unreachable!("it leaves nothing"),
+        forgotten: Databases::new(),
+    }]
+}
+
 fn restore(change: fn(&mut RestoreVolume)) -> JobSpec {
     let mut restore = RestoreVolume {
         backup: BACKUP,
@@ -188,6 +233,7 @@ pub fn verbs(
                 })
                 .into_iter()
                 .collect(),
+            disk_free_bytes: Some(1 << 30),
             ..VolumeFacts::default()
         })),
         TaskSpec::HoldContainers(hold) => {
@@ -260,7 +306,7 @@ async fn a_backup_of_a_volume_is_a_series_of_its_own() {
     let running = world.start(world.engine("a"));
     let job = world.submit(&running.engine).await;
     assert_eq!(world.state(job).await, JobState::Succeeded);
-    let source: holdfast_proto::names::VolumeName = SOURCE.parse().unwrap();
+    let source: VolumeName = SOURCE.parse().unwrap();
     let [backup] = &world.catalog.backups_of(&source.into()).await.unwrap()[..] else {
         panic!("one backup");
     };
@@ -329,4 +375,191 @@ async fn what_is_not_the_backup_is_not_exchanged_and_is_damaged() {
     assert_eq!(world.agents.databases(), sample.before);
     let judged = world.catalog.backup(BACKUP).await.unwrap().unwrap();
     assert_eq!(judged.state, BackupState::Damaged);
+}
+
+/// The drill's end, its verdict with the rung, and what is known of the backup afterwards.
+async fn drilled(
+    verbs: Verbs,
+    fault: Option<Fault>,
+) -> (JobState, Verdict, Option<RungName>, BackupState) {
+    let shared = catalog().await;
+    let sample = drills().swap_remove(0);
+    let world = World::new(&shared, verbs, &sample);
+    if let Some(fault) = fault {
+        world.agents.fail(fault);
+    }
+    let running = world.start(world.engine("a"));
+    let job = world.submit(&running.engine).await;
+    let state = world.state(job).await;
+    assert_eq!(world.agents.databases(), sample.before, "something is left");
+    let drill = shared.0.drill_of_job(job).await.unwrap().expect("a drill");
+    assert_eq!(drill.database.to_string(), STOCKED);
+    let ended = drill.ended.expect("its end");
+    let text = shared.0.drill_report(drill.id).await.unwrap().unwrap();
+    let report: DrillReport = serde_json::from_str(&text).unwrap();
+    assert_eq!((report.drill, report.verdict), (drill.id, ended.verdict));
+    assert_eq!(
+        (report.backup.files, report.backup.kind.as_str()),
+        (7, "volume")
+    );
+    let judged = shared.0.backup(BACKUP).await.unwrap().unwrap();
+    let recoveries = shared.0.recoveries().await.unwrap();
+    let measured = report.times.took_ms.is_some() && report.verdict != Verdict::CouldNotRun;
+    assert_eq!(recoveries.len(), usize::from(measured));
+    (state, report.verdict, report.broken, judged.state)
+}
+
+#[tokio::test]
+async fn a_volume_that_comes_back_equal_is_proven_and_measured() {
+    let found = drilled(verbs, None).await;
+    let proven = (
+        JobState::Succeeded,
+        Verdict::Proven,
+        None,
+        BackupState::Proven,
+    );
+    assert_eq!(found, proven);
+}
+
+#[tokio::test]
+async fn a_volume_that_comes_back_otherwise_is_damaged() {
+    fn torn(
+        world: &mut Databases,
+        host: &HostName,
+        task: &StartTask,
+    ) -> Result<TaskResult, TaskFailure> {
+        verbs(world, host, task).map(|result| match result {
+            TaskResult::RestoredVolume(mut restored) => {
+                restored.fingerprint = Hash128(7);
+                TaskResult::RestoredVolume(restored)
+            }
+            other => other,
+        })
+    }
+    fn another(
+        world: &mut Databases,
+        host: &HostName,
+        task: &StartTask,
+    ) -> Result<TaskResult, TaskFailure> {
+        verbs(world, host, task).map(|result| match result {
+            TaskResult::RestoredVolume(mut restored) => {
+                restored.image = image("eight files");
+                TaskResult::RestoredVolume(restored)
+            }
+            other => other,
+        })
+    }
+    for (verbs, rung) in [
+        (torn as Verbs, RungName::Fingerprints),
+        (another, RungName::Repository),
+    ] {
+        let found = drilled(verbs, None).await;
+        let damaged = (
+            JobState::Failed,
+            Verdict::Damaged,
+            Some(rung),
+            BackupState::Damaged,
+        );
+        assert_eq!(found, damaged);
+    }
+    let mismatch = Fault {
+        kind: FailureKind::DataMismatch,
+        ..Fault::hopeless("restore/do", true)
+    };
+    let found = drilled(verbs, Some(mismatch)).await;
+    assert_eq!(
+        (found.1, found.2),
+        (Verdict::Damaged, Some(RungName::Restored))
+    );
+}
+
+/// Whatever a host does wrong proves nothing.
+#[tokio::test]
+async fn a_drill_of_a_volume_that_could_not_run_says_nothing_of_the_backup() {
+    for at in ["preflight/do", "restore/do"] {
+        let (state, verdict, _, backup) = drilled(verbs, Some(Fault::hopeless(at, false))).await;
+        let unknown = (JobState::Failed, Verdict::CouldNotRun, BackupState::Stored);
+        assert_eq!((state, verdict, backup), unknown, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_makes_the_jobs_that_the_policies_of_now_want() {
+    let shared = catalog().await;
+    let world = World::new(&shared, verbs, &backups()[0]);
+    let (engine, now) = (world.engine("a"), world.clock.now());
+    let subject = |name: &str| Subject {
+        database: name.parse::<VolumeName>().unwrap().into(),
+        engine: None,
+        project: String::new(),
+        labels: BTreeMap::new(),
+        holds: vec![],
+    };
+    for name in ["web-1", "web-7"] {
+        sqlx::query(
+            "insert into host (name, enrolled_at) values ($1, now()) on conflict do nothing",
+        )
+        .bind(name)
+        .execute(&shared.0.pool)
+        .await
+        .unwrap();
+    }
+    let call = RollCall {
+        here: vec![subject(SOURCE), subject(STOCKED)],
+        gone: vec![],
+    };
+    shared.0.note_databases(&call, now).await.unwrap();
+    let apply = async |file: &str, after: u64| {
+        let set = read(file).unwrap();
+        let applied = shared.0.apply_policies(&set, after, "operator/ann", now);
+        assert_eq!(applied.await.unwrap(), Some(after + 1));
+    };
+    let spec_of = async |job: JobId| shared.0.job(job).await.unwrap().unwrap().spec.0;
+    let series = subject(SOURCE).database;
+    let unwanted = Start::backup(&engine, &series, "schedule/1")
+        .await
+        .unwrap_err();
+    assert!(
+        unwanted.to_string().contains("no policy protects"),
+        "{unwanted}"
+    );
+    for (number, (policy, stop, only_files)) in [
+        (
+            "volume: 'shop_*'}, backup: {schedule: daily, stop: true}",
+            true,
+            true,
+        ),
+        (
+            "volume: shop_uploads}, backup: daily, drill: {schedule: daily, host: lab-1}",
+            false,
+            false,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = number as u64;
+        apply(
+            &format!("policies: [{{name: files, select: {{{policy}}}]"),
+            number,
+        )
+        .await;
+        let by = format!("schedule/{}", number + 2);
+        let job = Start::backup(&engine, &series, &by).await.unwrap();
+        let wanted = JobSpec::BackUpVolume(BackUpVolume {
+            source: SOURCE.parse().unwrap(),
+            stop,
+            instances: vec![],
+            only_files,
+        });
+        assert_eq!(spec_of(job).await, wanted);
+    }
+    let stocked = subject(STOCKED).database;
+    let job = Start::drill(&engine, &stocked, "schedule/9").await.unwrap();
+    let wanted = JobSpec::DrillVolume(DrillVolume {
+        backup: BACKUP,
+        source: STOCKED.parse().unwrap(),
+        host: "lab-1".parse().unwrap(),
+    });
+    assert_eq!(spec_of(job).await, wanted);
 }

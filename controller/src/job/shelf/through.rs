@@ -1,9 +1,7 @@
 //! Reading one backup whole, as the repository has it: what is damaged is told from what could not be asked.
 
 use holdfast_chassis::telemetry::Chain;
-use holdfast_repository::{
-    BlobsError, EntryName, EntryStream, Folder, Reading, Repository, RepositoryError,
-};
+use holdfast_repository::{BlobsError, EntryStream, Reading, Repository, RepositoryError};
 use serde::{Deserialize, Serialize};
 
 use super::OutOfReach;
@@ -43,46 +41,34 @@ pub async fn read(
         }
     };
     for (entry, _) in reading.entries() {
-        found.entries += 1;
-        match to_its_end(&reading, &entry).await {
-            Ok(bytes) => found.bytes += bytes,
-            Err(error) => found.damage.push(damage(error)?),
-        }
-        if found.damage.len() >= MOST_DAMAGE {
-            break;
+        found.note(to_its_end(reading.stream(&entry)).await)?;
+        if found.is_enough() {
+            return Ok(found);
         }
     }
-    for top in reading.folders() {
-        match reading.folder(&top).await {
-            Ok(folder) => in_folders(folder, &mut found).await?,
-            Err(error) => found.damage.push(damage(error)?),
-        }
-    }
+    folders(&reading, &mut found).await?;
     Ok(found)
 }
 
-/// Of a volume: the files lie in folders, as restic shows them.
-async fn in_folders(top: Folder, found: &mut ReadThrough) -> Result<(), OutOfReach> {
-    let mut waiting = vec![top];
-    while let Some(folder) = waiting.pop() {
-        let (files, folders) = folder.names();
-        for name in files {
-            if found.damage.len() >= MOST_DAMAGE {
+/// The files of a volume lie in folders.
+async fn folders(reading: &Reading, found: &mut ReadThrough) -> Result<(), OutOfReach> {
+    let mut open = Vec::new();
+    for name in reading.folders() {
+        match reading.folder(name).await {
+            Ok(folder) => open.push(folder),
+            Err(error) => found.damage.push(damage(error)?),
+        }
+    }
+    while let Some(folder) = open.pop() {
+        for name in folder.files() {
+            found.note(to_its_end(folder.stream(name)).await)?;
+            if found.is_enough() {
                 return Ok(());
             }
-            found.entries += 1;
-            let read = match folder.stream(&name) {
-                Ok(stream) => drained(stream).await,
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(bytes) => found.bytes += bytes,
-                Err(error) => found.damage.push(damage(error)?),
-            }
         }
-        for name in folders {
-            match folder.folder(&name).await {
-                Ok(inside) => waiting.push(inside),
+        for name in folder.folders() {
+            match folder.folder(name).await {
+                Ok(inside) => open.push(inside),
                 Err(error) => found.damage.push(damage(error)?),
             }
         }
@@ -90,11 +76,23 @@ async fn in_folders(top: Folder, found: &mut ReadThrough) -> Result<(), OutOfRea
     Ok(())
 }
 
-async fn to_its_end(reading: &Reading, entry: &EntryName) -> Result<u64, RepositoryError> {
-    drained(reading.stream(entry)?).await
+impl ReadThrough {
+    fn note(&mut self, read: Result<u64, RepositoryError>) -> Result<(), OutOfReach> {
+        self.entries += 1;
+        match read {
+            Ok(bytes) => self.bytes += bytes,
+            Err(error) => self.damage.push(damage(error)?),
+        }
+        Ok(())
+    }
+
+    fn is_enough(&self) -> bool {
+        self.damage.len() >= MOST_DAMAGE
+    }
 }
 
-async fn drained(mut stream: EntryStream) -> Result<u64, RepositoryError> {
+async fn to_its_end(stream: Result<EntryStream, RepositoryError>) -> Result<u64, RepositoryError> {
+    let mut stream = stream?;
     let mut bytes = 0;
     while let Some(piece) = stream.next().await? {
         bytes += piece.len() as u64;

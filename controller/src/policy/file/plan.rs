@@ -7,6 +7,7 @@ use super::{
     check,
     fields::{Fields, Section},
     mistake::Mistakes,
+    refuse,
     tree::Value,
 };
 use crate::{
@@ -29,10 +30,26 @@ pub const KEYS: [&str; 10] = [
     "rto",
     "hooks",
 ];
+const BACKUP_KEYS: [&str; 3] = ["schedule", "jitter", "stop"];
+const DRILL_KEYS: [&str; 4] = ["schedule", "jitter", "host", "sql"];
+/// Those that mean nothing for volumes.
+const OF_DATABASES: [&str; 2] = ["checks", "hooks"];
 const MOST: u32 = 10_000;
 
+/// What a policy covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    Databases,
+    Volumes,
+}
+
 /// What is not said is as in `base`.
-pub fn protection(section: &Section<'_>, base: &Plan, mistakes: &mut Mistakes) -> Protection {
+pub fn protection(
+    section: &Section<'_>,
+    of: Of,
+    base: &Plan,
+    mistakes: &mut Mistakes,
+) -> Protection {
     let off = section
         .get("protect")
         .is_some_and(|fields| match fields.value() {
@@ -49,7 +66,10 @@ pub fn protection(section: &Section<'_>, base: &Plan, mistakes: &mut Mistakes) -
         let said = "is for protect: false only".to_owned();
         mistakes.add(&fields, said, "leave it away, or make it a comment");
     }
-    Protection::On(Box::new(plan(section, base, mistakes)))
+    Protection::On(Box::new(match of {
+        Of::Databases => plan_of_databases(section, base, mistakes),
+        Of::Volumes => plan_of_volumes(section, base, mistakes),
+    }))
 }
 
 fn unprotected(section: &Section<'_>, mistakes: &mut Mistakes) -> Protection {
@@ -66,17 +86,65 @@ fn unprotected(section: &Section<'_>, mistakes: &mut Mistakes) -> Protection {
     }
 }
 
+fn plan_of_databases(section: &Section<'_>, base: &Plan, mistakes: &mut Mistakes) -> Plan {
+    if let Some(backup) = keys(section.get("backup"), &BACKUP_KEYS) {
+        refuse(&backup, &["stop"], "databases", mistakes);
+    }
+    plan(section, base, mistakes)
+}
+
+/// What asks databases is left away from what is as in `base`.
+fn plan_of_volumes(section: &Section<'_>, base: &Plan, mistakes: &mut Mistakes) -> Plan {
+    refuse(section, &OF_DATABASES, "volumes", mistakes);
+    if let Some(drill) = keys(section.get("drill"), &DRILL_KEYS) {
+        refuse(&drill, &["sql"], "volumes", mistakes);
+    }
+    let backup = keys(section.get("backup"), &BACKUP_KEYS);
+    let stop = backup.and_then(|backup| backup.get("stop"));
+    let base = Plan {
+        checks: Vec::new(),
+        hooks: Hooks::default(),
+        drill: base.drill.clone().map(|drill| DrillPlan {
+            assertions: Vec::new(),
+            ..drill
+        }),
+        ..base.clone()
+    };
+    Plan {
+        stop: stop.is_some_and(|fields| truth(&fields, mistakes)),
+        ..plan(section, &base, mistakes)
+    }
+}
+
+/// None: it is a word, or not there. What is wrong with the keys is told by whoever reads all of them.
+fn keys<'a>(fields: Option<Fields<'a>>, known: &[&str]) -> Option<Section<'a>> {
+    let fields = fields.filter(|fields| matches!(fields.value(), Value::Map(_)))?;
+    fields.section(known, &mut Mistakes::default())
+}
+
+/// False when it is neither.
+fn truth(fields: &Fields<'_>, mistakes: &mut Mistakes) -> bool {
+    match fields.value() {
+        Value::Bool(truth) => *truth,
+        _ => {
+            fields.wrong("true or false", "", mistakes);
+            false
+        }
+    }
+}
+
 fn plan(section: &Section<'_>, base: &Plan, mistakes: &mut Mistakes) -> Plan {
     let own_zone = section.get("time_zone").and_then(|f| zone(&f, mistakes));
     let zone = own_zone.unwrap_or(base.retention.zone);
     let backup = section
         .get("backup")
-        .and_then(|f| scheduled(&f, zone, &[], mistakes));
+        .and_then(|f| scheduled(&f, zone, &["stop"], mistakes));
     let retention = section
         .get("retention")
         .and_then(|f| retention(&f, zone, mistakes));
     Plan {
         backup: backup.unwrap_or_else(|| base.backup.in_zone(zone)),
+        stop: false,
         retention: retention.unwrap_or_else(|| Rules {
             zone,
             ..base.retention.clone()
@@ -197,10 +265,7 @@ fn drill(fields: &Fields<'_>, zone: Tz, mistakes: &mut Mistakes) -> Option<Drill
     let timing = scheduled(fields, zone, &["host", "sql"], mistakes)?;
     let (mut host, mut assertions) = (None, Vec::new());
     if let Value::Map(_) = fields.value() {
-        let section = fields.section(
-            &["schedule", "jitter", "host", "sql"],
-            &mut Mistakes::default(),
-        )?;
+        let section = fields.section(&DRILL_KEYS, &mut Mistakes::default())?;
         if let Some(fields) = section.get("host")
             && let Some(text) = fields.text(mistakes)
         {

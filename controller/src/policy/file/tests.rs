@@ -185,6 +185,87 @@ fn a_mistake_names_line_and_key_and_what_would_be_right() {
     }
 }
 
+/// Of a policy for volumes with this line in it, on line 4.
+fn with_volume(line: &str) -> String {
+    mistake(&format!(
+        "policies:\n  - name: files\n    select: {{volume: 'shop_*'}}\n    {line}\n"
+    ))
+}
+
+#[test]
+fn what_means_nothing_for_volumes_is_a_mistake_and_so_is_stop_for_databases() {
+    let nothing = |key: &str, of: &str| {
+        format!(
+            "line 4: policies[0].{key}: means nothing in a policy for {of}; leave it away, or make two policies"
+        )
+    };
+    for (line, key) in [
+        ("checks: [{name: users, count: select 1}]", "checks"),
+        ("hooks: {stop: [web]}", "hooks"),
+        ("drill: {schedule: weekly, sql: [select true]}", "drill.sql"),
+    ] {
+        assert_eq!(with_volume(line), nothing(key, "volumes"));
+    }
+    assert_eq!(
+        with("backup: {schedule: daily, stop: true}"),
+        nothing("backup.stop", "databases")
+    );
+    assert_eq!(
+        mistake("default: {backup: {schedule: daily, stop: true}}"),
+        "line 1: default.backup.stop: means nothing in a policy for databases; leave it away, or make two policies"
+    );
+    assert_eq!(
+        with_volume("backup: {schedule: daily, stop: sure}"),
+        "line 4: policies[0].backup.stop: should be true or false, not \"sure\""
+    );
+    assert_eq!(
+        with_volume("backup: {schedule: daily, stopp: true}"),
+        "line 4: policies[0].backup.stopp: there is no key \"stopp\"; did you mean stop?"
+    );
+    for key in ["name", "instance", "engine"] {
+        let value = if key == "engine" { "postgres" } else { "x" };
+        let text =
+            format!("policies:\n  - name: files\n    select: {{volume: x, {key}: {value}}}\n");
+        assert_eq!(
+            mistake(&text),
+            format!(
+                "line 3: policies[0].select.{key}: means nothing in a policy for volumes; leave it away, or make two policies"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_policy_for_volumes_has_the_rest_as_in_default_without_what_asks_databases() {
+    let text = r#"
+default:
+  drill: {schedule: weekly, host: lab-1, sql: ["select true"]}
+  checks: [{name: users, count: select 1}]
+  hooks: {stop: [web]}
+  rpo: 26h
+policies:
+  - name: files
+    select: {volume: ["shop_*"], host: "web-*", label: {tier: gold}}
+    backup: {schedule: hourly, stop: true}
+"#;
+    let set = read(text).unwrap();
+    let files = set.named("files").unwrap();
+    assert_eq!(
+        files.select.to_string(),
+        "host web-*, volume shop_*, label tier=gold"
+    );
+    let plan = files.plan().unwrap();
+    assert!(plan.stop);
+    assert_eq!((plan.checks.len(), &plan.hooks), (0, &Hooks::default()));
+    let drill = plan.drill.as_ref().unwrap();
+    assert_eq!(drill.timing.to_string(), "weekly (UTC)");
+    assert_eq!(drill.assertions, [""; 0]);
+    assert_eq!(drill.host.as_ref().unwrap().as_str(), "lab-1");
+    assert_eq!(plan.targets.rpo, Some(Duration::from_hours(26)));
+    let text = write(&set).unwrap();
+    assert_eq!(read(&text), Ok(set), "{text}");
+}
+
 #[test]
 fn mistakes_of_selectors_and_names() {
     for (text, said) in [
@@ -199,7 +280,7 @@ fn mistakes_of_selectors_and_names() {
         (
             "policies:\n  - name: a\n    select: {}",
             "line 3: policies[0].select: selects nothing in particular; name host, project, label, engine, \
-             instance or name; what holds for all others belongs under default",
+             instance, name or volume; what holds for all others belongs under default",
         ),
         (
             "policies:\n  - name: a\n    select: {engine: postgrse}",
@@ -241,6 +322,18 @@ fn policies_that_could_tie_are_refused_before_there_is_such_a_database() {
         tie("{host: 'web-*'}", "{host: '*-1'}").unwrap(),
         "line 3: policies[1].select: \"two\" and \"one\" (line 2) can select the same database and are equally specific; \
          let one of them name more (name outranks instance, label, project, host, engine), or exclude each other"
+    );
+    assert_eq!(
+        tie("{volume: 'shop_*'}", "{volume: '*_uploads'}").unwrap(),
+        "line 3: policies[1].select: \"two\" and \"one\" (line 2) can select the same volume and are equally specific; \
+         let one of them name more (volume outranks label, project, host), or exclude each other"
+    );
+    assert_eq!(tie("{volume: uploads}", "{volume: mail}"), None);
+    assert_eq!(tie("{volume: 'shop_*'}", "{volume: shop_uploads}"), None);
+    // Nothing is both a volume and a database.
+    assert_eq!(
+        tie("{volume: '*', host: web-1}", "{name: '*', host: web-1}"),
+        None
     );
     assert!(tie("{name: [shop, crm]}", "{name: [erp, crm]}").is_some());
     assert!(tie("{label: {tier: gold}}", "{label: {team: a}}").is_some());
@@ -363,6 +456,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         )
             .prop_map(move |(backup, rules, drill, checks, targets, stop)| Plan {
                 backup,
+                stop: false,
                 retention: Rules {
                     last: rules.0,
                     daily: rules.1,
@@ -412,6 +506,28 @@ fn protections() -> impl Strategy<Value = Protection> {
     ]
 }
 
+/// What asks databases goes.
+fn of_volumes(policy: Policy, volume: Vec<Glob>, select: Selector, stop: bool) -> Policy {
+    let protection = match policy.protection {
+        Protection::On(plan) => Protection::On(Box::new(Plan {
+            stop,
+            checks: vec![],
+            hooks: Hooks::default(),
+            drill: plan.drill.map(|drill| DrillPlan {
+                assertions: vec![],
+                ..drill
+            }),
+            ..*plan
+        })),
+        off @ Protection::Off { .. } => off,
+    };
+    Policy {
+        select: Selector { volume, ..select },
+        protection,
+        ..policy
+    }
+}
+
 fn sets() -> impl Strategy<Value = PolicySet> {
     let labels =
         prop::collection::btree_map("[a-z]{1,4}", texts().prop_map(|t| Glob::new(&t)), 0..3);
@@ -426,25 +542,35 @@ fn sets() -> impl Strategy<Value = PolicySet> {
             },
             policies: (0..)
                 .zip(policies)
-                .map(
-                    |(number, (host, project, label, mariadb, protection))| Policy {
+                .map(|(number, (host, project, label, mariadb, protection))| {
+                    // A name of its own each: no ties.
+                    let own = vec![Glob::new(&format!("db{number}"))];
+                    let select = Selector {
+                        label,
+                        project,
+                        host,
+                        ..Selector::default()
+                    };
+                    let policy = Policy {
                         name: format!("p{number}"),
                         select: Selector {
-                            // A name of its own each: no ties.
-                            name: vec![Glob::new(&format!("db{number}"))],
-                            instance: vec![],
-                            label,
-                            project,
-                            host,
+                            name: own.clone(),
                             engine: if mariadb {
                                 vec![Engine::Mariadb]
                             } else {
                                 vec![]
                             },
+                            ..select.clone()
                         },
                         protection,
-                    },
-                )
+                    };
+                    // Every third one is of volumes.
+                    if number % 3 == 2 {
+                        of_volumes(policy, own, select, mariadb)
+                    } else {
+                        policy
+                    }
+                })
                 .collect(),
         },
     )

@@ -45,17 +45,25 @@ struct OnBody {
     backup: Scheduled,
     retention: Retention,
     drill: DrillBody,
-    checks: Vec<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Vec<Check>>,
     rpo: String,
     rto: Rto,
-    hooks: HooksBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<HooksBody>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Scheduled {
     Text(String),
-    WithJitter { schedule: String, jitter: String },
+    Keys {
+        schedule: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        jitter: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stop: Option<bool>,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +145,8 @@ struct Select {
     instance: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     name: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volume: Vec<String>,
 }
 
 /// A `fleet.yaml` that reads as just this set.
@@ -185,6 +195,7 @@ fn select(select: &Selector) -> Select {
         engine: select.engine.iter().map(|engine| engine.as_str()).collect(),
         instance: texts(&select.instance),
         name: texts(&select.name),
+        volume: texts(&select.volume),
     }
 }
 
@@ -194,13 +205,15 @@ fn body(policy: &Policy) -> Body {
             protect: false,
             reason: reason.clone(),
         },
-        Protection::On(plan) => Body::On(Box::new(on(plan))),
+        Protection::On(plan) => Body::On(Box::new(on(plan, policy.select.is_of_volumes()))),
     }
 }
 
-fn on(plan: &Plan) -> OnBody {
+/// Of volumes nothing is written that is a mistake there.
+fn on(plan: &Plan, of_volumes: bool) -> OnBody {
     let Plan {
         backup,
+        stop,
         retention: rules,
         drill,
         checks,
@@ -209,7 +222,7 @@ fn on(plan: &Plan) -> OnBody {
     } = plan;
     OnBody {
         time_zone: rules.zone.name().to_owned(),
-        backup: scheduled(backup),
+        backup: scheduled(backup, *stop),
         retention: retention(rules),
         drill: match drill {
             None => DrillBody::None("none"),
@@ -220,27 +233,28 @@ fn on(plan: &Plan) -> OnBody {
                 sql: drill.assertions.clone(),
             },
         },
-        checks: checks.iter().map(check).collect(),
+        checks: (!of_volumes).then(|| checks.iter().map(check).collect()),
         rpo: targets.rpo.map_or_else(|| "none".to_owned(), span),
         rto: Rto {
             restore: targets.restore.map(span),
             drill: targets.drill.map(span),
             rebuild: targets.rebuild.map(span),
         },
-        hooks: HooksBody {
+        hooks: (!of_volumes).then(|| HooksBody {
             stop: hooks.stop.clone(),
             start: hooks.start.clone(),
-        },
+        }),
     }
 }
 
-fn scheduled(timing: &Timing) -> Scheduled {
+fn scheduled(timing: &Timing, stop: bool) -> Scheduled {
     let schedule = timing.text().to_owned();
     match timing.own_jitter() {
-        None => Scheduled::Text(schedule),
-        Some(jitter) => Scheduled::WithJitter {
+        None if !stop => Scheduled::Text(schedule),
+        jitter => Scheduled::Keys {
             schedule,
-            jitter: span(jitter),
+            jitter: jitter.map(span),
+            stop: stop.then_some(true),
         },
     }
 }

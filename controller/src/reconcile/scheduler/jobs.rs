@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use holdfast_chassis::telemetry::Chain;
 use holdfast_proto::{
-    names::{DatabaseName, HostName},
+    names::{DatabaseName, HostName, VolumeName},
     task::Selection,
 };
 
@@ -11,8 +11,8 @@ use super::{NotStarted, Start};
 use crate::{
     catalog::CatalogError,
     job::{
-        BackUpDatabase, DrillBackup, JobId, JobSpec, PruneRepository, drill_backup::plan,
-        engine::Engine,
+        BackUpDatabase, BackUpVolume, DrillBackup, DrillVolume, JobId, JobSpec, PruneRepository,
+        drill_backup::plan, engine::Engine, volume::servers_on,
     },
 };
 
@@ -23,6 +23,11 @@ impl Start for Engine {
         database: &DatabaseName,
         requested_by: &str,
     ) -> Result<JobId, NotStarted> {
+        if let Some(volume) = database.volume() {
+            let spec = self.backup_of_volume(database, volume).await?;
+            let submitted = self.submit(spec, requested_by, "").await;
+            return submitted.map_err(|error| NotStarted(error.to_string()));
+        }
         let backup = BackUpDatabase {
             source: database.clone(),
             selection: Selection::default(),
@@ -47,13 +52,21 @@ impl Start for Engine {
             return Err(NotStarted("there is no good backup to restore".to_owned()));
         };
         let plan = plan::of(catalog, database).await.map_err(not_started)?;
-        let drill = DrillBackup {
-            backup: backup.id,
-            source: database.clone(),
-            host: plan::host(plan.as_ref(), database),
-            image: String::new(),
+        let host = plan::host(plan.as_ref(), database);
+        let spec = match database.volume() {
+            Some(source) => JobSpec::DrillVolume(DrillVolume {
+                backup: backup.id,
+                source,
+                host,
+            }),
+            None => JobSpec::DrillBackup(DrillBackup {
+                backup: backup.id,
+                source: database.clone(),
+                host,
+                image: String::new(),
+            }),
         };
-        let submitted = self.submit(JobSpec::DrillBackup(drill), requested_by, "");
+        let submitted = self.submit(spec, requested_by, "");
         submitted
             .await
             .map_err(|error| NotStarted(error.to_string()))
@@ -63,5 +76,32 @@ impl Start for Engine {
         let spec = JobSpec::PruneRepository(PruneRepository { host: host.clone() });
         let submitted = self.submit(spec, requested_by, "").await;
         submitted.map_err(|error| NotStarted(error.to_string()))
+    }
+}
+
+impl Engine {
+    /// As its policy says now. Servers that run with it are noted: nobody else works on them while they are stopped.
+    async fn backup_of_volume(
+        &self,
+        series: &DatabaseName,
+        source: VolumeName,
+    ) -> Result<JobSpec, NotStarted> {
+        let policy = plan::covering(self.catalog(), series).await;
+        let policy = policy.map_err(|error| NotStarted(Chain(&error).to_string()))?;
+        let Some((policy, plan)) = policy
+            .as_ref()
+            .and_then(|policy| Some((policy, policy.plan()?)))
+        else {
+            return Err(NotStarted(format!("no policy protects {source} any more")));
+        };
+        let host = self.hosts().facts(&source.host);
+        Ok(JobSpec::BackUpVolume(BackUpVolume {
+            stop: plan.stop,
+            instances: host
+                .map(|host| servers_on(&host, &source))
+                .unwrap_or_default(),
+            only_files: !policy.select.names_in_full(&source.volume),
+            source,
+        }))
     }
 }

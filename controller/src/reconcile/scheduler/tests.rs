@@ -16,6 +16,7 @@ use super::*;
 use crate::{catalog::testing::TestCatalog, job::locks::Resource};
 
 mod pruning;
+mod volumes;
 
 /// Submits rows that nobody works on.
 #[derive(Debug)]

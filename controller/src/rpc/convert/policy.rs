@@ -16,7 +16,7 @@ use crate::{
         removal::{self, Step},
     },
     schedule::{self, Decision},
-    standing::DatabaseStanding,
+    standing::{Care, DatabaseStanding},
 };
 
 impl From<Mistake> for wire::PolicyMistake {
@@ -80,6 +80,7 @@ pub fn policy_row(policy: &Policy, databases: Vec<DatabaseName>) -> wire::Policy
     let base = wire::Policy {
         name: policy.name.clone(),
         selects: policy.select.to_string(),
+        volumes: policy.select.is_of_volumes(),
         databases: databases.into_iter().map(Into::into).collect(),
         ..wire::Policy::default()
     };
@@ -97,6 +98,7 @@ fn with_plan(base: wire::Policy, plan: &Plan) -> wire::Policy {
     wire::Policy {
         protects: true,
         backup: plan.backup.text().to_owned(),
+        stop: plan.stop,
         time_zone: plan.backup.zone().name().to_owned(),
         retention: plan.retention.to_string(),
         drill: plan
@@ -206,6 +208,16 @@ pub fn objective_row(database: &DatabaseStanding, objective: Objective) -> wire:
         verdict: verdict.into(),
         reason: objective.reason,
         job: objective.job.unwrap_or(0),
+    }
+}
+
+pub fn volume_care(care: Care) -> wire::VolumeCare {
+    match care {
+        Care::Policy => wire::VolumeCare::Policy,
+        Care::NotProtected => wire::VolumeCare::NotProtected,
+        Care::Databases => wire::VolumeCare::Databases,
+        Care::Nobody => wire::VolumeCare::Nobody,
+        Care::NotAsked => wire::VolumeCare::NotAsked,
     }
 }
 

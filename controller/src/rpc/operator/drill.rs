@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backup_name::{self, BackupName},
     catalog::{Backup, Drill, DrillsOf},
-    job::{DrillBackup, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose},
+    job::{DrillBackup, DrillVolume, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose},
     rpc::convert::{drill_kind, drill_row, time, wire_kind},
 };
 
@@ -160,14 +160,27 @@ async fn start(
     let plan = plan::of(&services.catalog, &backup.database).await?;
     let host = host.unwrap_or_else(|| plan::host(plan.as_ref(), &backup.database));
     services.fleet.host(&host)?;
-    let drill = DrillBackup {
-        backup: backup.id,
-        source: backup.database.clone(),
-        host: host.clone(),
-        image,
+    let spec = match backup.database.volume() {
+        Some(_) if !image.is_empty() => {
+            let message = format!(
+                "backup {} is one of a volume: no image runs with it",
+                backup.id
+            );
+            return Err(RpcError::invalid(message));
+        }
+        Some(source) => JobSpec::DrillVolume(DrillVolume {
+            backup: backup.id,
+            source,
+            host: host.clone(),
+        }),
+        None => JobSpec::DrillBackup(DrillBackup {
+            backup: backup.id,
+            source: backup.database.clone(),
+            host: host.clone(),
+            image,
+        }),
     };
     let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
-    let spec = JobSpec::DrillBackup(drill);
     let job = services.jobs.submit(spec, &by, &traceparent).await?;
     Ok((job, backup, host))
 }

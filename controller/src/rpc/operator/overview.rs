@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_proto::wire::{GetStatusRequest, GetStatusResponse};
 
-use super::{RpcError, Services, caller::Caller, host, instance, policy};
+use super::{RpcError, Services, caller::Caller, host, instance, policy, volume};
 use crate::{fleet::HostState, rpc::convert::time};
 
 /// Jobs shown at most; more run at once nowhere.
@@ -41,6 +41,7 @@ pub async fn get(
         now: time(services.clock.now()),
         unprotected,
         unprotected_by_choice,
+        volumes_without_policy: volume::uncovered(&states, &standing),
     })
 }
 

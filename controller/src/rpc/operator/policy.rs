@@ -93,7 +93,7 @@ pub async fn export(
     _: Caller,
     _: ExportPoliciesRequest,
 ) -> Result<ExportPoliciesResponse, RpcError> {
-    let Applied { version, set } = services.catalog.policies().await?;
+    let Applied { version, set, .. } = services.catalog.policies().await?;
     let text = file::write(&set).map_err(|error| {
         RpcError::new(
             Code::Internal,
@@ -169,13 +169,17 @@ fn unknown(standing: &Standing, name: &DatabaseName) -> RpcError {
         .databases
         .iter()
         .map(|d| d.subject.database.to_string());
+    let (what, list) = match name.volume() {
+        Some(_) => ("volume", "`ctl volume list` shows what there is"),
+        None => ("database", "`ctl database list` shows what there is"),
+    };
     let advice = match nearest(&name.to_string(), names) {
-        Some(near) => format!("did you mean {near}? `ctl database list` shows what there is"),
-        None => "`ctl database list` shows what there is".to_owned(),
+        Some(near) => format!("did you mean {near}? {list}"),
+        None => list.to_owned(),
     };
     RpcError::new(
         Code::NotFound,
-        format!("no host has reported a database {name}"),
+        format!("no host has reported a {what} {name}"),
         advice,
     )
 }
@@ -221,11 +225,12 @@ fn coverage_changes(standing: &Standing, after: &PolicySet) -> Vec<CoverageChang
     let databases = standing.databases.iter();
     databases
         .filter_map(|database| {
-            let to = &cover(after, &database.subject).policy.name;
-            (*to != database.policy).then(|| CoverageChange {
+            let to = cover(after, &database.subject).policy;
+            let to = to.map(|policy| policy.name.as_str()).unwrap_or_default();
+            (to != database.policy).then(|| CoverageChange {
                 database: Some(database.subject.database.clone().into()),
                 from_policy: database.policy.clone(),
-                to_policy: to.clone(),
+                to_policy: to.to_owned(),
             })
         })
         .collect()

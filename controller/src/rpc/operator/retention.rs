@@ -29,12 +29,12 @@ pub async fn preview(
             .iter()
             .any(|known| known.subject.database == *name);
         if lines.is_empty() && !known {
-            let message = format!("there is neither a database {name} nor a backup of one");
-            return Err(RpcError::new(
-                Code::NotFound,
-                message,
-                "`ctl database list` shows what there is",
-            ));
+            let (what, list) = match name.volume() {
+                Some(_) => ("volume", "`ctl volume list` shows what there is"),
+                None => ("database", "`ctl database list` shows what there is"),
+            };
+            let message = format!("there is neither a {what} {name} nor a backup of one");
+            return Err(RpcError::new(Code::NotFound, message, list));
         }
     }
     Ok(PreviewRetentionResponse {

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use holdfast_proto::{
+    fleet::Volume,
+    names::VolumeName,
     task::{MeasureVolume, TaskResult, TaskSpec},
     wire::{
         HostVolume, ListVolumesRequest, ListVolumesResponse, MeasureVolumeRequest,
@@ -13,10 +16,14 @@ use holdfast_proto::{
 use super::{
     RpcError, Services,
     caller::Caller,
-    host,
+    host, policy,
     task::{ask, wrong_result},
 };
-use crate::fleet::HostState;
+use crate::{
+    fleet::HostState,
+    rpc::convert::{time, volume_care},
+    standing::{Care, Standing},
+};
 
 /// A walk over tens of millions of files on slow disks ends within.
 const MEASURED_WITHIN: Duration = Duration::from_secs(3600);
@@ -27,7 +34,10 @@ pub async fn list(
     request: ListVolumesRequest,
 ) -> Result<ListVolumesResponse, RpcError> {
     let states = host::selected(&services, &request.host)?;
-    let volumes = states.iter().flat_map(|state| shown(state)).collect();
+    let standing = policy::standing(&services).await?;
+    let now = services.clock.now();
+    let volumes = states.iter().flat_map(|state| shown(state, &standing, now));
+    let volumes = volumes.collect();
     Ok(ListVolumesResponse { volumes })
 }
 
@@ -49,10 +59,37 @@ pub async fn measure(
 }
 
 /// Of one host, by name.
-fn shown(state: &HostState) -> Vec<HostVolume> {
-    let row = |volume: &holdfast_proto::fleet::Volume| HostVolume {
-        host: state.name.to_string(),
-        volume: Some(volume.clone().into()),
+fn shown(state: &HostState, standing: &Standing, now: DateTime<Utc>) -> Vec<HostVolume> {
+    let row = |volume: &Volume| {
+        let name = VolumeName {
+            host: state.name.clone(),
+            volume: volume.name.clone(),
+        };
+        let own = standing.database(&name.clone().into());
+        let newest = own.and_then(|own| own.good_backups(now).first().map(|one| one.taken_at));
+        HostVolume {
+            host: state.name.to_string(),
+            volume: Some(volume.clone().into()),
+            care: volume_care(standing.care(&name, volume)).into(),
+            policy: own.map(|own| own.policy.clone()).unwrap_or_default(),
+            holds: own.map(|own| own.subject.holds.clone()).unwrap_or_default(),
+            last_backup_at: newest.and_then(time),
+        }
     };
     state.report.volumes.values().map(row).collect()
+}
+
+/// Those that no policy covers, and no database in them protects.
+pub fn uncovered(states: &[Arc<HostState>], standing: &Standing) -> u64 {
+    let alone = |state: &Arc<HostState>| {
+        let volumes = state.report.volumes.values().filter(|volume| {
+            let name = VolumeName {
+                host: state.name.clone(),
+                volume: volume.name.clone(),
+            };
+            standing.care(&name, volume) == Care::Nobody
+        });
+        volumes.count() as u64
+    };
+    states.iter().map(alone).sum()
 }

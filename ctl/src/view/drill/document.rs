@@ -215,19 +215,34 @@ fn parts(report: &DrillReport) -> Vec<Table> {
 }
 
 fn backup_rows(report: &DrillReport, backup: &DrilledBackup) -> Vec<(&'static str, String)> {
-    vec![
+    let is_volume = backup.kind == "volume";
+    let mut rows = vec![
         ("number", backup.id.to_string()),
-        ("database", report.subject.clone()),
+        (
+            if is_volume { "volume" } else { "database" },
+            report.subject.clone(),
+        ),
         ("kind", backup.kind.clone()),
         ("taken", moment(backup.taken_at)),
         ("stored", moment(backup.stored_at)),
         ("snapshot in the repository", backup.snapshot.clone()),
-        ("write-ahead log position", backup.lsn.clone()),
-        ("tables", backup.tables.to_string()),
-        ("rows", backup.rows.to_string()),
-        ("bytes", backup.bytes.to_string()),
-        ("schema hash", backup.schema_hash.clone()),
-    ]
+    ];
+    rows.extend(if is_volume {
+        vec![
+            ("files", backup.files.to_string()),
+            ("bytes", backup.bytes.to_string()),
+            ("fingerprint of the list", backup.fingerprint.clone()),
+        ]
+    } else {
+        vec![
+            ("write-ahead log position", backup.lsn.clone()),
+            ("tables", backup.tables.to_string()),
+            ("rows", backup.rows.to_string()),
+            ("bytes", backup.bytes.to_string()),
+            ("schema hash", backup.schema_hash.clone()),
+        ]
+    });
+    rows
 }
 
 /// Measured and wanted, side by side.
@@ -278,6 +293,10 @@ fn place(report: &DrillReport) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     if let Some(host) = &report.host {
         rows.push(("host", host.clone()));
+    }
+    // A volume is restored beside everything else: nothing runs with it.
+    let servers = report.parts.iter().any(|part| part.server.is_some());
+    if servers || report.server.is_some() {
         rows.push(("network", "none".to_owned()));
     }
     if let Some(server) = &report.server {

@@ -67,6 +67,8 @@ pub(crate) fn report() -> DrillReport {
             rows: 5_003,
             bytes: 400_000,
             schema_hash: text("00ff"),
+            files: 0,
+            fingerprint: String::new(),
         }),
         host: Some(text("web-2")),
         server: Some(server()),

@@ -31,6 +31,8 @@ fn policy() -> Policy {
         stops: vec![text("web")],
         starts: vec![text("web")],
         databases: vec![text("web-1/shop-db/shop")],
+        volumes: false,
+        stop: false,
     }
 }
 

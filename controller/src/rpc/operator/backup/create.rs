@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_chassis::telemetry;
 use holdfast_proto::{
-    names::{DatabaseName, HostName, InstanceName, VolumeName},
+    names::{DatabaseName, HostName, VolumeName},
     task::Selection,
     wire::{CreateBackupsRequest, CreateBackupsResponse, StartedBackup},
 };
@@ -16,8 +16,10 @@ use super::super::{
 };
 use crate::{
     detect::HostFacts,
-    fleet::{HostState, nearest},
-    job::{BackUpDatabase, BackUpVolume, JobSpec, back_up_database::unsupported},
+    fleet::nearest,
+    job::{
+        BackUpDatabase, BackUpVolume, JobSpec, back_up_database::unsupported, volume::servers_on,
+    },
     policy::{Subject, subjects},
 };
 
@@ -88,26 +90,13 @@ fn volumes(
         let host = services.fleet.host(&source.host)?;
         host.volume(&source.volume)?;
         backups.push(BackUpVolume {
-            instances: servers_on(&host, &source),
+            instances: servers_on(&HostFacts::from(&*host), &source),
             stop: request.stop,
             source,
+            only_files: false,
         });
     }
     Ok(backups)
-}
-
-/// Database servers in containers that mount the volume.
-pub fn servers_on(host: &HostState, volume: &VolumeName) -> Vec<InstanceName> {
-    let used_by = host.report.volumes.get(&volume.volume);
-    let used_by = used_by.map_or(&[][..], |volume| &volume.used_by[..]);
-    let instances = host.report.instances.values();
-    let on_it = instances.filter(|instance| used_by.contains(&instance.container));
-    on_it
-        .map(|instance| InstanceName {
-            host: volume.host.clone(),
-            instance: instance.name.clone(),
-        })
-        .collect()
 }
 
 async fn start_volume(
@@ -151,6 +140,8 @@ async fn chosen(
     let known = services.catalog.known_databases().await?;
     let mut all: Vec<Subject> = subjects(&hosts);
     all.extend(known.into_iter().map(|known| known.subject));
+    // Of volumes somebody may have to stop what runs: they are named.
+    all.retain(|subject| !subject.is_volume());
     let fits = |subject: &&Subject| {
         (host.is_empty() || subject.database.host.as_str() == host)
             && (project.is_empty() || subject.project == *project)

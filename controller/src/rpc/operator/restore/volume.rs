@@ -3,10 +3,14 @@
 use holdfast_proto::names::VolumeName;
 
 use super::{
-    super::{RpcError, Services, backup::create::servers_on},
+    super::{RpcError, Services},
     Wanted,
 };
-use crate::{catalog::Backup, job::RestoreVolume};
+use crate::{
+    catalog::Backup,
+    detect::HostFacts,
+    job::{RestoreVolume, volume::servers_on},
+};
 
 /// A mistyped host or volume is told at once, with the nearest one.
 pub fn restore(
@@ -58,7 +62,7 @@ pub fn restore(
         stop: wanted.stop,
         keep: wanted.keep,
         dry_run: wanted.dry_run,
-        instances: servers_on(&host, &target),
+        instances: servers_on(&HostFacts::from(&*host), &target),
         target,
     })
 }
