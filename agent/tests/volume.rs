@@ -24,8 +24,8 @@ use holdfast_agent::{
 };
 use holdfast_proto::task::{
     BackUpVolume, BackedUpVolume, DescribeVolume, FailureKind, HoldContainers, ReleaseContainers,
-    RemoveVolume, RepositoryRef, RestoreVolume, RestoredVolume, SwapVolume, TaskFailure,
-    TaskResult, TaskSpec, VolumeFacts,
+    RemoveSandbox, RemoveVolume, RemovedSandbox, RepositoryRef, RestoreVolume, RestoredVolume,
+    SwapVolume, TaskFailure, TaskResult, TaskSpec, VolumeFacts,
 };
 use observed::{Started, docker, said};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat};
@@ -83,11 +83,21 @@ impl Own {
     }
 
     async fn restore(&self, snapshot: &str, job: u64) -> Result<RestoredVolume, TaskFailure> {
+        self.restore_as(snapshot, job, false).await
+    }
+
+    async fn restore_as(
+        &self,
+        snapshot: &str,
+        job: u64,
+        throwaway: bool,
+    ) -> Result<RestoredVolume, TaskFailure> {
         let spec = TaskSpec::RestoreVolume(RestoreVolume {
             volume: self.other(),
             job,
             repository: repository(),
             snapshot: snapshot.to_owned(),
+            throwaway,
         });
         match self.perform(spec).await? {
             TaskResult::RestoredVolume(done) => Ok(done),
@@ -288,6 +298,20 @@ async fn every_kind_of_file_comes_back_as_it_was() {
     own.restore(&stored.snapshot, 7).await.expect("again");
     let foreign = own.restore(&stored.snapshot, 8).await.expect_err("job 7's");
     assert_eq!(foreign.kind, FailureKind::Conflict);
+    // That of a rebuild goes with the throwaway servers of its job, by one verb.
+    let stands = || {
+        docker(&["volume", "inspect", &own.other()])
+            .status
+            .success()
+    };
+    let made = own.restore_as(&stored.snapshot, 7, true).await;
+    assert_eq!(made.expect("made anew").fingerprint, image.fingerprint);
+    assert!(stands());
+    let all = TaskSpec::RemoveSandbox(RemoveSandbox { job: 7 });
+    let removed = own.perform(all).await;
+    let existed = TaskResult::RemovedSandbox(RemovedSandbox { existed: true });
+    assert_eq!(removed, Ok(existed));
+    assert!(!stands());
 
     // What did not change costs nothing but the snapshot.
     let again = own.back_up().await.expect("a second backup");

@@ -1,4 +1,5 @@
-//! MariaDB on real servers: found, watched, checked, copied, kept.
+//! MariaDB and MySQL on real servers: found, watched, checked, copied, kept.
+#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "../support/eventually.rs"]
 mod eventually;
