@@ -9,7 +9,7 @@ use holdfast_proto::names::DatabaseName;
 use crate::{
     catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, ScheduledRun},
     detect::HostFacts,
-    job::{JobId, JobState, back_up_database::unsupported, drill_backup},
+    job::{JobId, JobState, drill_backup},
     objective::{Objective, Recovery, objectives},
     policy::{Known, Match, Plan, PolicySet, Protection, Subject, cover},
     retention::{self, Decision as Kept},
@@ -303,9 +303,6 @@ impl DatabaseStanding {
         match work {
             // One by hand is one too.
             Work::Backup => {
-                // No job is made that must fail each time: it is held, and shown as late with this reason.
-                let engine = self.subject.engine;
-                obstacle = engine.and_then(unsupported).or(obstacle);
                 let newest = self.good_backups(now).into_iter().next();
                 runs.extend(newest.map(|one| ended(one.taken_at, one.stored_at, true)));
             }
@@ -316,8 +313,6 @@ impl DatabaseStanding {
                 if oldest.is_none() {
                     obstacle.get_or_insert_with(|| "there is no good backup to restore".to_owned());
                 }
-                let engine = self.subject.engine;
-                obstacle = engine.and_then(drill_backup::unsupported).or(obstacle);
             }
         }
         Some(Item {

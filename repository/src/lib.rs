@@ -81,7 +81,7 @@ pub use remove::{Grace, Pruned};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, SnapshotId};
 pub use stats::{Series, Stats};
-pub use whole::{Held, Pace, Told, Wanted, Whole};
+pub use whole::{Held, Pace, ReadEntry, Told, Wanted, Whole};
 pub use write::{
     About, Attributes, BadEntryName, EntryName, EntryWriter, Incomplete, Layout, Placed, Plan,
     Stored, What, Writing, Written,

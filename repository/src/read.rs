@@ -131,12 +131,6 @@ impl Reading {
         Ok(stream(&self.inner, node))
     }
 
-    /// The uppermost folders.
-    #[must_use]
-    pub fn folders(&self) -> Vec<EntryName> {
-        self.inner.folders.keys().cloned().collect()
-    }
-
     /// What [`crate::Writing::finish_in_folders`] has put into the uppermost folder.
     ///
     /// # Errors

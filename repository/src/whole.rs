@@ -62,12 +62,14 @@ pub struct Held<T> {
     pub entry: Option<T>,
 }
 
+/// Makes something of an entry's name and content.
+pub type ReadEntry<T> = Box<dyn Fn(&str, &[u8]) -> T + Send>;
+
 /// What to make of one entry of each snapshot.
 pub struct Wanted<T> {
     /// The first of these that a snapshot has is read whole.
     pub entries: Vec<String>,
-    /// Gets the entry's name and content.
-    pub read: Box<dyn Fn(&str, &[u8]) -> T + Send>,
+    pub read: ReadEntry<T>,
 }
 
 /// A folder's own pieces, and the folders in it.

@@ -143,7 +143,7 @@ fn damaged(fleet: &Fleet) {
         .flatten()
         .collect();
     let names: Vec<_> = passed.iter().map(|rung| rung["name"].as_str()).collect();
-    let expected = ["repository", "restored", "fingerprints", "time"].map(Some);
+    let expected = ["repository", "restored", "files", "time"].map(Some);
     assert_eq!(names, expected, "{sound:#}");
     let id = sound["drill"]["id"].to_string();
     let report = fleet.ctl.ok(&["drill", "report", &id]);

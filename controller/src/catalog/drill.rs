@@ -45,6 +45,7 @@ pub enum DrillOf {
 /// Which drills are listed: all that fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrillsOf {
+    /// Its own, and those of its host as a whole, which look at it too.
     pub database: Option<DatabaseName>,
     /// Of its databases, of itself and of its repository.
     pub host: Option<HostName>,
@@ -172,7 +173,7 @@ impl Catalog {
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "select {COLUMNS} from drill
              where ($1::text is null or host = $1)
-                and ($2::text is null or (instance = $2 and database = $3))
+                and ($2::text is null or kind <> 'backup' or (instance = $2 and database = $3))
                 and ($4::text is null or kind = $4)
              order by started_at desc, id desc"
         )))
@@ -400,6 +401,12 @@ mod tests {
         };
         assert_eq!(listed(Some(host.clone()), None).await, begun);
         assert_eq!(listed(Some(on), None).await, []);
+        let of_shop = DrillsOf {
+            database: Some("web-1/shop-db/shop".parse().unwrap()),
+            ..DrillsOf::default()
+        };
+        let of_shop = catalog.drills(&of_shop).await.unwrap();
+        assert_eq!(of_shop, begun, "they look at its databases too");
         let kind = Some(DrillKind::Offsite);
         assert_eq!(listed(Some(host), kind).await, begun[1..]);
         assert!(

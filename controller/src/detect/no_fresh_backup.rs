@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Facts, Seen, Severity};
-use crate::{job::back_up_database::unsupported, standing::DatabaseStanding};
+use crate::standing::DatabaseStanding;
 
 const KIND: &str = "no-fresh-backup";
 /// For the first one, and for one that is being made.
@@ -21,9 +21,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     let subject = database.subject.database.to_string();
     let message = match database.good_backups(now).first() {
         None if now - database.since > PATIENCE => {
-            let why = database.subject.engine.and_then(unsupported);
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            format!("{subject} has no good backup at all{why}")
+            format!("{subject} has no good backup at all")
         }
         None => return None,
         Some(newest) => {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
-    fleet::Engine,
     names::DatabaseName,
     task::{Selection, TaskFailure},
 };
@@ -101,20 +100,6 @@ impl Definition for BackUpDatabase {
 
     async fn sweep(&self, _: &Leftover, _: &StepContext) -> Result<bool, TaskFailure> {
         Ok(false)
-    }
-}
-
-/// Why a database of this engine cannot be backed up; none: it can. One place for the request, the preflight and
-/// the schedule.
-#[must_use]
-pub fn unsupported(engine: Engine) -> Option<String> {
-    match engine {
-        Engine::Postgres | Engine::Mariadb => None,
-        // No server of it has been tried.
-        Engine::Mysql => Some(format!(
-            "backups of {} databases are not supported yet",
-            engine.label()
-        )),
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
-    fleet::Engine,
     names::{DatabaseName, HostName},
     task::{DatabaseTarget, TaskFailure},
 };
@@ -114,18 +113,6 @@ impl Definition for DrillBackup {
 
     async fn sweep(&self, _: &Leftover, _: &StepContext) -> Result<bool, TaskFailure> {
         Ok(false)
-    }
-}
-
-/// Why backups of this engine cannot be drilled; none: they can.
-#[must_use]
-pub fn unsupported(engine: Engine) -> Option<String> {
-    match engine {
-        Engine::Postgres | Engine::Mariadb => None,
-        Engine::Mysql => Some(format!(
-            "drills of {} databases are not supported yet",
-            engine.label()
-        )),
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Drill {
     Run(Run),
     /// List the drills, newest first.
     List {
-        /// HOST/INSTANCE/DATABASE or HOST/VOLUME, or HOST for all of it; all when not given.
+        /// HOST/INSTANCE/DATABASE or HOST/VOLUME with what looked at its whole host, or HOST for all of it; all when not given.
         #[arg(add = ArgValueCompleter::new(complete::series))]
         of: Option<String>,
         /// Of this kind only.

@@ -169,9 +169,11 @@ mod tests {
     fn a_list_tells_who_uses_what() {
         assert_eq!(
             samples::volume_list().text(&page()),
-            "HOST   VOLUME        USED BY  DRIVER  CREATED   PATH\n\
-             web-1  shop_data     shop-db  local   19 d ago  /var/lib/docker/volumes/shop_data/_data\n\
-             web-1  abababababab  nobody   local   unknown   /var/lib/docker/volumes/abababababab/_data\n"
+            "HOST   VOLUME        USED BY  PROTECTED BY          LAST BACKUP  DRIVER  CREATED   PATH\n\
+             web-1  shop_data     shop-db  databases of shop-db  -            local   19 d ago  /var/lib/docker/volumes/shop_data/_data\n\
+             web-1  uploads       web      policy files          9 h ago      local   19 d ago  /var/lib/docker/volumes/uploads/_data\n\
+             web-1  mail          nobody   nobody                -            local   19 d ago  /var/lib/docker/volumes/mail/_data\n\
+             web-1  abababababab  nobody   -                     -            local   unknown   /var/lib/docker/volumes/abababababab/_data\n"
         );
     }
 

@@ -112,14 +112,14 @@ fn one_that_is_refused_among_others_decides_the_exit_code() {
         started.push(wire::StartedBackup {
             database: name(WIKI),
             job: 0,
-            refused: "backups of MySQL databases are not supported yet".to_owned(),
+            refused: "the catalog is away".to_owned(),
         });
     });
     let said = controller.ctl(&["backup", "create", SHOP, WIKI]);
     assert_eq!(said.code, 6, "{said:#?}");
     for part in [
         "✓ web-1/shop-db/shop: backup 17",
-        "✗ web-1/wiki-db/wiki: backups of MySQL databases are not supported yet",
+        "✗ web-1/wiki-db/wiki: the catalog is away",
         "1 of 2 are backed up",
     ] {
         assert!(said.out.contains(part), "{part:?} is not in\n{}", said.out);

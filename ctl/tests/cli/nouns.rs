@@ -17,7 +17,7 @@ fn small_fleet() -> Controller {
 const LISTS: &[(&[&str], &str, &str, &str)] = &[
     (
         &["status"],
-        "2 hosts, 1 silent · 1 instance · 1 database · 1 finding (1 critical) · 1 job running",
+        "2 hosts, 1 silent · 1 instance · 1 database · 1 volume without a policy · 1 finding (1 critical) · 1 job running",
         "/summary/hosts_silent",
         "1",
     ),

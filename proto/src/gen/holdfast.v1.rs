@@ -5787,7 +5787,7 @@ pub struct RunDrillResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDrillsRequest {
-    /// Unset: of all databases.
+    /// Its own drills, and those of its host as a whole; unset: of all databases.
     #[prost(message, optional, tag = "1")]
     pub database: ::core::option::Option<DatabaseName>,
     /// Every drill of the host's databases, of itself and of its repository; empty: of all hosts.

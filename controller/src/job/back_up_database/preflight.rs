@@ -1,12 +1,12 @@
 //! What could stand in the way of a backup, asked before anything is read.
 
 use async_trait::async_trait;
-use holdfast_proto::task::{DatabaseFacts, TaskFailure};
+use holdfast_proto::task::TaskFailure;
 use serde_json::Value;
 
-use super::{BackUpDatabase, unsupported};
+use super::BackUpDatabase;
 use crate::job::{
-    copy_database::preflight::{self, Examined, PreflightLine},
+    copy_database::preflight::{self, Examined},
     definition::{Step, StepDone, StepFailure},
     event::Why,
     retry::Patience,
@@ -40,7 +40,6 @@ impl Step for Preflight<'_> {
             &request.selection,
             &mut lines,
         );
-        lines.extend(source.as_ref().ok().and_then(engine));
         let unreachable = source.is_err();
         let examined = Examined {
             lines,
@@ -61,43 +60,5 @@ impl Step for Preflight<'_> {
 
     fn says(&self, output: &Value) -> String {
         preflight::says(output)
-    }
-}
-
-/// Objects only to what cannot be backed up.
-fn engine(source: &DatabaseFacts) -> Option<PreflightLine> {
-    unsupported(source.engine()).map(|why| {
-        PreflightLine::failed(
-            "its engine can be backed up",
-            why,
-            "make a dump by other means; a policy with `protect: false` and a reason ends the schedule",
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use holdfast_proto::fleet::Engine;
-
-    use super::*;
-
-    #[test]
-    fn what_has_never_been_tried_is_refused() {
-        let of = |kind| {
-            let facts = DatabaseFacts {
-                engine: kind,
-                ..DatabaseFacts::default()
-            };
-            engine(&facts)
-        };
-        // An agent that names no engine knows no other.
-        for known in [None, Some(Engine::Postgres), Some(Engine::Mariadb)] {
-            assert_eq!(of(known), None);
-        }
-        let line = of(Some(Engine::Mysql)).unwrap();
-        assert_eq!(
-            line.detail,
-            "backups of MySQL databases are not supported yet"
-        );
     }
 }

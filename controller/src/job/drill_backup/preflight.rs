@@ -10,7 +10,7 @@ use holdfast_proto::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DrillBackup, plan, report, unsupported};
+use super::{DrillBackup, plan, report};
 use crate::{
     catalog::{Backup, BackupKind, BackupState, DrillId, DrillOf},
     job::{
@@ -204,16 +204,10 @@ fn about(backup: &Backup, contents: Result<&BackupContents, &String>) -> Vec<Pre
         (None, state) => PreflightLine::passed("backup is stored", format!("{state}, {taken}")),
     };
     const QUESTION: &str = "backup can be drilled";
-    let refused = backup.engine.and_then(unsupported);
     let drillable = match contents {
         _ if backup.kind == BackupKind::Volume => {
             PreflightLine::failed(QUESTION, "it is one of a volume, not of a database", LOOK)
         }
-        _ if refused.is_some() => PreflightLine::failed(
-            QUESTION,
-            refused.unwrap_or_default(),
-            "only backups of PostgreSQL and MariaDB are drilled",
-        ),
         Err(wrong) => PreflightLine::failed(QUESTION, wrong.clone(), "make a new backup"),
         Ok(_) => PreflightLine::passed(QUESTION, format!("{} of {}", backup.kind, backup.database)),
     };

@@ -112,6 +112,7 @@ impl Restore<'_> {
                 job: ctx.job,
             },
             snapshot: backup.map(|backup| backup.snapshot_id).unwrap_or_default(),
+            throwaway: false,
         });
         match ctx.task("", host, spec).await? {
             TaskResult::RestoredVolume(restored) => Ok(restored),

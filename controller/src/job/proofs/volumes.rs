@@ -393,15 +393,13 @@ async fn drilled(
     let state = world.state(job).await;
     assert_eq!(world.agents.databases(), sample.before, "something is left");
     let drill = shared.0.drill_of_job(job).await.unwrap().expect("a drill");
-    assert_eq!(drill.database.to_string(), STOCKED);
+    assert_eq!(drill.of.subject(), STOCKED);
     let ended = drill.ended.expect("its end");
     let text = shared.0.drill_report(drill.id).await.unwrap().unwrap();
     let report: DrillReport = serde_json::from_str(&text).unwrap();
     assert_eq!((report.drill, report.verdict), (drill.id, ended.verdict));
-    assert_eq!(
-        (report.backup.files, report.backup.kind.as_str()),
-        (7, "volume")
-    );
+    let drilled = report.backup.as_ref().expect("its backup");
+    assert_eq!((drilled.files, drilled.kind.as_str()), (7, "volume"));
     let judged = shared.0.backup(BACKUP).await.unwrap().unwrap();
     let recoveries = shared.0.recoveries().await.unwrap();
     let measured = report.times.took_ms.is_some() && report.verdict != Verdict::CouldNotRun;
@@ -450,7 +448,7 @@ async fn a_volume_that_comes_back_otherwise_is_damaged() {
         })
     }
     for (verbs, rung) in [
-        (torn as Verbs, RungName::Fingerprints),
+        (torn as Verbs, RungName::Files),
         (another, RungName::Repository),
     ] {
         let found = drilled(verbs, None).await;

@@ -3,18 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use holdfast_proto::{
-    fleet::MountKind,
-    names::{DatabaseName, HostName, VolumeName},
-};
+use holdfast_proto::names::{DatabaseName, HostName, VolumeName};
 
 use super::{ChosenDatabase, ChosenServer, ChosenVolume, RebuildHost, Without};
 use crate::{
     catalog::{Backup, BackupKind, Catalog, CatalogError},
     detect::HostFacts,
     fleet::Fleet,
-    job::drill_backup::unsupported,
-    policy::{DEFAULT, Known, Policy, PolicySet, cover, subjects},
+    policy::{DEFAULT, Known, Policy, PolicySet, Subject, cover, subjects},
 };
 
 /// What a host has, as far as anybody knows: also one that is gone.
@@ -28,8 +24,6 @@ pub struct Inputs<'a> {
     pub known: &'a [Known],
     /// Of all hosts; those that are gone are not among them.
     pub backups: &'a [Backup],
-    /// As the host reported last; none: it never did.
-    pub facts: Option<&'a HostFacts>,
     pub now: DateTime<Utc>,
 }
 
@@ -66,7 +60,6 @@ pub async fn newest(
         set: &applied.set,
         known: &known,
         backups: &backups,
-        facts: hosts.iter().find(|host| host.name == *source),
         now,
     }))
 }
@@ -84,7 +77,7 @@ pub fn choose(inputs: &Inputs<'_>) -> RebuildHost {
     };
     let mut servers: BTreeMap<String, Vec<(DateTime<Utc>, ChosenDatabase)>> = BTreeMap::new();
     for (name, policy) in inputs.databases() {
-        if policy.is_some_and(|policy| policy.plan().is_none() && policy.name != DEFAULT) {
+        if is_left_out(policy) {
             rebuild.left_out.push(name);
             continue;
         }
@@ -111,7 +104,11 @@ pub fn choose(inputs: &Inputs<'_>) -> RebuildHost {
             databases: databases.into_iter().map(|(_, chosen)| chosen).collect(),
         });
     }
-    for volume in inputs.volumes() {
+    for (volume, policy) in inputs.volumes() {
+        if is_left_out(policy) {
+            rebuild.left_out.push(volume.into());
+            continue;
+        }
         match inputs.newest(&volume.clone().into(), BackupKind::Volume) {
             Ok(backup) => rebuild.volumes.push(ChosenVolume {
                 volume,
@@ -127,60 +124,41 @@ pub fn choose(inputs: &Inputs<'_>) -> RebuildHost {
 }
 
 impl<'a> Inputs<'a> {
-    /// By name, each with the policy that covers it. Of a host that nobody knows any more: those with backups.
+    /// What the host has, each with the policy that covers it.
+    fn known(&self) -> impl Iterator<Item = (&'a Subject, Option<&'a Policy>)> {
+        let subjects = self.known.iter().map(|known| &known.subject);
+        let own = subjects.filter(|subject| subject.database.host == *self.source);
+        own.map(|subject| (subject, cover(self.set, subject).policy))
+    }
+
+    /// By name. Of a host that nobody knows any more: those with backups.
     fn databases(&self) -> BTreeMap<DatabaseName, Option<&'a Policy>> {
-        let own = |name: &DatabaseName| name.host == *self.source;
-        let known = self
-            .known
-            .iter()
-            .filter(|known| own(&known.subject.database));
+        let known = self.known().filter(|(subject, _)| !subject.is_volume());
         let mut databases: BTreeMap<_, _> = known
-            .map(|known| {
-                let policy = cover(self.set, &known.subject).policy;
-                (known.subject.database.clone(), Some(policy))
-            })
+            .map(|(subject, policy)| (subject.database.clone(), policy))
             .collect();
         if databases.is_empty() {
-            let backed_up = self.backups.iter().filter(|one| own(&one.database));
-            let full = backed_up.filter(|one| one.kind == BackupKind::Full);
+            let own = self.backups.iter();
+            let own = own.filter(|one| one.database.host == *self.source);
+            let full = own.filter(|one| one.kind == BackupKind::Full);
             databases.extend(full.map(|one| (one.database.clone(), None)));
         }
         databases
     }
 
-    /// Those with a backup, and those that the host reports by a name of their own and that hold no server's data: these
-    /// come back with the databases.
-    fn volumes(&self) -> BTreeSet<VolumeName> {
-        let backed_up = self
-            .backups
-            .iter()
-            .filter(|one| one.kind == BackupKind::Volume);
-        let backed_up = backed_up.filter_map(|one| one.database.volume());
-        let mut volumes: BTreeSet<_> = backed_up
+    /// Those with a backup, and those that somebody has named and that hold no server's data: these come back with
+    /// the databases.
+    fn volumes(&self) -> BTreeMap<VolumeName, Option<&'a Policy>> {
+        let backed_up = self.backups.iter();
+        let backed_up = backed_up.filter(|one| one.kind == BackupKind::Volume);
+        let mut volumes: BTreeMap<_, _> = backed_up
+            .filter_map(|one| one.database.volume())
             .filter(|volume| volume.host == *self.source)
+            .map(|volume| (volume, None))
             .collect();
-        let Some(facts) = self.facts else {
-            return volumes;
-        };
-        let of_server = |name: &str| {
-            let mut instances = facts.instances.iter();
-            instances.any(|instance| {
-                let mut containers = facts.containers.iter();
-                let container = containers.find(|one| one.name == instance.container);
-                container.is_some_and(|one| {
-                    let mut mounts = one.mounts.iter();
-                    mounts.any(|mount| mount.kind == MountKind::Volume && mount.source == name)
-                })
-            })
-        };
-        let named = facts.volumes.iter().filter(|volume| !volume.anonymous);
+        let named = self.known().filter(|(subject, _)| subject.holds.is_empty());
         volumes.extend(
-            named
-                .filter(|volume| !of_server(&volume.name))
-                .map(|volume| VolumeName {
-                    host: self.source.clone(),
-                    volume: volume.name.clone(),
-                }),
+            named.filter_map(|(subject, policy)| Some((subject.database.volume()?, policy))),
         );
         volumes
     }
@@ -197,10 +175,7 @@ impl<'a> Inputs<'a> {
                 _ => "there is no good backup of it".to_owned(),
             });
         };
-        match newest.engine.and_then(unsupported) {
-            Some(why) => Err(why),
-            None => Ok(newest),
-        }
+        Ok(newest)
     }
 
     /// Where it is rebuilt: as the policies of its databases say of their drills, the first by name; else there itself.
@@ -215,16 +190,18 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// Somebody has decided so, and says why.
+fn is_left_out(policy: Option<&Policy>) -> bool {
+    policy.is_some_and(|policy| policy.plan().is_none() && policy.name != DEFAULT)
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use holdfast_proto::fleet::{Engine, Volume};
+    use holdfast_proto::fleet::Engine;
 
     use super::*;
-    use crate::{
-        catalog::BackupState,
-        policy::{Subject, file::read},
-    };
+    use crate::{catalog::BackupState, policy::file::read};
 
     fn now() -> DateTime<Utc> {
         "2026-11-20T06:00:00Z".parse().unwrap()
@@ -260,27 +237,30 @@ mod tests {
         Known {
             subject: Subject {
                 database: name.parse().unwrap(),
-                engine: Engine::Postgres,
+                engine: Some(Engine::Postgres),
                 project: String::new(),
                 labels: BTreeMap::new(),
+                holds: vec![],
             },
             since: now(),
         }
     }
 
-    fn chosen(
-        known: &[Known],
-        backups: &[Backup],
-        file: &str,
-        facts: Option<&HostFacts>,
-    ) -> RebuildHost {
+    fn volume(name: &str, holds: &[&str]) -> Known {
+        let mut known = known("web-1/db/any");
+        known.subject.database = name.parse::<VolumeName>().unwrap().into();
+        known.subject.engine = None;
+        known.subject.holds = holds.iter().map(|&name| name.to_owned()).collect();
+        known
+    }
+
+    fn chosen(known: &[Known], backups: &[Backup], file: &str) -> RebuildHost {
         choose(&Inputs {
             source: &"web-1".parse().unwrap(),
             on: None,
             set: &read(file).unwrap(),
             known,
             backups,
-            facts,
             now: now(),
         })
     }
@@ -307,7 +287,7 @@ mod tests {
             backup(7, "web-1/db/crm", BackupKind::Full, 3),
             backup(8, "web-2/db/shop", BackupKind::Full, 1),
         ];
-        let rebuild = chosen(&[known(shop), known("web-1/db/crm")], &all, "", None);
+        let rebuild = chosen(&[known(shop), known("web-1/db/crm")], &all, "");
         let expected = [("web-1/db/crm".to_owned(), 7), (shop.to_owned(), 2)];
         assert_eq!(of_first(&rebuild), expected, "the newest first");
         assert_eq!(rebuild.servers.len(), 1);
@@ -322,7 +302,7 @@ mod tests {
         let file = "policies: [{name: scratch, select: {name: tmp}, protect: false, reason: none}]\n\
                     default: {drill: {schedule: monthly, host: lab-1}}";
         let all = [known("web-1/db/shop"), known("web-1/db/tmp")];
-        let rebuild = chosen(&all, &[], file, None);
+        let rebuild = chosen(&all, &[], file);
         assert_eq!(rebuild.without.len(), 1);
         assert_eq!(rebuild.without[0].subject, "web-1/db/shop");
         assert_eq!(rebuild.left_out, ["web-1/db/tmp".parse().unwrap()]);
@@ -330,52 +310,32 @@ mod tests {
     }
 
     #[test]
-    fn volumes_come_back_unless_they_are_a_server_s_own_or_have_no_name() {
-        let volume = |name: &str, anonymous| Volume {
-            name: name.to_owned(),
-            driver: "local".to_owned(),
-            labels: BTreeMap::new(),
-            created_at: None,
-            mountpoint: String::new(),
-            anonymous,
-            used_by: vec![],
-        };
-        let facts = HostFacts {
-            name: "web-1".parse().unwrap(),
-            connected: false,
-            enrolled_at: None,
-            last_seen_at: None,
-            engine_error: String::new(),
-            containers: vec![],
-            volumes: vec![
-                volume("uploads", false),
-                volume("cache", false),
-                volume("a1b2", true),
-            ],
-            instances: vec![],
-        };
+    fn volumes_come_back_unless_they_are_a_server_s_own_or_a_policy_leaves_them_out() {
+        let known = [
+            volume("web-1/uploads", &[]),
+            volume("web-1/cache", &[]),
+            volume("web-1/scratch", &[]),
+            volume("web-1/db-data", &["db"]),
+        ];
         let all = [
             backup(1, "web-1/uploads", BackupKind::Volume, 4),
             backup(2, "web-1/gone_by_now", BackupKind::Volume, 4),
         ];
-        let rebuild = chosen(&[], &all, "", Some(&facts));
-        let back: Vec<_> = rebuild
-            .volumes
-            .iter()
-            .map(|one| one.volume.volume.as_str())
-            .collect();
+        let file =
+            "policies: [{name: tmp, select: {volume: scratch}, protect: false, reason: none}]";
+        let rebuild = chosen(&known, &all, file);
+        let back = rebuild.volumes.iter();
+        let back: Vec<_> = back.map(|one| one.volume.volume.as_str()).collect();
         assert_eq!(back, ["gone_by_now", "uploads"]);
-        let missing: Vec<_> = rebuild
-            .without
-            .iter()
-            .map(|one| one.subject.as_str())
-            .collect();
+        let missing = rebuild.without.iter();
+        let missing: Vec<_> = missing.map(|one| one.subject.as_str()).collect();
         assert_eq!(missing, ["web-1/cache"]);
+        assert_eq!(rebuild.left_out.len(), 1, "{rebuild:?}");
     }
 
     #[test]
     fn a_host_that_nobody_knows_any_more_comes_back_from_what_it_left() {
         let all = [backup(1, "web-1/db/shop", BackupKind::Full, 4)];
-        assert_eq!(of_first(&chosen(&[], &all, "", None)).len(), 1);
+        assert_eq!(of_first(&chosen(&[], &all, "")).len(), 1);
     }
 }

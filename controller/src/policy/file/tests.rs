@@ -330,7 +330,6 @@ fn policies_that_could_tie_are_refused_before_there_is_such_a_database() {
     );
     assert_eq!(tie("{volume: uploads}", "{volume: mail}"), None);
     assert_eq!(tie("{volume: 'shop_*'}", "{volume: shop_uploads}"), None);
-    // Nothing is both a volume and a database.
     assert_eq!(
         tie("{volume: '*', host: web-1}", "{name: '*', host: web-1}"),
         None

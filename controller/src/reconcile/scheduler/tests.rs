@@ -307,53 +307,6 @@ async fn eventually_leads(scheduler: &Scheduler) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_backed_up_has_no_failing_job_and_its_reason_is_told() {
-    let clock = clock();
-    let catalog = TestCatalog::with_clock(clock.shared()).await;
-    let fleet = fleet(&catalog, &["shop"]).await;
-    let mut other = instance(&["wiki"]);
-    (other.name, other.engine) = ("wiki-db".to_owned(), Engine::Mysql);
-    let snapshot = HostSnapshot {
-        instances: vec![instance(&["shop"]), other],
-        ..HostSnapshot::default()
-    };
-    fleet.snapshot(&"web-1".parse().unwrap(), snapshot, catalog.clock.now());
-    let start = Submits::new(&catalog, false);
-    let scheduler = scheduler(&catalog, &fleet, &start);
-    scheduler.pass().await.unwrap();
-    clock.advance(Duration::from_mins(31));
-    scheduler.pass().await.unwrap();
-    clock.advance(Duration::from_hours(4));
-    scheduler.pass().await.unwrap();
-    let names: BTreeSet<_> = start.calls().into_iter().map(|(name, ..)| name).collect();
-    assert_eq!(names, BTreeSet::from(["shop".to_owned()]));
-    // Nothing was claimed either: the catalog does not fill with attempts.
-    let runs = catalog.scheduled_runs().await.unwrap();
-    assert!(runs.iter().all(|run| run.database.database == "shop"));
-    let hosts: Vec<HostFacts> = fleet
-        .hosts()
-        .iter()
-        .map(|h| HostFacts::from(&**h))
-        .collect();
-    let now = clock_now(&catalog);
-    let standing = stand(&gather(&catalog).await.unwrap(), &hosts, now);
-    let facts = crate::detect::Facts {
-        protection: standing.databases,
-        ..Default::default()
-    };
-    let why = "backups of MySQL databases are not supported yet";
-    for seen in [
-        crate::detect::schedule_late::look(&facts, now),
-        crate::detect::no_fresh_backup::look(&facts, now),
-    ] {
-        let mut of_it = seen
-            .iter()
-            .filter(|seen| seen.subject == "web-1/wiki-db/wiki");
-        assert!(of_it.any(|seen| seen.message.contains(why)), "{seen:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_drill_is_started_once_there_is_a_backup_and_its_host_is_there() {
     let clock = clock();
     let catalog = TestCatalog::with_clock(clock.shared()).await;

@@ -20,7 +20,9 @@ use super::{
 use crate::{
     backup_name::{self, BackupName},
     catalog::{Backup, Drill, DrillsOf},
-    job::{DrillBackup, DrillVolume, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose},
+    job::{
+        DrillBackup, DrillVolume, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose,
+    },
     rpc::convert::{drill_kind, drill_row, time, wire_kind},
 };
 

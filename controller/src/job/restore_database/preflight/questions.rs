@@ -5,7 +5,7 @@ use holdfast_chassis::units;
 use crate::{
     catalog::{Backup, BackupKind, BackupState},
     job::{
-        back_up_database::{record::BackupContents, unsupported},
+        back_up_database::record::BackupContents,
         copy_database::preflight::{PreflightLine, some_of},
         restore_database::{
             RestoreDatabase,
@@ -70,10 +70,6 @@ fn readable(backup: &Backup, contents: Result<&BackupContents, &String>) -> Pref
     let Some(engine) = backup.engine.filter(|_| backup.kind != BackupKind::Volume) else {
         return PreflightLine::failed(QUESTION, "it is one of a volume, not of a database", LOOK);
     };
-    if unsupported(engine).is_some() {
-        let advice = "only PostgreSQL and MariaDB databases are restored this way";
-        return PreflightLine::failed(QUESTION, format!("it is one of {}", engine.label()), advice);
-    }
     let engine = engine.label();
     match contents {
         Err(wrong) => PreflightLine::failed(

@@ -191,9 +191,6 @@ fn a_doubtful_backup_is_tried_with_a_warning() {
 
 #[test]
 fn what_this_version_cannot_read_or_bring_back_is_refused() {
-    one(Failed, "one of MySQL", |facts| {
-        facts.backup().engine = Some(Engine::Mysql)
-    });
     one(Failed, "one of a volume", |facts| {
         facts.backup().kind = BackupKind::Volume
     });

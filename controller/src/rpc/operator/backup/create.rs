@@ -17,9 +17,7 @@ use super::super::{
 use crate::{
     detect::HostFacts,
     fleet::nearest,
-    job::{
-        BackUpDatabase, BackUpVolume, JobSpec, back_up_database::unsupported, volume::servers_on,
-    },
+    job::{BackUpDatabase, BackUpVolume, JobSpec, volume::servers_on},
     policy::{Subject, subjects},
 };
 
@@ -46,18 +44,38 @@ pub async fn create(
     let selection = request.selection.map(Selection::try_from).transpose()?;
     let mut started = Vec::new();
     for backup in volumes {
-        started.push(start_volume(&services, &caller, backup).await?);
+        let name = backup.source.clone().into();
+        let begun = start_volume(&services, &caller, backup).await;
+        started.push(told(&started, name, begun)?);
     }
     for source in databases {
+        let name = source.clone();
         let backup = BackUpDatabase {
             source,
             selection: selection.clone().unwrap_or_default(),
             jobs: request.jobs,
             bandwidth: request.bandwidth,
         };
-        started.push(start(&services, &caller, backup).await?);
+        let begun = start(&services, &caller, backup).await;
+        started.push(told(&started, name, begun)?);
     }
     Ok(CreateBackupsResponse { started })
+}
+
+/// Once a job has begun, the answer names it, whatever becomes of those after it.
+fn told(
+    before: &[StartedBackup],
+    database: DatabaseName,
+    begun: Result<StartedBackup, RpcError>,
+) -> Result<StartedBackup, RpcError> {
+    match begun {
+        Err(error) if !before.is_empty() => Ok(StartedBackup {
+            database: Some(database.into()),
+            job: 0,
+            refused: error.message,
+        }),
+        begun => begun,
+    }
 }
 
 /// A mistyped host or instance is told at once, before any job is made. Whether the database is there is
@@ -178,18 +196,6 @@ async fn start(
     backup: BackUpDatabase,
 ) -> Result<StartedBackup, RpcError> {
     let database = backup.source.clone();
-    let host = services.fleet.host(&database.host);
-    let instance = host
-        .as_ref()
-        .ok()
-        .and_then(|host| host.instance(&database.instance).ok());
-    if let Some(refused) = instance.and_then(|instance| unsupported(instance.engine)) {
-        return Ok(StartedBackup {
-            database: Some(database.into()),
-            job: 0,
-            refused,
-        });
-    }
     let change = Change {
         action: "job.backup",
         subject: database.to_string(),
@@ -209,4 +215,27 @@ async fn start(
         job,
         refused: String::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn what_has_begun_is_told_whatever_comes_after_it() {
+        let name: DatabaseName = "web-1/shop-db/shop".parse().expect("a name");
+        let failed = || Err(RpcError::new(Code::Unavailable, "the catalog is away", ""));
+        assert!(told(&[], name.clone(), failed()).is_err());
+        let first = StartedBackup {
+            job: 7,
+            ..StartedBackup::default()
+        };
+        let second = told(&[first], name, failed()).expect("told");
+        assert_eq!(
+            (second.job, second.refused.as_str()),
+            (0, "the catalog is away")
+        );
+    }
 }
