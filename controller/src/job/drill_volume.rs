@@ -28,7 +28,6 @@ use super::{
 use crate::catalog::BackupId;
 
 mod judge;
-mod ladder;
 mod preflight;
 mod remove;
 mod report;

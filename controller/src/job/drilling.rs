@@ -8,6 +8,7 @@ use super::{
 };
 
 pub mod rungs;
+pub mod volume;
 
 /// What was stored before stays.
 ///

@@ -30,7 +30,7 @@ use super::{
 use crate::catalog::BackupId;
 
 mod preflight;
-pub mod prove;
+mod prove;
 mod restore;
 mod swap;
 mod sweep;

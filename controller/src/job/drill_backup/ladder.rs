@@ -217,7 +217,7 @@ impl<'a> Climb<'a> {
 /// A server that refuses what the backup holds, or data that are not what they should be. What a host, a disk or
 /// ourselves did wrong proves nothing.
 #[must_use]
-pub fn is_damage(failure: &TaskFailure) -> bool {
+fn is_damage(failure: &TaskFailure) -> bool {
     match failure.kind {
         FailureKind::Invalid | FailureKind::Conflict | FailureKind::DataMismatch => true,
         FailureKind::Unavailable

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
-    drill::{DrillKind, DrillReport, DrillTimes, DrilledBackup, REPORT_FORMAT},
+    drill::{DrillKind, DrillReport, DrillTimes, DrilledBackup, REPORT_FORMAT, RungName},
     task::TaskFailure,
 };
 
 use super::{
     DrillVolume,
-    ladder::{Climb, climb},
     preflight::{self, Prepared},
     restore::{self, Restored},
 };
@@ -22,7 +21,11 @@ use crate::{
             read::{self, WasRead},
             report::{between, output},
         },
-        drilling::{rungs::judge, store},
+        drilling::{
+            rungs::{Found, judge, rung, time},
+            store,
+            volume::{Climb, climb},
+        },
         position::Position,
         step::{StepContext, catalog_failure},
     },
@@ -94,14 +97,22 @@ pub fn build(
         .map(|prepared| prepared.targets)
         .unwrap_or_default();
     let times = times(known, read.as_ref(), restored.as_ref());
-    let rungs = climb(&Climb {
+    let restored = restored.as_ref();
+    let mut rungs = climb(&Climb {
         noted,
         read: read.as_ref().map(|read| &read.found),
-        restored: restored.as_ref(),
-        took: times.took_ms.map(Duration::from_millis),
-        target: targets.rto_ms.map(Duration::from_millis),
+        restored: restored.and_then(|restored| restored.volume.as_ref()),
+        failure: restored.and_then(|restored| restored.failure.as_ref()),
+        obstacle: None,
         broke_off,
     });
+    let target = targets.rto_ms.map(Duration::from_millis);
+    let measured = match times.took_ms {
+        Some(took) => time(Duration::from_millis(took), target),
+        None if broke_off.is_empty() => Found::CouldNot("the drill did not come so far".to_owned()),
+        None => Found::CouldNot(broke_off.to_owned()),
+    };
+    rungs.push(rung(RungName::Time, measured));
     let judgement = judge(&rungs);
     DrillReport {
         format: REPORT_FORMAT,

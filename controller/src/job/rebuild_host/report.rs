@@ -15,7 +15,7 @@ use super::{
     RebuildHost,
     preflight::Prepared,
     read::{self, WereRead},
-    rungs::{OfVolume, of_host, of_volume},
+    rungs::of_host,
     volume::{RestoredPart, step},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
             report::{between, output, server},
             restore::Restored,
         },
-        drilling::{rungs::judge, store},
+        drilling::{rungs::judge, store, volume},
         position::Position,
         step::{StepContext, catalog_failure},
     },
@@ -246,10 +246,12 @@ fn of_one_volume(
     broke_off: &str,
 ) -> Part {
     let part: Option<RestoredPart> = output(position, &step(place));
-    let rungs = of_volume(&OfVolume {
+    let rungs = volume::climb(&volume::Climb {
         noted: noted.map(|noted| &noted.image),
         read: read.and_then(|read| read.found.get(&backup.id)),
-        part: part.as_ref(),
+        restored: part.as_ref().and_then(|part| part.restored.as_ref()),
+        failure: part.as_ref().and_then(|part| part.failure.as_ref()),
+        obstacle: part.as_ref().and_then(|part| part.obstacle.as_ref()),
         broke_off,
     });
     let restored = part.as_ref().filter(|part| part.restored.is_some());

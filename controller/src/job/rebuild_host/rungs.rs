@@ -1,52 +1,12 @@
-//! The rungs of a rebuild: those of each part, and what they say of the host. Pure.
+//! The rungs of a rebuild: what those of its parts say of the host. Pure.
 
 use std::time::Duration;
 
 use holdfast_chassis::units;
-use holdfast_proto::{
-    drill::{DrilledPart, Rung, RungName, RungOutcome},
-    task::{RestoredVolume, VolumeImage},
-};
+use holdfast_proto::drill::{DrilledPart, Rung, RungName, RungOutcome};
 
-use super::{RebuildHost, volume::RestoredPart};
-use crate::job::{
-    drill_backup::ladder::is_damage,
-    drilling::rungs::{Found, rung, time},
-    restore_volume::prove::differs,
-    shelf::ReadThrough,
-};
-
-/// What is known of one volume; none: the job did not come so far.
-#[derive(Debug, Clone, Copy)]
-pub struct OfVolume<'a> {
-    pub noted: Option<&'a VolumeImage>,
-    pub read: Option<&'a ReadThrough>,
-    pub part: Option<&'a RestoredPart>,
-    /// Why the job broke off; empty: it did not.
-    pub broke_off: &'a str,
-}
-
-/// Every rung of a volume, from below.
-#[must_use]
-pub fn of_volume(facts: &OfVolume<'_>) -> Vec<Rung> {
-    let read = facts.was_read();
-    let restored = match &read {
-        Found::Passed(_) => facts.was_restored(),
-        Found::Failed(_) => not_tried("its data in the repository are damaged"),
-        Found::CouldNot(why) => Found::CouldNot(why.clone()),
-    };
-    let files = match (&restored, facts.restored().zip(facts.noted)) {
-        (Found::Passed(_), Some((restored, noted))) => same(noted, restored),
-        (Found::Passed(_), None) => facts.not_reached(),
-        (Found::Failed(_), _) => not_tried("it could not be restored"),
-        (Found::CouldNot(why), _) => Found::CouldNot(why.clone()),
-    };
-    vec![
-        rung(RungName::Repository, read),
-        rung(RungName::Restored, restored),
-        rung(RungName::Files, files),
-    ]
-}
+use super::RebuildHost;
+use crate::job::drilling::rungs::{Found, rung, time};
 
 /// What the host's own rungs are: what has no backup, what came back, and how long that took.
 #[must_use]
@@ -112,24 +72,6 @@ fn all(parts: &[DrilledPart], what: &str) -> Found {
     }
 }
 
-fn same(noted: &VolumeImage, restored: &RestoredVolume) -> Found {
-    match differs(noted, restored) {
-        None => Found::Passed(format!(
-            "{}, {} and {} others equal, content and attributes",
-            units::plural(noted.files, "file"),
-            units::plural(noted.folders, "folder"),
-            noted.others
-        )),
-        Some((why, true)) => Found::Failed(vec![why]),
-        // It may be the host that changed them.
-        Some((why, false)) => Found::CouldNot(why),
-    }
-}
-
-fn not_tried(why: &str) -> Found {
-    Found::CouldNot(format!("not tried: {why}"))
-}
-
 fn unreached(broke_off: &str) -> Found {
     Found::CouldNot(match broke_off {
         "" => "the rebuild did not come so far".to_owned(),
@@ -137,127 +79,12 @@ fn unreached(broke_off: &str) -> Found {
     })
 }
 
-impl<'a> OfVolume<'a> {
-    fn was_read(&self) -> Found {
-        match self.read {
-            None => self.not_reached(),
-            Some(read) if !read.damage.is_empty() => Found::Failed(read.damage.clone()),
-            Some(read) => Found::Passed(format!("{} read and authentic", units::size(read.bytes))),
-        }
-    }
-
-    fn was_restored(&self) -> Found {
-        let Some(part) = self.part else {
-            return self.not_reached();
-        };
-        match (&part.restored, &part.failure, &part.obstacle) {
-            (Some(restored), ..) => Found::Passed(units::plural(restored.image.files, "file")),
-            (None, Some(failure), _) if is_damage(failure) => {
-                Found::Failed(vec![failure.message.clone()])
-            }
-            (None, Some(failure), _) | (None, None, Some(failure)) => {
-                Found::CouldNot(failure.message.clone())
-            }
-            (None, None, None) => self.not_reached(),
-        }
-    }
-
-    fn restored(&self) -> Option<&'a RestoredVolume> {
-        self.part?.restored.as_ref()
-    }
-
-    fn not_reached(&self) -> Found {
-        unreached(self.broke_off)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use holdfast_proto::{
-        drill::Verdict,
-        task::{FailureKind, TaskFailure},
-    };
+    use holdfast_proto::drill::Verdict;
 
     use super::*;
-    use crate::job::{drilling::rungs::judge, proofs::volumes::image, rebuild_host::Without};
-
-    fn read(damage: &[&str]) -> ReadThrough {
-        ReadThrough {
-            entries: 1,
-            bytes: 700,
-            damage: damage.iter().map(|&what| what.to_owned()).collect(),
-        }
-    }
-
-    fn restored(content: &str, fingerprint: &str) -> RestoredPart {
-        RestoredPart {
-            restored: Some(RestoredVolume {
-                image: image(content),
-                fingerprint: image(fingerprint).fingerprint,
-                root: 1,
-            }),
-            ..RestoredPart::default()
-        }
-    }
-
-    fn failed(kind: FailureKind) -> RestoredPart {
-        RestoredPart {
-            failure: Some(TaskFailure {
-                kind,
-                message: "it failed".to_owned(),
-                advice: String::new(),
-                retryable: false,
-            }),
-            ..RestoredPart::default()
-        }
-    }
-
-    fn verdict(read: &ReadThrough, part: Option<&RestoredPart>) -> (Verdict, Option<RungName>) {
-        let noted = image("seven files");
-        let judged = judge(&of_volume(&OfVolume {
-            noted: Some(&noted),
-            read: Some(read),
-            part,
-            broke_off: "",
-        }));
-        (judged.verdict, judged.broken)
-    }
-
-    #[test]
-    fn a_volume_is_proven_when_its_own_files_stand_there_and_only_then() {
-        let good = restored("seven files", "seven files");
-        assert_eq!(verdict(&read(&[]), Some(&good)), (Verdict::Proven, None));
-        let other = restored("eight files", "eight files");
-        let damaged = |rung| (Verdict::Damaged, Some(rung));
-        assert_eq!(verdict(&read(&[]), Some(&other)), damaged(RungName::Files));
-        let torn = read(&["a pack is gone"]);
-        let nothing = RestoredPart::default();
-        assert_eq!(
-            verdict(&torn, Some(&nothing)),
-            damaged(RungName::Repository)
-        );
-        let refused = failed(FailureKind::DataMismatch);
-        assert_eq!(
-            verdict(&read(&[]), Some(&refused)),
-            damaged(RungName::Restored)
-        );
-    }
-
-    #[test]
-    fn what_a_host_did_wrong_is_not_held_against_a_volume() {
-        let unknown = |rung| (Verdict::CouldNotRun, Some(rung));
-        let full = failed(FailureKind::Exhausted);
-        assert_eq!(
-            verdict(&read(&[]), Some(&full)),
-            unknown(RungName::Restored)
-        );
-        let changed = restored("seven files", "eight files");
-        assert_eq!(
-            verdict(&read(&[]), Some(&changed)),
-            unknown(RungName::Files)
-        );
-        assert_eq!(verdict(&read(&[]), None), unknown(RungName::Restored));
-    }
+    use crate::job::{drilling::rungs::judge, rebuild_host::Without};
 
     #[test]
     fn a_rebuild_that_leaves_something_behind_is_not_green() {

@@ -60,8 +60,7 @@ impl Step for Prove<'_> {
 }
 
 /// Why it is not the backup, and whether that is the repository's fault.
-#[must_use]
-pub fn differs(noted: &VolumeImage, restored: &RestoredVolume) -> Option<(String, bool)> {
+fn differs(noted: &VolumeImage, restored: &RestoredVolume) -> Option<(String, bool)> {
     if restored.image != *noted {
         let why =
             "the repository holds another image under this name than was noted when it was made";
