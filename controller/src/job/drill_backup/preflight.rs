@@ -17,6 +17,7 @@ use crate::{
         back_up_database::record::BackupContents,
         copy_database::preflight::{self, Examined, PreflightLine},
         definition::{Step, StepDone, StepFailure},
+        drilling,
         event::Why,
         retry::Patience,
         step::{StepContext, catalog_failure, wrong_result},
@@ -82,9 +83,6 @@ impl Step for Preflight<'_> {
             };
             return Err(StepFailure::with(failed, &examined));
         }
-        let milliseconds = |target: Option<std::time::Duration>| {
-            target.map(|target| u64::try_from(target.as_millis()).unwrap_or(u64::MAX))
-        };
         StepDone::with(&Prepared {
             examined: Examined {
                 lines,
@@ -98,19 +96,13 @@ impl Step for Preflight<'_> {
                 .and_then(|plan| plan.drill.as_ref())
                 .map(|drill| drill.assertions.clone())
                 .unwrap_or_default(),
-            targets: DrillTargets {
-                rto_ms: milliseconds(plan.as_ref().and_then(|plan| plan.targets.drill)),
-                rpo_ms: milliseconds(plan.as_ref().and_then(|plan| plan.targets.rpo)),
-            },
+            targets: drilling::targets(plan.as_ref()),
         })
     }
 
     /// The last of all undos. A drill without a verdict gets its own: nobody knows.
     async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<StepDone, TaskFailure> {
-        let reason = match why {
-            Why::Failed(failure) => failure.message.clone(),
-            Why::Cancelled { by } | Why::Requested { by } => format!("cancelled by {by}"),
-        };
+        let reason = drilling::broke_off(why);
         report::end_without_verdict(ctx, self.0, &reason).await?;
         Ok(StepDone::default())
     }
@@ -194,15 +186,6 @@ pub fn wanted(
 }
 
 fn about(backup: &Backup, contents: Result<&BackupContents, &String>) -> Vec<PreflightLine> {
-    let taken = format!("taken {} UTC", backup.taken_at.format("%F %H:%M:%S"));
-    let stored = match (backup.removed_at, backup.state) {
-        (Some(at), _) => {
-            let gone = format!("it was removed {} UTC", at.format("%F %H:%M:%S"));
-            PreflightLine::failed("backup is stored", gone, LOOK)
-        }
-        (None, BackupState::Expired) => PreflightLine::failed("backup is stored", "expired", LOOK),
-        (None, state) => PreflightLine::passed("backup is stored", format!("{state}, {taken}")),
-    };
     const QUESTION: &str = "backup can be drilled";
     let drillable = match contents {
         _ if backup.kind == BackupKind::Volume => {
@@ -211,7 +194,22 @@ fn about(backup: &Backup, contents: Result<&BackupContents, &String>) -> Vec<Pre
         Err(wrong) => PreflightLine::failed(QUESTION, wrong.clone(), "make a new backup"),
         Ok(_) => PreflightLine::passed(QUESTION, format!("{} of {}", backup.kind, backup.database)),
     };
-    vec![stored, drillable]
+    vec![stored(backup), drillable]
+}
+
+/// Whether the backup is still there.
+#[must_use]
+pub fn stored(backup: &Backup) -> PreflightLine {
+    const QUESTION: &str = "backup is stored";
+    let taken = format!("taken {} UTC", backup.taken_at.format("%F %H:%M:%S"));
+    match (backup.removed_at, backup.state) {
+        (Some(at), _) => {
+            let gone = format!("it was removed {} UTC", at.format("%F %H:%M:%S"));
+            PreflightLine::failed(QUESTION, gone, LOOK)
+        }
+        (None, BackupState::Expired) => PreflightLine::failed(QUESTION, "expired", LOOK),
+        (None, state) => PreflightLine::passed(QUESTION, format!("{state}, {taken}")),
+    }
 }
 
 fn refused(lines: Vec<PreflightLine>, unreachable: bool) -> StepFailure {

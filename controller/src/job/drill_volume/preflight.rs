@@ -13,19 +13,19 @@ use serde_json::Value;
 
 use super::{DrillVolume, report};
 use crate::{
-    catalog::{Backup, BackupKind, BackupState, DrillId, DrillOf},
+    catalog::{Backup, BackupKind, DrillId, DrillOf},
     job::{
         JobId,
         back_up_volume::contents::VolumeContents,
         copy_database::preflight::{self, Examined, PreflightLine},
         definition::{Step, StepDone, StepFailure},
-        drill_backup::plan,
+        drill_backup::{plan, preflight::stored},
+        drilling,
         event::Why,
         retry::Patience,
         step::{StepContext, catalog_failure},
         volume::{describe, reached},
     },
-    policy::Plan,
 };
 
 pub const NAME: &str = preflight::NAME;
@@ -85,16 +85,13 @@ impl Step for Preflight<'_> {
             examined: examined(lines),
             drill: drill.id,
             began_at: drill.started_at,
-            targets: targets(plan.as_ref()),
+            targets: drilling::targets(plan.as_ref()),
         })
     }
 
     /// The last of all undos. A drill without a verdict gets its own: nobody knows.
     async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<StepDone, TaskFailure> {
-        let reason = match why {
-            Why::Failed(failure) => failure.message.clone(),
-            Why::Cancelled { by } | Why::Requested { by } => format!("cancelled by {by}"),
-        };
+        let reason = drilling::broke_off(why);
         report::end_without_verdict(ctx, self.0, &reason).await?;
         Ok(StepDone::default())
     }
@@ -113,18 +110,6 @@ fn examined(lines: Vec<PreflightLine>) -> Examined {
         lines,
         source: None,
         target: None,
-    }
-}
-
-/// As its policy has them when the drill begins.
-fn targets(plan: Option<&Plan>) -> DrillTargets {
-    let targets = plan.map(|plan| plan.targets).unwrap_or_default();
-    let milliseconds = |target: Option<std::time::Duration>| {
-        target.map(|target| u64::try_from(target.as_millis()).unwrap_or(u64::MAX))
-    };
-    DrillTargets {
-        rto_ms: milliseconds(targets.drill),
-        rpo_ms: milliseconds(targets.rpo),
     }
 }
 
@@ -149,22 +134,6 @@ pub fn examine(
         lines.push(room(backup, facts));
     }
     lines
-}
-
-fn stored(backup: &Backup) -> PreflightLine {
-    const QUESTION: &str = "backup is stored";
-    let time = |at: DateTime<Utc>| at.format("%F %H:%M:%S").to_string();
-    match (backup.removed_at, backup.state) {
-        (Some(at), _) => {
-            let gone = format!("it was removed {} UTC", time(at));
-            PreflightLine::failed(QUESTION, gone, LOOK)
-        }
-        (None, BackupState::Expired) => PreflightLine::failed(QUESTION, "expired", LOOK),
-        (None, state) => {
-            let taken = format!("{state}, taken {} UTC", time(backup.taken_at));
-            PreflightLine::passed(QUESTION, taken)
-        }
-    }
 }
 
 fn drillable(backup: &Backup, contents: &Result<VolumeContents, String>) -> PreflightLine {

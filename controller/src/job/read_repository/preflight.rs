@@ -12,6 +12,7 @@ use crate::{
     job::{
         copy_database::preflight::{self, Examined, PreflightLine},
         definition::{Step, StepDone, StepFailure},
+        drilling,
         event::Why,
         retry::Patience,
         step::{StepContext, catalog_failure},
@@ -47,10 +48,7 @@ impl Step for Preflight<'_> {
 
     /// The last of all undos. A drill without a verdict gets its own: nobody knows.
     async fn undo(&self, ctx: &StepContext, why: &Why) -> Result<StepDone, TaskFailure> {
-        let reason = match why {
-            Why::Failed(failure) => failure.message.clone(),
-            Why::Cancelled { by } | Why::Requested { by } => format!("cancelled by {by}"),
-        };
+        let reason = drilling::broke_off(why);
         report::end_without_verdict(ctx, self.0, &reason).await?;
         Ok(StepDone::default())
     }
