@@ -14,7 +14,7 @@ use crate::{
     check::CheckState,
     fleet::{Fleet, HostState},
     job::JobSummary,
-    standing::DatabaseStanding,
+    standing::{DatabaseStanding, HostStanding},
 };
 
 pub mod anonymous_volume;
@@ -31,6 +31,7 @@ pub mod job_stuck;
 pub mod long_queries;
 pub mod no_fresh_backup;
 pub mod no_fresh_drill;
+pub mod no_fresh_host_drill;
 pub mod pruning_failing;
 pub mod rpo_broken;
 pub mod schedule_late;
@@ -47,6 +48,8 @@ pub struct Facts {
     pub jobs: Vec<JobSummary>,
     /// Databases with their policies, backups and schedules.
     pub protection: Vec<DatabaseStanding>,
+    /// Hosts as a whole, with what is drilled of them.
+    pub whole_hosts: Vec<HostStanding>,
     /// Of every repository.
     pub prunings: Vec<Pruning>,
 }
@@ -153,6 +156,7 @@ pub enum Detector {
     Unprotected,
     NoFreshBackup,
     NoFreshDrill,
+    NoFreshHostDrill,
     RpoBroken,
     ScheduleLate,
     DamagedBackup,
@@ -160,7 +164,7 @@ pub enum Detector {
 }
 
 impl Detector {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::HostSilent,
         Self::EngineUnreachable,
         Self::InstanceDown,
@@ -177,6 +181,7 @@ impl Detector {
         Self::Unprotected,
         Self::NoFreshBackup,
         Self::NoFreshDrill,
+        Self::NoFreshHostDrill,
         Self::RpoBroken,
         Self::ScheduleLate,
         Self::DamagedBackup,
@@ -203,6 +208,7 @@ impl Detector {
             Self::Unprotected => unprotected::look(facts),
             Self::NoFreshBackup => no_fresh_backup::look(facts, now),
             Self::NoFreshDrill => no_fresh_drill::look(facts, now),
+            Self::NoFreshHostDrill => no_fresh_host_drill::look(facts, now),
             Self::RpoBroken => rpo_broken::look(facts, now),
             Self::ScheduleLate => schedule_late::look(facts, now),
             Self::DamagedBackup => damaged_backup::look(facts, now),

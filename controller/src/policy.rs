@@ -17,11 +17,13 @@ pub mod compare;
 pub mod cover;
 pub mod file;
 pub mod glob;
+mod hosts;
 mod subject;
 mod ties;
 
 pub use cover::{Coverage, Match, cover};
 pub use glob::Glob;
+pub use hosts::{HostPlan, HostPlans, RebuildPlan};
 pub use subject::{Known, RollCall, Subject, roll_call, subjects};
 
 /// The name of the policy for what no other selects.
@@ -31,6 +33,7 @@ pub const DEFAULT: &str = "default";
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicySet {
     pub per_host: Limits,
+    pub hosts: HostPlans,
     /// For what none of the others selects.
     pub default: Policy,
     /// In the order of the file, which means nothing.
@@ -139,6 +142,7 @@ impl Plan {
         match work {
             Work::Backup => Some(&self.backup),
             Work::Drill => self.drill.as_ref().map(|drill| &drill.timing),
+            Work::Rebuild | Work::Offsite => None,
         }
     }
 }
@@ -157,11 +161,13 @@ impl PolicySet {
 }
 
 /// What holds before anybody has applied a file: every database has a backup a day, kept for 7 days, 4 weeks
-/// and 12 months, and a drill a month. Volumes have nothing.
+/// and 12 months, and a drill a month; every host is rebuilt each quarter and its repository read each year. Volumes
+/// have nothing.
 impl Default for PolicySet {
     fn default() -> Self {
         file::read("").unwrap_or_else(|_| Self {
             per_host: Limits::default(),
+            hosts: HostPlans::default(),
             default: Policy {
                 name: DEFAULT.to_owned(),
                 select: Selector::default(),

@@ -4,24 +4,26 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdfast_proto::names::DatabaseName;
+use holdfast_proto::names::{DatabaseName, HostName};
 
 use crate::{
-    catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, ScheduledRun},
+    catalog::{Applied, Backup, BackupId, BackupKind, Catalog, CatalogError, Drill, ScheduledRun},
     detect::HostFacts,
     job::{JobId, JobState, drill_backup},
     objective::{Objective, Recovery, objectives},
     policy::{Known, Match, Plan, PolicySet, Protection, Subject, cover},
     retention::{self, Decision as Kept},
-    schedule::{Decision, Item, Run, RunEnd, Work, decide},
+    schedule::{Decision, Item, Run, RunEnd, Scheduled, Work, decide},
 };
 
 mod care;
+mod host;
 mod obstacle;
 #[cfg(test)]
 mod tests;
 
 pub use care::Care;
+pub use host::HostStanding;
 
 /// What has never run begins within this time.
 const FIRST_BACKUP_WITHIN: Duration = Duration::from_mins(30);
@@ -39,6 +41,8 @@ pub struct Gathered {
     pub recoveries: Vec<Recovery>,
     /// Jobs that read a backup, or will.
     pub readers: Vec<(BackupId, JobId)>,
+    /// The last ones of hosts as a whole, newest first.
+    pub host_drills: Vec<Drill>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +52,8 @@ pub struct Standing {
     pub set: PolicySet,
     /// By name; volumes too, covered or not.
     pub databases: Vec<DatabaseStanding>,
+    /// Those of the fleet, in its order.
+    pub hosts: Vec<HostStanding>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +87,7 @@ pub async fn gather(catalog: &Catalog) -> Result<Gathered, CatalogError> {
         runs: catalog.scheduled_runs().await?,
         recoveries: catalog.recoveries().await?,
         readers: catalog.backup_readers().await?,
+        host_drills: catalog.host_drills().await?,
     })
 }
 
@@ -97,7 +104,9 @@ pub fn stand(gathered: &Gathered, hosts: &[HostFacts], now: DateTime<Utc>) -> St
     }
     let mut runs: BTreeMap<&DatabaseName, Vec<ScheduledRun>> = BTreeMap::new();
     for run in &gathered.runs {
-        runs.entry(&run.database).or_default().push(run.clone());
+        if let Scheduled::Database(database) = &run.of {
+            runs.entry(database).or_default().push(run.clone());
+        }
     }
     let mut recoveries: BTreeMap<&DatabaseName, Vec<Recovery>> = BTreeMap::new();
     for recovery in &gathered.recoveries {
@@ -127,21 +136,35 @@ pub fn stand(gathered: &Gathered, hosts: &[HostFacts], now: DateTime<Utc>) -> St
             }
         })
         .collect();
-    let items: Vec<Item> = databases
+    let mut whole: Vec<HostStanding> = hosts
         .iter()
-        .flat_map(|database| Work::ALL.map(|work| database.item(work, hosts, now)))
-        .flatten()
+        .map(|host| HostStanding::of(&host.name, gathered, now))
         .collect();
-    let mut decisions = decide(&items, set.per_host, now);
+    let of_databases = databases
+        .iter()
+        .flat_map(|database| Work::OF_DATABASES.map(|work| database.item(work, hosts, now)));
+    let of_hosts = whole
+        .iter()
+        .flat_map(|host| Work::OF_HOSTS.map(|work| host.item(work, hosts, now)));
+    let items: Vec<Item> = of_databases.chain(of_hosts).flatten().collect();
+    let mut decisions: BTreeMap<Scheduled, Vec<Decision>> = BTreeMap::new();
+    for decision in decide(&items, set.per_host, now) {
+        let own = decisions.entry(decision.of.clone()).or_default();
+        own.push(decision);
+    }
     for database in &mut databases {
-        let of = &database.subject.database;
-        let own = decisions.extract_if(.., |decision| decision.database == *of);
-        database.work = own.collect();
+        let of = Scheduled::Database(database.subject.database.clone());
+        database.work = decisions.remove(&of).unwrap_or_default();
+    }
+    for host in &mut whole {
+        let of = Scheduled::Host(host.host.clone());
+        host.work = decisions.remove(&of).unwrap_or_default();
     }
     Standing {
         version: gathered.applied.version,
         set: set.clone(),
         databases,
+        hosts: whole,
     }
 }
 
@@ -222,6 +245,17 @@ impl Standing {
         let mut databases = self.databases.iter();
         databases.find(|database| database.subject.database == *name)
     }
+
+    /// Everything that has a schedule.
+    pub fn into_work(self) -> impl Iterator<Item = Decision> {
+        let of_databases = self.databases.into_iter().flat_map(|one| one.work);
+        of_databases.chain(self.hosts.into_iter().flat_map(|one| one.work))
+    }
+
+    #[must_use]
+    pub fn host(&self, name: &HostName) -> Option<&HostStanding> {
+        self.hosts.iter().find(|host| host.host == *name)
+    }
 }
 
 impl DatabaseStanding {
@@ -289,43 +323,41 @@ impl DatabaseStanding {
         let timing = self.plan()?.timing(work)?.clone();
         let scheduled = self.runs.iter().filter(|run| run.work == work);
         let mut runs: Vec<Run> = scheduled.map(|run| as_run(run, now)).collect();
-        let mut obstacle = match work {
-            Work::Backup => match self.subject.database.volume() {
-                Some(volume) => obstacle::of_volume(self, &volume, hosts),
-                None => obstacle::of_database(&self.subject.database, hosts),
-            },
-            Work::Drill => self.plan().and_then(|plan| {
-                let place = drill_backup::plan::host(Some(plan), &self.subject.database);
-                obstacle::away(&place, hosts)
-            }),
-        };
-        let mut since = self.since;
-        match work {
-            // One by hand is one too.
-            Work::Backup => {
-                let newest = self.good_backups(now).into_iter().next();
-                runs.extend(newest.map(|one| ended(one.taken_at, one.stored_at, true)));
-            }
-            Work::Drill => {
-                runs.extend(self.last_proof().map(|at| ended(at, at, true)));
-                let oldest = self.good_backups(now).last().map(|backup| backup.stored_at);
-                since = oldest.unwrap_or(since).max(since);
-                if oldest.is_none() {
-                    obstacle.get_or_insert_with(|| "there is no good backup to restore".to_owned());
-                }
-            }
-        }
-        Some(Item {
-            database: self.subject.database.clone(),
+        let name = &self.subject.database;
+        let item = Item {
+            of: Scheduled::Database(name.clone()),
             work,
+            place: name.host.clone(),
             timing,
-            since,
-            first_within: match work {
-                Work::Backup => FIRST_BACKUP_WITHIN,
-                Work::Drill => FIRST_DRILL_WITHIN,
-            },
+            since: self.since,
+            first_within: FIRST_BACKUP_WITHIN,
+            runs: Vec::new(),
+            obstacle: None,
+        };
+        if work == Work::Backup {
+            // One by hand is one too.
+            let newest = self.good_backups(now).into_iter().next();
+            runs.extend(newest.map(|one| ended(one.taken_at, one.stored_at, true)));
+            return Some(Item {
+                runs,
+                obstacle: match name.volume() {
+                    Some(volume) => obstacle::of_volume(self, &volume, hosts),
+                    None => obstacle::of_database(name, hosts),
+                },
+                ..item
+            });
+        }
+        runs.extend(self.last_proof().map(|at| ended(at, at, true)));
+        let oldest = self.good_backups(now).last().map(|backup| backup.stored_at);
+        let place = drill_backup::plan::host(self.plan(), name);
+        let nothing = || "there is no good backup to restore".to_owned();
+        Some(Item {
+            since: oldest.unwrap_or(self.since).max(self.since),
+            first_within: FIRST_DRILL_WITHIN,
             runs,
-            obstacle,
+            obstacle: obstacle::away(&place, hosts).or_else(|| oldest.is_none().then(nothing)),
+            place,
+            ..item
         })
     }
 }

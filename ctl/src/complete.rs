@@ -81,6 +81,13 @@ pub fn series(typed: &OsStr) -> Vec<CompletionCandidate> {
     found
 }
 
+/// Databases, volumes and hosts.
+pub fn subjects(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let mut found = hosts(typed);
+    found.extend(series(typed));
+    found
+}
+
 /// `host/volume`.
 pub fn volumes(typed: &OsStr) -> Vec<CompletionCandidate> {
     let names = ask(async |client| {

@@ -2,11 +2,29 @@
 
 use std::str::FromStr;
 
-use holdfast_proto::names::{DatabaseName, NameError, VolumeName};
+use holdfast_proto::names::{DatabaseName, HostName, NameError, VolumeName};
 
 /// `HOST/INSTANCE/DATABASE` or `HOST/VOLUME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series(pub DatabaseName);
+
+/// What something is done to by schedule: `HOST` too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Host(HostName),
+    Series(DatabaseName),
+}
+
+impl FromStr for Subject {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.contains('/') {
+            return Ok(Self::Series(text.parse::<Series>()?.0));
+        }
+        Ok(Self::Host(text.parse()?))
+    }
+}
 
 impl FromStr for Series {
     type Err = NameError;

@@ -187,6 +187,23 @@ impl Catalog {
         rows.into_iter().map(drill).collect()
     }
 
+    /// Of hosts as a whole: the last five of each host, kind and verdict, and those that run; newest first.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn host_drills(&self) -> Result<Vec<Drill>, CatalogError> {
+        let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from (select *, row_number() over
+                (partition by host, kind, verdict order by id desc) as place
+                from drill where kind <> 'backup') d
+             where place <= 5 order by started_at desc, id desc"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("listing the drills of hosts"))?;
+        rows.into_iter().map(drill).collect()
+    }
+
     /// # Errors
     /// When the catalog fails.
     pub async fn drill(&self, id: DrillId) -> Result<Option<Drill>, CatalogError> {
@@ -327,38 +344,13 @@ fn of_backup(row: &Row, on: HostName) -> Option<DrillOf> {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_proto::drill::{DrillTargets, DrillTimes, REPORT_FORMAT, RungName};
+    use holdfast_proto::drill::RungName;
 
     use super::*;
-    use crate::catalog::{BackupKind, NewBackup, testing::TestCatalog};
-
-    fn report(drill: &Drill, verdict: Verdict) -> DrillReport {
-        let at = drill.started_at;
-        DrillReport {
-            format: REPORT_FORMAT,
-            kind: drill.of.kind(),
-            drill: drill.id,
-            job: drill.job,
-            subject: drill.of.subject(),
-            backup: None,
-            host: drill.of.on().map(ToString::to_string),
-            server: None,
-            started_at: at,
-            ended_at: at + chrono::TimeDelta::seconds(9),
-            verdict,
-            broken: (verdict != Verdict::Proven).then_some(RungName::Rows),
-            reason: String::new(),
-            rungs: vec![],
-            parts: vec![],
-            times: DrillTimes {
-                took_ms: Some(9_000),
-                rpo_ms: Some(60_000),
-                ..DrillTimes::default()
-            },
-            targets: DrillTargets::default(),
-            controller: String::new(),
-        }
-    }
+    use crate::catalog::{
+        BackupKind, NewBackup,
+        testing::{TestCatalog, drill_report as report},
+    };
 
     async fn a_job(catalog: &TestCatalog) -> JobId {
         let (job,): (i64,) = sqlx::query_as(

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 use super::{Catalog, CatalogError};
 use crate::{
     job::{JobId, JobState},
-    schedule::Work,
+    schedule::{Scheduled, Work},
 };
 
 /// Counted from 1.
@@ -18,7 +18,7 @@ pub type RunId = u64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduledRun {
     pub id: RunId,
-    pub database: DatabaseName,
+    pub of: Scheduled,
     pub work: Work,
     pub slot: DateTime<Utc>,
     pub started_at: DateTime<Utc>,
@@ -59,19 +59,25 @@ impl Catalog {
     /// When the catalog fails.
     pub async fn claim_run(
         &self,
-        database: &DatabaseName,
+        of: &Scheduled,
         work: Work,
         slot: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<RunId>, CatalogError> {
+        let (host, instance, database) = match of {
+            Scheduled::Database(name) => {
+                (&name.host, name.instance.as_str(), name.database.as_str())
+            }
+            Scheduled::Host(host) => (host, "", ""),
+        };
         let claimed: Option<(i64,)> = sqlx::query_as(
             "insert into schedule_run (host, instance, database, work, slot, started_at)
              values ($1, $2, $3, $4, $5, $6)
              on conflict (host, instance, database, work, slot) do nothing returning id",
         )
-        .bind(database.host.as_str())
-        .bind(&database.instance)
-        .bind(&database.database)
+        .bind(host.as_str())
+        .bind(instance)
+        .bind(database)
         .bind(work.as_str())
         .bind(slot)
         .bind(now)
@@ -124,7 +130,7 @@ impl Catalog {
         Ok(adopted.rows_affected())
     }
 
-    /// The last ten of each database and work, and all that have not ended; newest first.
+    /// The last ten of each database, host and work, and all that have not ended; newest first.
     ///
     /// # Errors
     /// When the catalog fails, or holds a word that this version does not know.
@@ -152,16 +158,21 @@ fn run(row: Row) -> Result<ScheduledRun, String> {
     let state = row.state.map(JobState::try_from).transpose();
     let state = state.map_err(|error| error.to_string())?;
     let mut works = Work::ALL.into_iter();
+    let work = works
+        .find(|work| work.as_str() == row.work)
+        .ok_or_else(|| format!("{:?} is no work of a schedule", row.work))?;
     Ok(ScheduledRun {
         id: row.id,
-        database: DatabaseName {
-            host: row.host,
-            instance: row.instance,
-            database: row.database,
+        of: if Work::OF_HOSTS.contains(&work) {
+            Scheduled::Host(row.host)
+        } else {
+            Scheduled::Database(DatabaseName {
+                host: row.host,
+                instance: row.instance,
+                database: row.database,
+            })
         },
-        work: works
-            .find(|work| work.as_str() == row.work)
-            .ok_or_else(|| format!("{:?} is no work of a schedule", row.work))?,
+        work,
         slot: row.slot,
         started_at: row.started_at,
         job: row.job.map(i64::cast_unsigned).zip(state),

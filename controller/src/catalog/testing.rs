@@ -14,10 +14,13 @@ use std::{
 };
 
 use holdfast_chassis::clock::{SharedClock, SystemClock};
+use holdfast_proto::drill::{
+    DrillReport, DrillTargets, DrillTimes, REPORT_FORMAT, RungName, Verdict,
+};
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
 
-use super::{Catalog, migrations};
+use super::{Catalog, Drill, migrations};
 use crate::embedded::{Embedded, RunningServer};
 
 static SERVER: OnceCell<TestServer> = OnceCell::const_new();
@@ -34,6 +37,35 @@ struct TestServer {
     running: RunningServer,
     /// The cleaning shell; it waits for the end of the pipe that is held here.
     _cleaner: Child,
+}
+
+/// Of a drill that took nine seconds.
+pub fn drill_report(drill: &Drill, verdict: Verdict) -> DrillReport {
+    let at = drill.started_at;
+    DrillReport {
+        format: REPORT_FORMAT,
+        kind: drill.of.kind(),
+        drill: drill.id,
+        job: drill.job,
+        subject: drill.of.subject(),
+        backup: None,
+        host: drill.of.on().map(ToString::to_string),
+        server: None,
+        started_at: at,
+        ended_at: at + chrono::TimeDelta::seconds(9),
+        verdict,
+        broken: (verdict != Verdict::Proven).then_some(RungName::Rows),
+        reason: String::new(),
+        rungs: vec![],
+        parts: vec![],
+        times: DrillTimes {
+            took_ms: Some(9_000),
+            rpo_ms: Some(60_000),
+            ..DrillTimes::default()
+        },
+        targets: DrillTargets::default(),
+        controller: String::new(),
+    }
 }
 
 impl TestCatalog {

@@ -3,15 +3,24 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Facts, Seen, Severity};
-use crate::schedule::Verdict;
+use crate::schedule::{Verdict, Work};
 
 pub const KIND: &str = "schedule-late";
-const PATIENCE: TimeDelta = TimeDelta::hours(1);
+
+/// What takes hours itself holds up others of its kind for hours.
+fn patience(work: Work) -> TimeDelta {
+    match work {
+        Work::Backup => TimeDelta::hours(1),
+        Work::Drill => TimeDelta::days(1),
+        Work::Rebuild | Work::Offsite => TimeDelta::days(3),
+    }
+}
 
 pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
-    let databases = facts.protection.iter();
-    databases
-        .flat_map(|database| &database.work)
+    let of_databases = facts.protection.iter().flat_map(|one| &one.work);
+    let of_hosts = facts.whole_hosts.iter().flat_map(|one| &one.work);
+    of_databases
+        .chain(of_hosts)
         .filter_map(|decision| {
             let (slot, by) = match &decision.verdict {
                 Verdict::Held { slot, by } => (*slot, by.as_str()),
@@ -19,13 +28,14 @@ pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
                 Verdict::Running { .. } | Verdict::Next { .. } | Verdict::Never => return None,
             };
             let late = now - slot;
-            let (subject, work) = (decision.database.to_string(), decision.work);
-            (late > PATIENCE).then(|| Seen {
+            let (subject, work) = (decision.of.to_string(), decision.work);
+            (late > patience(work)).then(|| Seen {
                 kind: KIND,
                 key: format!("{subject} {work}"),
                 severity: Severity::Warning,
                 message: format!(
-                    "the {work} of {subject} is due since {}: {by}",
+                    "the {} of {subject} is due since {}: {by}",
+                    work.title(),
                     slot.format("%F %H:%M UTC")
                 ),
                 advice: format!("ctl policy show {subject}"),

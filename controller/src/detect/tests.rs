@@ -114,6 +114,7 @@ pub fn facts() -> Facts {
         jobs: vec![],
         prunings: vec![],
         protection: vec![],
+        whole_hosts: vec![],
     }
 }
 

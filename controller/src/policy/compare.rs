@@ -5,8 +5,14 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 
-use super::{Plan, Policy, PolicySet, file::document};
-use crate::{retention::Rules, schedule::Timing};
+use super::{HostPlans, Plan, Policy, PolicySet, file::document};
+use crate::{
+    retention::Rules,
+    schedule::{Timing, Work},
+};
+
+/// The section of the file.
+const HOSTS: &str = "hosts";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -18,7 +24,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub kind: Kind,
-    /// Of the policy; "per_host" and "default" for those sections.
+    /// Of the policy; "per_host", "hosts" and "default" for those sections.
     pub name: String,
     /// "backup: daily -> hourly".
     pub lines: Vec<String>,
@@ -47,7 +53,10 @@ pub fn compare(before: &PolicySet, after: &PolicySet) -> Vec<Change> {
                 kind,
                 name: name.clone(),
                 lines,
-                weakens: weakens(policies.0, policies.1),
+                weakens: match name.as_str() {
+                    HOSTS => hosts_weaken(&before.hosts, &after.hosts),
+                    _ => weakens(policies.0, policies.1),
+                },
             })
         })
         .collect()
@@ -59,7 +68,7 @@ type Flat = BTreeMap<String, String>;
 fn parts(set: &PolicySet) -> BTreeMap<String, Flat> {
     let document = document(set);
     let mut parts = BTreeMap::new();
-    for name in ["per_host", "default"] {
+    for name in ["per_host", HOSTS, "default"] {
         parts.insert(name.to_owned(), flat(&document[name]));
     }
     for policy in document["policies"].as_array().into_iter().flatten() {
@@ -135,15 +144,31 @@ fn weakens(was: Option<&Policy>, is: Option<&Policy>) -> bool {
     }
 }
 
-fn plan_weakens(was: &Plan, is: &Plan) -> bool {
-    let fewer_drills = match (&was.drill, &is.drill) {
-        (Some(was), Some(is)) => runs(&is.timing) < runs(&was.timing),
+/// Some host is rebuilt, or read, less often.
+fn hosts_weaken(was: &HostPlans, is: &HostPlans) -> bool {
+    let named = was.except.keys().chain(is.except.keys());
+    let each = named.map(|host| (was.of(host), is.of(host)));
+    let mut all = each.chain([(&was.plan, &is.plan)]);
+    all.any(|(was, is)| {
+        Work::OF_HOSTS
+            .iter()
+            .any(|work| less_often(was.timing(*work), is.timing(*work)))
+    })
+}
+
+fn less_often(was: Option<&Timing>, is: Option<&Timing>) -> bool {
+    match (was, is) {
+        (Some(was), Some(is)) => runs(is) < runs(was),
         (Some(_), None) => true,
         (None, _) => false,
-    };
+    }
+}
+
+fn plan_weakens(was: &Plan, is: &Plan) -> bool {
     // What is written to is not backed up then.
     let not_stopped = was.stop && !is.stop;
-    fewer_drills || not_stopped || runs(&is.backup) < runs(&was.backup)
+    let done_less_often = |work| less_often(was.timing(work), is.timing(work));
+    not_stopped || Work::OF_DATABASES.into_iter().any(done_less_often)
 }
 
 /// The old rules keep something that the new ones may let go.
@@ -255,6 +280,13 @@ mod tests {
         };
         let base = plan("");
         for (after, weaker) in [
+            (format!("{base}hosts: {{rebuild: yearly}}"), true),
+            (format!("{base}hosts: {{offsite: none}}"), true),
+            (format!("{base}hosts: {{rebuild: monthly}}"), false),
+            (
+                format!("{base}hosts: {{except: {{web-1: {{rebuild: none}}}}}}"),
+                true,
+            ),
             (base.replace("daily: 7", "daily: 6"), true),
             (base.replace("daily: 7", "daily: 8"), false),
             (base.replace("within: 3d", "within: 2d"), true),

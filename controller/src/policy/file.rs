@@ -2,10 +2,13 @@
 
 mod check;
 mod fields;
+mod hosts;
 mod mistake;
 mod plan;
 mod tree;
 mod write;
+
+use chrono_tz::Tz;
 
 pub use mistake::Mistake;
 pub use write::{document, write};
@@ -17,7 +20,8 @@ use self::{
     tree::{Place, Tree},
 };
 use super::{
-    DEFAULT, DEFAULT_ZONE, Glob, Plan, Policy, PolicySet, Protection, Selector, ties::ties,
+    DEFAULT, DEFAULT_ZONE, Glob, HostPlan, HostPlans, Plan, Policy, PolicySet, Protection,
+    RebuildPlan, Selector, ties::ties,
 };
 use crate::{
     retention::Rules,
@@ -41,7 +45,7 @@ pub fn read(text: &str) -> Result<PolicySet, Vec<Mistake>> {
 fn read_tree(tree: &Tree, mistakes: &mut Mistakes) -> Option<PolicySet> {
     let builtin = builtin_plan()?;
     let fields = Fields::of(tree);
-    let section = fields.section(&["per_host", "default", "policies"], mistakes)?;
+    let section = fields.section(&["per_host", "hosts", "default", "policies"], mistakes)?;
     let per_host = section
         .get("per_host")
         .map_or_else(Limits::default, |f| limits(&f, mistakes));
@@ -61,6 +65,14 @@ fn read_tree(tree: &Tree, mistakes: &mut Mistakes) -> Option<PolicySet> {
         }
     };
     let base = default.plan().unwrap_or(&builtin);
+    let of_hosts = builtin_host_plan(base.retention.zone)?;
+    let hosts = match section.get("hosts") {
+        Some(fields) => hosts::hosts(&fields, &of_hosts, base.retention.zone, mistakes),
+        None => HostPlans {
+            plan: of_hosts,
+            ..HostPlans::default()
+        },
+    };
     let (mut policies, mut places) = (Vec::new(), Vec::new());
     for fields in section
         .get("policies")
@@ -75,6 +87,7 @@ fn read_tree(tree: &Tree, mistakes: &mut Mistakes) -> Option<PolicySet> {
     refuse_twins(&policies, &places, mistakes);
     Some(PolicySet {
         per_host,
+        hosts,
         default,
         policies,
     })
@@ -109,7 +122,7 @@ fn name(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<String> {
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    let reserved = [DEFAULT, "per_host"].contains(&name.as_str());
+    let reserved = [DEFAULT, "per_host", "hosts"].contains(&name.as_str());
     if !is_label || reserved {
         let why = if reserved {
             "has a meaning of its own"
@@ -254,6 +267,17 @@ fn builtin_plan() -> Option<Plan> {
         checks: Vec::new(),
         targets: super::Targets::default(),
         hooks: super::Hooks::default(),
+    })
+}
+
+/// What holds for hosts when nobody says anything.
+fn builtin_host_plan(zone: Tz) -> Option<HostPlan> {
+    Some(HostPlan {
+        rebuild: Some(RebuildPlan {
+            timing: Timing::parse("quarterly", zone, None).ok()?,
+            on: None,
+        }),
+        offsite: Some(Timing::parse("yearly", zone, None).ok()?),
     })
 }
 

@@ -80,10 +80,11 @@ pub async fn look_once(
     let stuck = catalog.jobs_in_state(JobState::Stuck).await?;
     let call = roll_call(&catalog.known_databases().await?, &hosts);
     catalog.note_databases(&call, now).await?;
-    let protection = stand(&gather(catalog).await?, &hosts, now).databases;
+    let standing = stand(&gather(catalog).await?, &hosts, now);
     let facts = Facts {
         hosts,
-        protection,
+        protection: standing.databases,
+        whole_hosts: standing.hosts,
         prunings: catalog.prunings().await?,
         checks: catalog.check_states().await?,
         jobs: stuck.into_iter().map(JobRow::view).collect(),

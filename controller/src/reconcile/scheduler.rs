@@ -18,7 +18,7 @@ use crate::{
     policy::roll_call,
     reconcile::policy_checks,
     retention::removal::{self, Step},
-    schedule::{Verdict, Work},
+    schedule::{Scheduled, Verdict, Work},
     standing::{gather, retain, stand},
 };
 
@@ -47,6 +47,18 @@ pub trait Start: Send + Sync + std::fmt::Debug {
     async fn drill(&self, database: &DatabaseName, requested_by: &str)
     -> Result<JobId, NotStarted>;
 
+    /// Of everything of the host.
+    ///
+    /// # Errors
+    /// As [`Self::backup`], but for the pauses: days.
+    async fn rebuild(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted>;
+
+    /// Of every byte of the host's repository.
+    ///
+    /// # Errors
+    /// As [`Self::rebuild`].
+    async fn offsite(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted>;
+
     /// Of the host's repository.
     ///
     /// # Errors
@@ -61,7 +73,7 @@ pub struct NotStarted(pub String);
 /// What one look has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
-    pub database: DatabaseName,
+    pub of: Scheduled,
     pub work: Work,
     pub slot: DateTime<Utc>,
     /// None: it could not be submitted.
@@ -142,14 +154,9 @@ impl Scheduler {
         let mut started = Vec::new();
         let standing = stand(&gathered, hosts, now);
         policy_checks::settle(&self.catalog, &standing, now).await?;
-        for database in standing.databases {
-            for decision in database.work {
-                if let Verdict::Start { slot, .. } = decision.verdict {
-                    let begun = self
-                        .begin(decision.database, decision.work, slot, now)
-                        .await?;
-                    started.extend(begun);
-                }
+        for decision in standing.into_work() {
+            if let Verdict::Start { slot, .. } = decision.verdict {
+                started.extend(self.begin(decision.of, decision.work, slot, now).await?);
             }
         }
         Ok(started)
@@ -158,33 +165,37 @@ impl Scheduler {
     /// None: this moment was served already.
     async fn begin(
         &self,
-        database: DatabaseName,
+        of: Scheduled,
         work: Work,
         slot: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<Started>, CatalogError> {
-        let Some(run) = self.catalog.claim_run(&database, work, slot, now).await? else {
+        let Some(run) = self.catalog.claim_run(&of, work, slot, now).await? else {
             return Ok(None);
         };
         let by = requested_by(run);
-        let submitted = match work {
-            Work::Backup => self.start.backup(&database, &by).await,
-            Work::Drill => self.start.drill(&database, &by).await,
+        let submitted = match (&of, work) {
+            (Scheduled::Database(database), Work::Backup) => self.start.backup(database, &by).await,
+            (Scheduled::Database(database), Work::Drill) => self.start.drill(database, &by).await,
+            (Scheduled::Host(host), Work::Rebuild) => self.start.rebuild(host, &by).await,
+            (Scheduled::Host(host), Work::Offsite) => self.start.offsite(host, &by).await,
+            // The table allows no such run.
+            _ => Err(NotStarted(format!("{of} has no {work}"))),
         };
         let job = match submitted {
             Ok(job) => {
                 self.catalog.run_submitted(run, job).await?;
-                tracing::info!(%database, %work, job, %slot, "started by schedule");
+                tracing::info!(%of, %work, job, %slot, "started by schedule");
                 Some(job)
             }
             Err(error) => {
-                tracing::warn!(%database, %work, %error, "could not be started by schedule");
+                tracing::warn!(%of, %work, %error, "could not be started by schedule");
                 self.catalog.run_refused(run, &error.to_string()).await?;
                 None
             }
         };
         Ok(Some(Started {
-            database,
+            of,
             work,
             slot,
             job,

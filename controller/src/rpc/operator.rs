@@ -339,6 +339,14 @@ impl Operator for OperatorService {
             .await
     }
 
+    async fn get_host_plan(
+        &self,
+        request: Request<wire::GetHostPlanRequest>,
+    ) -> Reply<wire::GetHostPlanResponse> {
+        self.answer(Call::GetHostPlan, request, policy::of_host)
+            .await
+    }
+
     async fn preview_retention(
         &self,
         request: Request<wire::PreviewRetentionRequest>,

@@ -36,6 +36,7 @@ pub enum Call {
     ExportPolicies,
     ListPolicies,
     GetCoverage,
+    GetHostPlan,
     PreviewRetention,
     ListObjectives,
     InviteOperator,
@@ -100,6 +101,7 @@ impl Call {
             | Self::ExportPolicies
             | Self::ListPolicies
             | Self::GetCoverage
+            | Self::GetHostPlan
             | Self::PreviewRetention
             | Self::ListObjectives
             | Self::ListOperators
@@ -147,7 +149,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 54] = [
+    pub const TABLE: [(Call, Role); 55] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -179,6 +181,7 @@ pub mod tests {
         (Call::ExportPolicies, Role::Viewer),
         (Call::ListPolicies, Role::Viewer),
         (Call::GetCoverage, Role::Viewer),
+        (Call::GetHostPlan, Role::Viewer),
         (Call::PreviewRetention, Role::Viewer),
         (Call::ListObjectives, Role::Viewer),
         (Call::InviteOperator, Role::Admin),

@@ -3,25 +3,24 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdfast_proto::names::{DatabaseName, HostName};
+use holdfast_proto::names::HostName;
 
-use super::{Timing, Work, timing::part_of};
+use super::{Scheduled, Timing, Work, timing::part_of};
 
 /// A start that is said to be further in the future than this was stamped by a wrong clock.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
-/// After a first failure; doubled with each further one.
-const FIRST_PAUSE: TimeDelta = TimeDelta::minutes(15);
-const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(4);
 
 /// One thing that shall be done again and again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    pub database: DatabaseName,
+    pub of: Scheduled,
     pub work: Work,
+    /// The host that does it: its limits count.
+    pub place: HostName,
     pub timing: Timing,
     /// It has had this schedule since then at the latest.
     pub since: DateTime<Utc>,
-    /// What has never run begins within this time.
+    /// What has never run begins within this time, or with the first moment of its schedule.
     pub first_within: Duration,
     /// In any order.
     pub runs: Vec<Run>,
@@ -52,7 +51,7 @@ pub struct Limits {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    pub database: DatabaseName,
+    pub of: Scheduled,
     pub work: Work,
     pub verdict: Verdict,
 }
@@ -92,10 +91,10 @@ pub enum Waits {
 #[must_use]
 pub fn decide(items: &[Item], limits: Limits, now: DateTime<Utc>) -> Vec<Decision> {
     let mut verdicts: Vec<Verdict> = items.iter().map(|item| verdict(item, now)).collect();
-    let mut running: BTreeMap<(&HostName, Work), u32> = BTreeMap::new();
+    let mut running: BTreeMap<Lane<'_>, u32> = BTreeMap::new();
     for (item, verdict) in items.iter().zip(&verdicts) {
         if matches!(verdict, Verdict::Running { .. }) {
-            *running.entry((&item.database.host, item.work)).or_default() += 1;
+            *running.entry(item.lane()).or_default() += 1;
         }
     }
     let mut due: Vec<(DateTime<Utc>, usize)> = verdicts
@@ -108,18 +107,18 @@ pub fn decide(items: &[Item], limits: Limits, now: DateTime<Utc>) -> Vec<Decisio
         .collect();
     // Who waits longest comes first; then by name, so that every controller decides the same.
     due.sort_by(|(a, one), (b, other)| {
-        let names = (&items[*one].database, &items[*other].database);
+        let names = (&items[*one].of, &items[*other].of);
         a.cmp(b).then_with(|| names.0.cmp(names.1))
     });
     for (slot, place) in due {
         let item = &items[place];
-        let run = running.entry((&item.database.host, item.work)).or_default();
-        let limit = limits.of(item.work);
+        let lane = item.lane();
+        let run = running.entry(lane).or_default();
+        let limit = lane.limit(limits);
         if *run < limit {
             *run += 1;
         } else {
-            let (host, work) = (&item.database.host, item.work);
-            let by = format!("{limit} at once on {host} is the limit for a {work}");
+            let by = format!("{limit} at once is the limit {lane}");
             verdicts[place] = Verdict::Held { slot, by };
         }
     }
@@ -127,7 +126,7 @@ pub fn decide(items: &[Item], limits: Limits, now: DateTime<Utc>) -> Vec<Decisio
         .iter()
         .zip(verdicts)
         .map(|(item, verdict)| Decision {
-            database: item.database.clone(),
+            of: item.of.clone(),
             work: item.work,
             verdict,
         })
@@ -159,14 +158,25 @@ impl Item {
         running.map(|run| run.started_at).min()
     }
 
+    /// What its run counts for.
+    fn lane(&self) -> Lane<'_> {
+        match self.work {
+            Work::Backup => Lane::Backups(&self.place),
+            Work::Drill | Work::Rebuild => Lane::Drills(&self.place),
+            Work::Offsite => Lane::Offsite,
+        }
+    }
+
     /// The moment that it is due since, or the next one.
     fn moment(&self, now: DateTime<Utc>) -> (Option<DateTime<Utc>>, Waits) {
-        let name = format!("{} {}", self.database, self.work);
+        let name = format!("{} {}", self.of, self.work);
         let believed = |run: &&Run| run.started_at - now <= CLOCKS_DIFFER;
         let mut runs: Vec<&Run> = self.runs.iter().filter(believed).collect();
         runs.sort_by_key(|run| run.started_at);
         let Some(last) = runs.last() else {
-            let first = self.since + part_of(self.first_within, &name);
+            let soon = self.since + part_of(self.first_within, &name);
+            let slot = self.timing.next(&name, self.since);
+            let first = slot.map_or(soon, |slot| slot.min(soon));
             // A beginning in the future was stamped by a clock that has gone back since.
             let wrong = self.since - now > CLOCKS_DIFFER;
             return (Some(if wrong { now } else { first }), Waits::First);
@@ -179,7 +189,7 @@ impl Item {
         let failures = runs.iter().rev().take_while(|run| run.failed()).count();
         match (last.end, u32::try_from(failures)) {
             (Some(end), Ok(failures @ 1..)) => {
-                let again = end.at.min(now) + pause(failures);
+                let again = end.at.min(now) + pause(self.work, failures);
                 let sooner = next.map_or(again, |next| next.min(again));
                 (Some(sooner), Waits::AfterFailures(failures))
             }
@@ -194,11 +204,32 @@ impl Run {
     }
 }
 
-impl Limits {
-    fn of(self, work: Work) -> u32 {
-        match work {
-            Work::Backup => self.backups,
-            Work::Drill => self.drills,
+/// What has one limit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane<'a> {
+    Backups(&'a HostName),
+    /// Drills and rebuilds.
+    Drills(&'a HostName),
+    /// The controllers read: one repository of the fleet at a time.
+    Offsite,
+}
+
+impl Lane<'_> {
+    fn limit(self, limits: Limits) -> u32 {
+        match self {
+            Self::Backups(_) => limits.backups,
+            Self::Drills(_) => limits.drills,
+            Self::Offsite => 1,
+        }
+    }
+}
+
+impl fmt::Display for Lane<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backups(host) => write!(f, "for backups on {host}"),
+            Self::Drills(host) => write!(f, "for drills on {host}"),
+            Self::Offsite => f.write_str("for off-site drills"),
         }
     }
 }
@@ -212,9 +243,15 @@ impl Default for Limits {
     }
 }
 
-fn pause(failures: u32) -> TimeDelta {
-    let doubled = FIRST_PAUSE.checked_mul(1_i32.checked_shl(failures - 1).unwrap_or(i32::MAX));
-    doubled.map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))
+/// After a first failure, doubled with each further one.
+fn pause(work: Work, failures: u32) -> TimeDelta {
+    let (first, longest) = match work {
+        Work::Backup | Work::Drill => (TimeDelta::minutes(15), TimeDelta::hours(4)),
+        // Each keeps a host, or the line to a storage, busy for hours.
+        Work::Rebuild | Work::Offsite => (TimeDelta::days(1), TimeDelta::days(7)),
+    };
+    let doubled = first.checked_mul(1_i32.checked_shl(failures - 1).unwrap_or(i32::MAX));
+    doubled.map_or(longest, |pause| pause.min(longest))
 }
 
 impl fmt::Display for Waits {

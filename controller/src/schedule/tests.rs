@@ -15,8 +15,10 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn item(database: &str, schedule: &str, since: DateTime<Utc>) -> Item {
+    let database: DatabaseName = database.parse().unwrap();
     Item {
-        database: database.parse().unwrap(),
+        place: database.host.clone(),
+        of: Scheduled::Database(database),
         work: Work::Backup,
         timing: Timing::parse(schedule, BERLIN, Some(Duration::from_mins(20))).unwrap(),
         since,
@@ -175,13 +177,90 @@ fn who_waits_longest_comes_first_and_a_drill_does_not_take_a_backups_place() {
     let started: Vec<_> = decisions
         .iter()
         .filter(|decision| matches!(decision.verdict, Verdict::Start { .. }))
-        .map(|decision| (decision.database.database.as_str(), decision.work))
+        .map(|decision| (decision.of.to_string(), decision.work))
         .collect();
-    assert_eq!(started, [("3", Work::Backup), ("0", Work::Drill)]);
+    assert_eq!(
+        started,
+        [
+            ("web-1/db/3".to_owned(), Work::Backup),
+            ("web-1/db/0".to_owned(), Work::Drill)
+        ]
+    );
     let Verdict::Held { by, .. } = &decisions[0].verdict else {
         panic!("not held");
     };
-    assert_eq!(by, "1 at once on web-1 is the limit for a backup");
+    assert_eq!(by, "1 at once is the limit for backups on web-1");
+}
+
+#[test]
+fn what_never_ran_begins_with_its_first_moment_when_that_comes_sooner() {
+    let since = at("2026-11-21T10:00:00Z");
+    let mut shop = item("web-1/shop-db/shop", "* * * * *", since);
+    shop.timing = Timing::parse("* * * * *", BERLIN, Some(Duration::ZERO)).unwrap();
+    assert!(!starts(&shop, since + TimeDelta::seconds(59)));
+    assert!(starts(&shop, since + TimeDelta::minutes(1)));
+    let Verdict::Start { why, .. } = verdict(&shop, since + TimeDelta::minutes(1)) else {
+        panic!("not started");
+    };
+    assert_eq!(why, Waits::First);
+}
+
+fn rebuild(host: &str, place: &str) -> Item {
+    Item {
+        of: Scheduled::Host(host.parse().unwrap()),
+        work: Work::Rebuild,
+        place: place.parse().unwrap(),
+        ..item("web-1/x/x", "0 3 * * *", at("2026-11-01T00:00:00Z"))
+    }
+}
+
+#[test]
+fn rebuilds_count_as_drills_of_the_host_that_does_them_and_off_site_drills_of_the_fleet() {
+    let now = at("2026-11-21T12:00:00Z");
+    let drill = Item {
+        work: Work::Drill,
+        place: "lab-1".parse().unwrap(),
+        ..item("web-9/db/x", "0 3 * * *", at("2026-10-01T00:00:00Z"))
+    };
+    let offsite = |host: &str| Item {
+        work: Work::Offsite,
+        ..rebuild(host, host)
+    };
+    let items = [
+        drill,
+        rebuild("web-1", "lab-1"),
+        rebuild("web-2", "web-2"),
+        offsite("web-1"),
+        offsite("web-2"),
+    ];
+    let held = decide(&items, Limits::default(), now)
+        .into_iter()
+        .map(|decision| match decision.verdict {
+            Verdict::Start { .. } => String::new(),
+            Verdict::Held { by, .. } => by,
+            other => panic!("{other:?}"),
+        });
+    let held: Vec<_> = held.collect();
+    let full = "1 at once is the limit for drills on lab-1";
+    assert_eq!(held[..3], ["", full, ""]);
+    assert_eq!(held[3..].iter().filter(|by| by.is_empty()).count(), 1);
+    assert!(held.contains(&"1 at once is the limit for off-site drills".to_owned()));
+}
+
+#[test]
+fn what_keeps_a_host_busy_for_hours_is_tried_again_after_days() {
+    let mut whole = rebuild("web-1", "web-1");
+    whole.timing = Timing::parse("quarterly", BERLIN, None).unwrap();
+    let now = at("2026-11-21T03:00:00Z");
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        whole.runs.push(ended(now, 1, false));
+        let Verdict::Next { at: again, .. } = verdict(&whole, now + TimeDelta::minutes(1)) else {
+            panic!("no pause");
+        };
+        pauses.push((again - now).num_days());
+    }
+    assert_eq!(pauses, [1, 2, 4, 7, 7]);
 }
 
 #[test]
@@ -299,7 +378,7 @@ proptest! {
         for host in 0..3_u8 {
             for (work, limit) in [(Work::Backup, backups), (Work::Drill, drills)] {
                 let here = || decisions.iter().filter(|decision| {
-                    decision.database.host.as_str() == format!("web-{host}") && decision.work == work
+                    decision.of.to_string().starts_with(&format!("web-{host}/")) && decision.work == work
                 });
                 let starting = here().filter(|d| matches!(d.verdict, Verdict::Start { .. })).count();
                 let running = here().filter(|d| matches!(d.verdict, Verdict::Running { .. })).count();

@@ -70,6 +70,7 @@ fn gathered(file: &str, subjects: Vec<Subject>) -> Gathered {
         runs: vec![],
         recoveries: vec![],
         readers: vec![],
+        host_drills: vec![],
     }
 }
 

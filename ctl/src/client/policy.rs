@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use holdfast_proto::{WireError, names::DatabaseName, time::from_duration, wire};
+use holdfast_proto::{
+    WireError,
+    names::{DatabaseName, HostName},
+    time::from_duration,
+    wire,
+};
 
 use super::{
     CallError, Client, each,
@@ -12,8 +17,8 @@ use super::{
 use crate::view::{
     objective::{Objective, Scenario, Verdict},
     policy::{
-        Change, ChangeKind, Coverage, CoverageChange, Exported, Mistake, PoliciesApplied, Policy,
-        PolicyDiff, PolicyList, PolicyMatch, Target, Work, WorkState,
+        Change, ChangeKind, Coverage, CoverageChange, Exported, HostPlan, Mistake, PoliciesApplied,
+        Policy, PolicyDiff, PolicyList, PolicyMatch, Target, Work, WorkState,
     },
     retention::{RetentionLine, RetentionPreview},
 };
@@ -77,6 +82,25 @@ impl Client {
             database: name(required("GetCoverageResponse", "database", database)?)?,
             policy: policy.map(Policy::try_from).transpose()?,
             matches: matches.into_iter().map(PolicyMatch::from).collect(),
+            work: each(work, Work::try_from)?,
+        })
+    }
+
+    pub async fn host_plan(&mut self, host: &HostName) -> Result<HostPlan, CallError> {
+        let request = wire::GetHostPlanRequest {
+            host: host.to_string(),
+        };
+        let answer = within(self.within, self.inner.get_host_plan(request)).await?;
+        let wire::GetHostPlanResponse {
+            host,
+            rebuilt_on,
+            has_backups,
+            work,
+        } = answer;
+        Ok(HostPlan {
+            host,
+            rebuilt_on,
+            has_backups,
             work: each(work, Work::try_from)?,
         })
     }

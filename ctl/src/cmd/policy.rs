@@ -8,7 +8,7 @@ use crate::{
     complete,
     exit::Exit,
     failure::Failure,
-    series::Series,
+    series::Subject,
     session::Session,
     suggest::{Typed, with_suggestion},
 };
@@ -17,11 +17,11 @@ use crate::{
 pub enum Policy {
     /// List policies with what they do and how many databases each covers.
     List,
-    /// Show which policy covers a database or a volume, why, and what runs next.
+    /// Show which policy covers a database or a volume, why, and what runs next; of a host what is drilled of it as a whole.
     Show {
-        /// HOST/INSTANCE/DATABASE or HOST/VOLUME.
-        #[arg(add = ArgValueCompleter::new(complete::series))]
-        database: Series,
+        /// HOST/INSTANCE/DATABASE, HOST/VOLUME or HOST.
+        #[arg(value_name = "SUBJECT", add = ArgValueCompleter::new(complete::subjects))]
+        subject: Subject,
     },
 }
 
@@ -34,7 +34,19 @@ impl Policy {
                 session.show(&policies.doing(|| "list the policies".to_owned())?)?;
             }
             Self::Show {
-                database: Series(database),
+                subject: Subject::Host(host),
+            } => {
+                let plan = client.host_plan(&host).await;
+                match plan.doing(|| format!("show what is drilled of {host}")) {
+                    Ok(plan) => session.show(&plan)?,
+                    Err(failure) => {
+                        let typed = [Typed::Host(host)];
+                        return Err(with_suggestion(&mut client, failure, &typed).await);
+                    }
+                }
+            }
+            Self::Show {
+                subject: Subject::Series(database),
             } => {
                 let coverage = client.coverage(&database).await;
                 match coverage.doing(|| format!("show what covers {database}")) {

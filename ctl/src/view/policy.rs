@@ -56,6 +56,17 @@ pub struct Coverage {
     pub work: Vec<Work>,
 }
 
+/// What is drilled of a host as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostPlan {
+    pub host: String,
+    /// Where it is rebuilt.
+    pub rebuilt_on: String,
+    /// There is something to drill.
+    pub has_backups: bool,
+    pub work: Vec<Work>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyMatch {
     pub policy: String,
@@ -223,30 +234,7 @@ impl View for Coverage {
                 out.push_str("what runs with it is stopped while it is read\n");
             }
         }
-        let mut grid = Grid::new(
-            page,
-            &["WORK", "SCHEDULE", "STATE", "WHEN", "WHY", "LAST"],
-            "nothing is done",
-        );
-        for work in &self.work {
-            let last = match work.last_job {
-                Some(job) => format!("{}, job {job}", units::ago(page.now, work.last_started_at)),
-                None => units::ago(page.now, work.last_started_at),
-            };
-            grid.row(vec![
-                toned(Tone::Strong, &work.work),
-                plain(&work.schedule),
-                toned(work.state.tone(), work.state.word()),
-                plain(
-                    work.at
-                        .map(|at| units::ago(page.now, Some(at)))
-                        .unwrap_or_default(),
-                ),
-                plain(&work.why),
-                plain(last),
-            ]);
-        }
-        let _ = write!(out, "\n{}\n", grid.render());
+        let _ = write!(out, "\n{}\n", schedules(&self.work, page));
         let mut grid = Grid::new(page, &["POLICY", "SELECTS IT", "WHY"], "no policies");
         for found in &self.matches {
             let selects = if found.selects { "yes" } else { "no" };
@@ -259,6 +247,46 @@ impl View for Coverage {
         out.push_str(&grid.render());
         out
     }
+}
+
+impl View for HostPlan {
+    fn text(&self, page: &Page) -> String {
+        let Self {
+            host, rebuilt_on, ..
+        } = self;
+        let rebuilt = self.work.iter().any(|work| work.work == "rebuild");
+        let mut out = match (self.has_backups, rebuilt) {
+            (false, _) => {
+                let line = format!("{host} has no good backup: there is nothing to drill");
+                format!("{}\n", page.paint.tone(Tone::Bad, &line))
+            }
+            (true, true) => format!("{host} as a whole; it is rebuilt on {rebuilt_on}\n"),
+            (true, false) => format!("{host} as a whole; it is never rebuilt\n"),
+        };
+        let _ = write!(out, "\n{}", schedules(&self.work, page));
+        out
+    }
+}
+
+fn schedules(all: &[Work], page: &Page) -> String {
+    let head = ["WORK", "SCHEDULE", "STATE", "WHEN", "WHY", "LAST"];
+    let mut grid = Grid::new(page, &head, "nothing is done");
+    for work in all {
+        let last = match work.last_job {
+            Some(job) => format!("{}, job {job}", units::ago(page.now, work.last_started_at)),
+            None => units::ago(page.now, work.last_started_at),
+        };
+        let at = work.at.map(|at| units::ago(page.now, Some(at)));
+        grid.row(vec![
+            toned(Tone::Strong, &work.work),
+            plain(&work.schedule),
+            toned(work.state.tone(), work.state.word()),
+            plain(at.unwrap_or_default()),
+            plain(&work.why),
+            plain(last),
+        ]);
+    }
+    grid.render()
 }
 
 impl WorkState {
@@ -388,6 +416,20 @@ mod tests {
             none.text(&page())
                 .starts_with("web-1/shop-db/shop is not protected")
         );
+    }
+
+    #[test]
+    fn a_host_s_plan_says_where_and_when_and_that_there_is_nothing_to_drill() {
+        let text = samples::host_plan().text(&page());
+        for said in ["it is rebuilt on lab-1", "quarterly (UTC)", "job 43"] {
+            assert!(text.contains(said), "{said} in {text}");
+        }
+        let mut never = samples::host_plan();
+        never.work.clear();
+        assert!(never.text(&page()).contains("never rebuilt"));
+        never.has_backups = false;
+        let text = never.text(&page());
+        assert!(text.contains("nothing to drill"), "{text}");
     }
 
     #[test]

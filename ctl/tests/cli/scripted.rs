@@ -207,6 +207,7 @@ operator_service! {
     export_policies: ExportPoliciesRequest => ExportPoliciesResponse,
     list_policies: ListPoliciesRequest => ListPoliciesResponse,
     get_coverage: GetCoverageRequest => GetCoverageResponse,
+    get_host_plan: GetHostPlanRequest => GetHostPlanResponse,
     preview_retention: PreviewRetentionRequest => PreviewRetentionResponse,
     list_objectives: ListObjectivesRequest => ListObjectivesResponse,
     invite_operator: InviteOperatorRequest => InviteOperatorResponse,

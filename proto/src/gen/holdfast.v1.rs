@@ -5330,9 +5330,28 @@ pub struct PolicyMatch {
     #[prost(string, tag = "3")]
     pub why: ::prost::alloc::string::String,
 }
+/// What is drilled of a host as a whole.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetHostPlanRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetHostPlanResponse {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Where it is rebuilt.
+    #[prost(string, tag = "2")]
+    pub rebuilt_on: ::prost::alloc::string::String,
+    /// It has a good backup: there is something to drill.
+    #[prost(bool, tag = "3")]
+    pub has_backups: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub work: ::prost::alloc::vec::Vec<ScheduledWork>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ScheduledWork {
-    /// "backup", "drill".
+    /// "backup", "drill", "rebuild", "offsite".
     #[prost(string, tag = "1")]
     pub work: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
@@ -7285,6 +7304,30 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "GetCoverage"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn get_host_plan(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetHostPlanRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetHostPlanResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetHostPlan",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetHostPlan"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What retention would do now; does nothing.
         pub async fn preview_retention(
             &mut self,
@@ -8084,6 +8127,13 @@ pub mod operator_server {
             request: tonic::Request<super::GetCoverageRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetCoverageResponse>,
+            tonic::Status,
+        >;
+        async fn get_host_plan(
+            &self,
+            request: tonic::Request<super::GetHostPlanRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetHostPlanResponse>,
             tonic::Status,
         >;
         /// What retention would do now; does nothing.
@@ -9709,6 +9759,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCoverageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetHostPlan" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetHostPlanSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetHostPlanRequest>
+                    for GetHostPlanSvc<T> {
+                        type Response = super::GetHostPlanResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetHostPlanRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_host_plan(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetHostPlanSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -9,7 +9,6 @@ use super::{ChosenDatabase, ChosenServer, ChosenVolume, RebuildHost, Without};
 use crate::{
     catalog::{Backup, BackupKind, Catalog, CatalogError},
     detect::HostFacts,
-    fleet::Fleet,
     policy::{DEFAULT, Known, Policy, PolicySet, Subject, cover, subjects},
 };
 
@@ -27,20 +26,19 @@ pub struct Inputs<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// As things stand now.
+/// As things stand now. `reported`: the host as it was reported last, when there is one.
 ///
 /// # Errors
 /// When the catalog fails.
 pub async fn newest(
     catalog: &Catalog,
-    fleet: &Fleet,
     source: &HostName,
+    reported: Option<&HostFacts>,
     on: Option<&HostName>,
 ) -> Result<RebuildHost, CatalogError> {
     let applied = catalog.policies().await?;
     let known = catalog.known_databases().await?;
     let backups = catalog.backups(false).await?;
-    let hosts = HostFacts::of_fleet(fleet);
     let mut known = known;
     // What was reported a second ago is not written down yet.
     let noted: BTreeSet<_> = known
@@ -48,8 +46,10 @@ pub async fn newest(
         .map(|one| one.subject.database.clone())
         .collect();
     let now = catalog.clock.now();
-    let reported = subjects(&hosts).into_iter();
-    let more = reported.filter(|subject| !noted.contains(&subject.database));
+    let reported = reported.map(std::slice::from_ref).unwrap_or_default();
+    let more = subjects(reported)
+        .into_iter()
+        .filter(|subject| !noted.contains(&subject.database));
     known.extend(more.map(|subject| Known {
         subject,
         since: now,
@@ -178,14 +178,18 @@ impl<'a> Inputs<'a> {
         Ok(newest)
     }
 
-    /// Where it is rebuilt: as the policies of its databases say of their drills, the first by name; else there itself.
-    fn place(&self) -> HostName {
+    /// Where it is rebuilt: as the file says of the host, else as the policies of its databases say of their drills,
+    /// the first by name; else there itself.
+    #[must_use]
+    pub fn place(&self) -> HostName {
+        let rebuild = self.set.hosts.of(self.source).rebuild.as_ref();
+        let said = rebuild.and_then(|rebuild| rebuild.on.clone());
         let wished = || {
             let databases = self.databases().into_values().flatten();
             let mut drills = databases.filter_map(|policy| policy.plan()?.drill.as_ref());
             drills.find_map(|drill| drill.host.clone())
         };
-        let on = self.on.cloned().or_else(wished);
+        let on = self.on.cloned().or(said).or_else(wished);
         on.unwrap_or_else(|| self.source.clone())
     }
 }

@@ -1,7 +1,10 @@
 //! What a policy does, or that it does nothing: schedule, retention, drill, targets, hooks.
 
 use chrono_tz::Tz;
-use holdfast_proto::fleet::Engine;
+use holdfast_proto::{
+    fleet::Engine,
+    names::{HostName, NameError},
+};
 
 use super::{
     check,
@@ -168,7 +171,7 @@ fn plan(section: &Section<'_>, base: &Plan, mistakes: &mut Mistakes) -> Plan {
     }
 }
 
-fn zone(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Tz> {
+pub(super) fn zone(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Tz> {
     let text = fields.text(mistakes)?;
     let zone = text.parse().ok();
     if zone.is_none() {
@@ -183,7 +186,7 @@ fn zone(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Tz> {
 }
 
 /// `daily`, or `schedule` and `jitter` with the other keys that are known here.
-fn scheduled(
+pub(super) fn scheduled(
     fields: &Fields<'_>,
     zone: Tz,
     others: &[&str],
@@ -257,25 +260,14 @@ fn retention(fields: &Fields<'_>, zone: Tz, mistakes: &mut Mistakes) -> Option<R
 
 /// `none`, `monthly`, or keys.
 fn drill(fields: &Fields<'_>, zone: Tz, mistakes: &mut Mistakes) -> Option<DrillPlan> {
-    match fields.value() {
-        Value::Bool(false) => return None,
-        Value::Text(text) if text == "none" => return None,
-        _ => {}
+    if is_none(fields) {
+        return None;
     }
     let timing = scheduled(fields, zone, &["host", "sql"], mistakes)?;
     let (mut host, mut assertions) = (None, Vec::new());
     if let Value::Map(_) = fields.value() {
         let section = fields.section(&DRILL_KEYS, &mut Mistakes::default())?;
-        if let Some(fields) = section.get("host")
-            && let Some(text) = fields.text(mistakes)
-        {
-            let parsed = text.parse();
-            host = parsed
-                .map_err(|error: holdfast_proto::names::NameError| {
-                    mistakes.add(&fields, error.to_string(), "");
-                })
-                .ok();
-        }
+        host = section.get("host").and_then(|f| self::host(&f, mistakes));
         if let Some(fields) = section.get("sql") {
             assertions = fields.texts(mistakes);
         }
@@ -285,6 +277,22 @@ fn drill(fields: &Fields<'_>, zone: Tz, mistakes: &mut Mistakes) -> Option<Drill
         host,
         assertions,
     })
+}
+
+/// `none`, or `false`.
+pub(super) fn is_none(fields: &Fields<'_>) -> bool {
+    match fields.value() {
+        Value::Bool(truth) => !truth,
+        Value::Text(text) => text == "none",
+        _ => false,
+    }
+}
+
+pub(super) fn host(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<HostName> {
+    let parsed = fields.text(mistakes)?.parse();
+    parsed
+        .map_err(|error: NameError| mistakes.add(fields, error.to_string(), ""))
+        .ok()
 }
 
 fn targets(section: &Section<'_>, base: Targets, mistakes: &mut Mistakes) -> Targets {

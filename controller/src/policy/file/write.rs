@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    policy::{Glob, Plan, Policy, PolicyCheck, PolicySet, Protection, Selector},
+    policy::{
+        DEFAULT_ZONE, Glob, HostPlan, Plan, Policy, PolicyCheck, PolicySet, Protection,
+        RebuildPlan, Selector,
+    },
     retention::Rules,
     schedule::Timing,
 };
@@ -14,6 +17,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct Document {
     per_host: PerHost,
+    hosts: Hosts,
     default: Body,
     policies: Vec<Named>,
 }
@@ -22,6 +26,33 @@ struct Document {
 struct PerHost {
     backups: u32,
     drills: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Hosts {
+    #[serde(flatten)]
+    plan: OfHost,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    except: BTreeMap<String, OfHost>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfHost {
+    time_zone: String,
+    rebuild: Rebuild,
+    offsite: Scheduled,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Rebuild {
+    Scheduled(Scheduled),
+    On {
+        schedule: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        jitter: Option<String>,
+        on: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -169,6 +200,15 @@ fn whole(set: &PolicySet) -> Document {
             backups: set.per_host.backups,
             drills: set.per_host.drills,
         },
+        hosts: Hosts {
+            plan: of_host(&set.hosts.plan),
+            except: set
+                .hosts
+                .except
+                .iter()
+                .map(|(name, plan)| (name.to_string(), of_host(plan)))
+                .collect(),
+        },
         default: body(&set.default),
         policies: set
             .policies
@@ -179,6 +219,31 @@ fn whole(set: &PolicySet) -> Document {
                 body: body(policy),
             })
             .collect(),
+    }
+}
+
+fn of_host(plan: &HostPlan) -> OfHost {
+    let HostPlan { rebuild, offsite } = plan;
+    let none = || Scheduled::Text("none".to_owned());
+    let zone = rebuild.as_ref().map(|rebuild| &rebuild.timing);
+    let zone = zone.or(offsite.as_ref()).map(Timing::zone);
+    OfHost {
+        time_zone: zone.unwrap_or(DEFAULT_ZONE).name().to_owned(),
+        rebuild: match rebuild {
+            None => Rebuild::Scheduled(none()),
+            Some(RebuildPlan { timing, on: None }) => Rebuild::Scheduled(scheduled(timing, false)),
+            Some(RebuildPlan {
+                timing,
+                on: Some(on),
+            }) => Rebuild::On {
+                schedule: timing.text().to_owned(),
+                jitter: timing.own_jitter().map(span),
+                on: on.to_string(),
+            },
+        },
+        offsite: offsite
+            .as_ref()
+            .map_or_else(none, |timing| scheduled(timing, false)),
     }
 }
 

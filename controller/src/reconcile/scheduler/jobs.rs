@@ -12,7 +12,8 @@ use crate::{
     catalog::CatalogError,
     job::{
         BackUpDatabase, BackUpVolume, DrillBackup, DrillVolume, JobId, JobSpec, PruneRepository,
-        drill_backup::plan, engine::Engine, volume::servers_on,
+        ReadRepository, drill_backup::plan, engine::Engine, rebuild_host::choose,
+        volume::servers_on,
     },
 };
 
@@ -70,6 +71,22 @@ impl Start for Engine {
         submitted
             .await
             .map_err(|error| NotStarted(error.to_string()))
+    }
+
+    async fn rebuild(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted> {
+        let reported = self.hosts().facts(host);
+        let chosen = choose::newest(self.catalog(), host, reported.as_ref(), None).await;
+        let rebuild = chosen.map_err(|error| NotStarted(Chain(&error).to_string()))?;
+        let submitted = self.submit(JobSpec::RebuildHost(rebuild), requested_by, "");
+        submitted
+            .await
+            .map_err(|error| NotStarted(error.to_string()))
+    }
+
+    async fn offsite(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted> {
+        let spec = JobSpec::ReadRepository(ReadRepository { host: host.clone() });
+        let submitted = self.submit(spec, requested_by, "").await;
+        submitted.map_err(|error| NotStarted(error.to_string()))
     }
 
     async fn prune(&self, host: &HostName, requested_by: &str) -> Result<JobId, NotStarted> {

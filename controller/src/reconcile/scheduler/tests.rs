@@ -15,6 +15,7 @@ use holdfast_proto::{
 use super::*;
 use crate::{catalog::testing::TestCatalog, job::locks::Resource};
 
+mod hosts;
 mod pruning;
 mod volumes;
 
@@ -22,7 +23,7 @@ mod volumes;
 #[derive(Debug)]
 struct Submits {
     catalog: Catalog,
-    /// Every call: the database, the work, and who asked.
+    /// Every call: the database or the host, the work, and who asked.
     calls: Mutex<Vec<(String, Work, String)>>,
     /// Hosts whose repositories were to be pruned.
     prunes: Mutex<Vec<String>>,
@@ -54,8 +55,8 @@ impl Submits {
             .clone()
     }
 
-    async fn submit(&self, of: &DatabaseName, work: Work, by: &str) -> Result<JobId, NotStarted> {
-        let call = (of.database.clone(), work, by.to_owned());
+    async fn submit(&self, of: &str, work: Work, by: &str) -> Result<JobId, NotStarted> {
+        let call = (of.to_owned(), work, by.to_owned());
         self.calls
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -78,11 +79,19 @@ impl Submits {
 #[async_trait]
 impl Start for Submits {
     async fn backup(&self, database: &DatabaseName, by: &str) -> Result<JobId, NotStarted> {
-        self.submit(database, Work::Backup, by).await
+        self.submit(&database.database, Work::Backup, by).await
     }
 
     async fn drill(&self, database: &DatabaseName, by: &str) -> Result<JobId, NotStarted> {
-        self.submit(database, Work::Drill, by).await
+        self.submit(&database.database, Work::Drill, by).await
+    }
+
+    async fn rebuild(&self, host: &HostName, by: &str) -> Result<JobId, NotStarted> {
+        self.submit(host.as_str(), Work::Rebuild, by).await
+    }
+
+    async fn offsite(&self, host: &HostName, by: &str) -> Result<JobId, NotStarted> {
+        self.submit(host.as_str(), Work::Offsite, by).await
     }
 
     async fn prune(&self, host: &HostName, by: &str) -> Result<JobId, NotStarted> {
@@ -194,7 +203,7 @@ async fn a_database_that_is_found_is_backed_up_within_half_an_hour_and_then_each
     let begun = scheduler.pass().await.unwrap();
     assert_eq!(begun.len(), 1);
     assert_eq!(
-        (begun[0].database.to_string().as_str(), begun[0].work),
+        (begun[0].of.to_string().as_str(), begun[0].work),
         ("web-1/shop-db/shop", Work::Backup)
     );
     // It runs: nothing more begins, however late it gets.

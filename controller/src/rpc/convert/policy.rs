@@ -4,7 +4,7 @@ use holdfast_proto::{names::DatabaseName, wire};
 
 use super::{duration, time};
 use crate::{
-    catalog::Backup,
+    catalog::{Backup, ScheduledRun},
     objective::{Objective, Scenario, Verdict},
     policy::{
         Match, Plan, Policy, Protection, Targets,
@@ -15,7 +15,7 @@ use crate::{
         self,
         removal::{self, Step},
     },
-    schedule::{self, Decision},
+    schedule::{self, Decision, Timing},
     standing::{Care, DatabaseStanding},
 };
 
@@ -137,7 +137,11 @@ fn targets(targets: Targets) -> Vec<wire::ObjectiveTarget> {
         .collect()
 }
 
-pub fn work_row(database: &DatabaseStanding, decision: &Decision) -> wire::ScheduledWork {
+pub fn work_row(
+    timing: Option<&Timing>,
+    runs: &[ScheduledRun],
+    decision: &Decision,
+) -> wire::ScheduledWork {
     use schedule::Verdict;
     let (state, at, why) = match &decision.verdict {
         Verdict::Start { slot, why } => (wire::ScheduleState::Due, Some(*slot), why.to_string()),
@@ -146,8 +150,7 @@ pub fn work_row(database: &DatabaseStanding, decision: &Decision) -> wire::Sched
         Verdict::Next { at, why } => (wire::ScheduleState::Next, Some(*at), why.to_string()),
         Verdict::Never => (wire::ScheduleState::Never, None, String::new()),
     };
-    let timing = database.plan().and_then(|plan| plan.timing(decision.work));
-    let last = database.runs.iter().find(|run| run.work == decision.work);
+    let last = runs.iter().find(|run| run.work == decision.work);
     wire::ScheduledWork {
         work: decision.work.to_string(),
         schedule: timing.map(ToString::to_string).unwrap_or_default(),

@@ -21,7 +21,8 @@ use crate::{
     backup_name::{self, BackupName},
     catalog::{Backup, Drill, DrillsOf},
     job::{
-        DrillBackup, DrillVolume, JobSpec, ReadRepository, drill_backup::plan, rebuild_host::choose,
+        DrillBackup, DrillVolume, JobSpec, ReadRepository, drill_backup::plan, hosts::Hosts as _,
+        rebuild_host::choose,
     },
     rpc::convert::{drill_kind, drill_row, time, wire_kind},
 };
@@ -58,7 +59,9 @@ async fn of_host(
     source: HostName,
     on: Option<HostName>,
 ) -> Result<RunDrillResponse, RpcError> {
-    let rebuild = choose::newest(&services.catalog, &services.fleet, &source, on.as_ref()).await?;
+    let reported = services.fleet.facts(&source);
+    let chosen = choose::newest(&services.catalog, &source, reported.as_ref(), on.as_ref());
+    let rebuild = chosen.await?;
     let nothing_known = rebuild.backups().is_empty() && rebuild.without.is_empty();
     if nothing_known {
         // A mistyped host is told at once, with the nearest one.

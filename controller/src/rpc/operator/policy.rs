@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use holdfast_proto::{
-    names::DatabaseName,
+    names::{DatabaseName, HostName},
     wire::{
         ApplyPoliciesRequest, ApplyPoliciesResponse, ComparePoliciesRequest,
         ComparePoliciesResponse, CoverageChange, ExportPoliciesRequest, ExportPoliciesResponse,
-        GetCoverageRequest, GetCoverageResponse, ListPoliciesRequest, ListPoliciesResponse,
+        GetCoverageRequest, GetCoverageResponse, GetHostPlanRequest, GetHostPlanResponse,
+        ListPoliciesRequest, ListPoliciesResponse,
     },
 };
 use tonic::Code;
@@ -150,8 +151,33 @@ pub async fn coverage(
         work: database
             .work
             .iter()
-            .map(|decision| work_row(database, decision))
+            .map(|decision| {
+                let timing = database.plan().and_then(|plan| plan.timing(decision.work));
+                work_row(timing, &database.runs, decision)
+            })
             .collect(),
+    })
+}
+
+pub async fn of_host(
+    services: Arc<Services>,
+    _: Caller,
+    request: GetHostPlanRequest,
+) -> Result<GetHostPlanResponse, RpcError> {
+    let name: HostName = request.host.parse()?;
+    // A mistyped one is told with the nearest.
+    services.fleet.host(&name)?;
+    let standing = standing(&services).await?;
+    let host = standing.host(&name);
+    let work = host.into_iter().flat_map(|host| {
+        let decisions = host.work.iter();
+        decisions.map(|decision| work_row(host.plan.timing(decision.work), &host.runs, decision))
+    });
+    Ok(GetHostPlanResponse {
+        host: name.to_string(),
+        rebuilt_on: host.map(|host| host.place.to_string()).unwrap_or_default(),
+        has_backups: host.is_some_and(|host| host.since.is_some()),
+        work: work.collect(),
     })
 }
 

@@ -49,6 +49,7 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::ExportPolicies => ask!(export_policies, ExportPoliciesRequest),
         Call::ListPolicies => ask!(list_policies, ListPoliciesRequest),
         Call::GetCoverage => ask!(get_coverage, GetCoverageRequest),
+        Call::GetHostPlan => ask!(get_host_plan, GetHostPlanRequest),
         Call::PreviewRetention => ask!(preview_retention, PreviewRetentionRequest),
         Call::ListObjectives => ask!(list_objectives, ListObjectivesRequest),
         Call::InviteOperator => ask!(invite_operator, InviteOperatorRequest),

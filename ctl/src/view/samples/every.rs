@@ -161,6 +161,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         ("ctl export", json(&policy::exported())),
         ("ctl policy list", json(&policy::list())),
         ("ctl policy show", json(&policy::coverage())),
+        ("ctl policy show HOST", json(&policy::host_plan())),
         ("ctl retention preview", json(&policy::retention())),
         ("ctl objectives", json(&policy::objectives())),
         ("ctl check list", json(&check_list())),

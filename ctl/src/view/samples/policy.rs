@@ -6,8 +6,8 @@ use crate::{
     view::{
         objective::{Objective, ObjectiveList, Scenario, Verdict},
         policy::{
-            Change, ChangeKind, Coverage, CoverageChange, Exported, Mistake, PoliciesApplied,
-            Policy, PolicyDiff, PolicyList, PolicyMatch, Target, Work, WorkState,
+            Change, ChangeKind, Coverage, CoverageChange, Exported, HostPlan, Mistake,
+            PoliciesApplied, Policy, PolicyDiff, PolicyList, PolicyMatch, Target, Work, WorkState,
         },
         retention::{RetentionLine, RetentionPreview},
     },
@@ -60,6 +60,23 @@ pub(crate) fn coverage() -> Coverage {
             why: text("by schedule"),
             last_started_at: Some(at("2026-11-20T02:11:00Z")),
             last_job: Some(42),
+        }],
+    }
+}
+
+pub(crate) fn host_plan() -> HostPlan {
+    HostPlan {
+        host: text("web-1"),
+        rebuilt_on: text("lab-1"),
+        has_backups: true,
+        work: vec![Work {
+            work: text("rebuild"),
+            schedule: text("quarterly (UTC)"),
+            state: WorkState::Held,
+            at: Some(at("2026-10-01T02:11:00Z")),
+            why: text("lab-1 is not connected"),
+            last_started_at: Some(at("2026-07-01T02:11:00Z")),
+            last_job: Some(43),
         }],
     }
 }

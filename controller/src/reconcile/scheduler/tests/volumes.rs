@@ -59,7 +59,7 @@ async fn a_volume_is_backed_up_by_schedule_only_while_a_policy_covers_it() {
     let begun = scheduler.pass().await.unwrap();
     let names: Vec<_> = begun
         .iter()
-        .map(|one| (one.database.to_string(), one.work))
+        .map(|one| (one.of.to_string(), one.work))
         .collect();
     assert_eq!(names, [("web-1/shop_uploads".to_owned(), Work::Backup)]);
     clock.advance(Duration::from_hours(40));
@@ -104,6 +104,6 @@ async fn as_many_at_once_as_databases_and_none_of_a_volume_that_is_gone() {
     assert_eq!(scheduler.pass().await.unwrap(), []);
     clock.advance(Duration::from_mins(31));
     let after: Vec<_> = scheduler.pass().await.unwrap();
-    let after: Vec<_> = after.iter().map(|one| one.database.to_string()).collect();
+    let after: Vec<_> = after.iter().map(|one| one.of.to_string()).collect();
     assert_eq!(after, ["web-1/new"]);
 }
