@@ -163,6 +163,13 @@ fn one_that_runs_is_not_begun_again_and_its_scheduled_run_counts_once() {
         panic!("{:?}", decided(&all));
     };
     assert_eq!(why, Waits::Schedule);
+    // One that could not run has failed once, and not once more with its job.
+    all.host_drills = vec![rebuilt(10, Some(Verdict::CouldNotRun))];
+    let again = decided(&all);
+    assert!(
+        matches!(&again, Some(Decided::Start { why, .. }) if *why == Waits::AfterFailures(1)),
+        "{again:?}"
+    );
     // Its drill was never noted: it failed.
     all.host_drills.clear();
     let again = decided(&all);

@@ -52,7 +52,11 @@ async fn a_repository_is_pruned_once_a_day_where_there_is_something_and_never_by
         scheduler(&catalog, &fleet, &start),
     );
     let look = async || {
-        let (a, b, c) = tokio::join!(one.lead(&[]), other.lead(&[]), one.lead(&[]));
+        let lead = |scheduler: &Scheduler| {
+            let scheduler = scheduler.clone();
+            Box::pin(async move { scheduler.lead(&[]).await })
+        };
+        let (a, b, c) = tokio::join!(lead(&one), lead(&other), lead(&one));
         for looked in [a, b, c] {
             looked.unwrap();
         }
