@@ -180,6 +180,9 @@ pub struct Role {
     pub replication: bool,
     pub bypass_rls: bool,
     pub member_of: Vec<String>,
+    /// Of an account of MariaDB or MySQL: those that are in force from its login on.
+    #[serde(default)]
+    pub default_roles: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod grants;
 pub mod health;
 pub mod inventory;
+pub mod membership;
 pub mod merge;
 pub mod plan;
 pub mod privileges;

@@ -88,7 +88,7 @@ async fn by_hand(located: &Located, database: &str) -> Result<Box<dyn ByHand>, T
     }
     let session = Session::open(&located.route).await;
     let mut session = session.map_err(|error| error.into_failure(&located.name))?;
-    let accounts = mariadb::by_hand::accounts_of(&mut session.conn, database)
+    let accounts = mariadb::by_hand::accounts_of(&mut session, database)
         .await
         .map_err(|error| {
             mariadb::failure::failed("reading the accounts of the database", &error)

@@ -278,6 +278,25 @@ pub fn same(left: &[String], right: &[String], about: &str) {
     assert_eq!(left.len(), right.len(), "{about}");
 }
 
+/// Who has a right through two roles has them again, from its login on; whom nothing of the database was given is not there.
+pub fn roles_came_along(server: &Server) {
+    let roles = server.sql("", "show grants for member@'%'");
+    assert!(
+        roles.contains("`team`") && !roles.contains("elsewhere"),
+        "{roles}"
+    );
+    let of_team = server.sql("", "show grants for team");
+    assert!(of_team.contains("`writers`"), "{of_team}");
+    let default = if server.is_mysql() {
+        "select default_role_user from mysql.default_roles where user = 'member'"
+    } else {
+        "select default_role from mysql.user where user = 'member'"
+    };
+    assert_eq!(server.sql("", default), "team");
+    let strangers = "select count(*) from mysql.user where user in ('stranger', 'elsewhere')";
+    assert_eq!(server.sql("", strangers), "0");
+}
+
 pub fn grants(server: &Server, database: &str) -> String {
     let escaped = database.replace('_', "\\\\_");
     let shown = server.sql("", "show grants for app@'%'; show grants for reader@'10.%'");
@@ -332,6 +351,7 @@ async fn every_kind_of_object_arrives_as_it_was() {
                 "{from} to {to}"
             );
         }
+        roles_came_along(&pair.target);
         // Nothing stays on the source, and nobody can log in as an account that came along.
         assert_eq!(
             pair.source

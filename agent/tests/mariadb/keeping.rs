@@ -17,7 +17,7 @@ use holdfast_proto::{
 use holdfast_repository::RepositoryKey;
 
 use crate::{
-    images::{dump, fill, grants, same},
+    images::{dump, fill, grants, roles_came_along, same},
     server::Server,
 };
 
@@ -178,6 +178,7 @@ async fn by_hand(version: &str) {
         "by hand",
     );
     assert_eq!(grants(&source, "shop"), grants(&empty, "shop"));
+    roles_came_along(&empty);
     let login =
         format!("{program} -uapp -px -N -e 'select name from shop.a_second order by 1 limit 1'");
     assert_eq!(

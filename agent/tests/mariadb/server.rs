@@ -110,6 +110,11 @@ impl Server {
         }
     }
 
+    #[must_use]
+    pub fn is_mysql(&self) -> bool {
+        self.engine == Engine::Mysql
+    }
+
     /// The server's own client.
     #[must_use]
     pub fn client(&self) -> &'static str {

@@ -31,6 +31,7 @@ messages! {
     Extension { name, versions }
     Role {
         name, login, inherit, create_role, create_db, superuser, replication, bypass_rls, member_of,
+        default_roles,
     }
     DatabaseProperties { comment, settings, grants, connection_limit }
     DatabaseSetting { role, name, value }

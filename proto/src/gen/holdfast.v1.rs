@@ -2421,6 +2421,9 @@ pub struct Role {
     /// Roles that it is a member of.
     #[prost(string, repeated, tag = "9")]
     pub member_of: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of an account of MariaDB or MySQL: those that are in force from its login on.
+    #[prost(string, repeated, tag = "10")]
+    pub default_roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DatabaseProperties {

@@ -1,19 +1,21 @@
 //! For the day when nothing of Holdfast is left: what restores a backup with the server's own client. Pure, but for the
 //! question which accounts a database needs.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::fmt::Write as _;
 
 use holdfast_proto::{
     fleet::Engine,
     image::{RelationPlan, SequenceState},
 };
-use mysql_async::{Conn, Error, prelude::Queryable};
+use mysql_async::{Error, prelude::Queryable};
 
 use super::{
     document::{Document, Made, Table, named},
     grants,
+    membership::{Memberships, statements},
     quote::{ident, literal, qualified},
     rows,
+    session::Session,
 };
 use crate::engine::postgres::keep::{ByHand, shell};
 
@@ -239,15 +241,14 @@ fn all(document: &Document) -> Vec<&Made> {
 ///
 /// # Errors
 /// When the session is lost.
-pub async fn accounts_of(conn: &mut Conn, database: &str) -> Result<String, Error> {
-    let rights = grants::of(conn, database).await?;
-    let names: BTreeSet<String> = grants::grantees(&rights)
-        .into_iter()
-        .map(|role| role.name)
-        .filter(|name| name.starts_with('\''))
-        .collect();
+pub async fn accounts_of(session: &mut Session, database: &str) -> Result<String, Error> {
+    let rights = grants::of(&mut session.conn, database).await?;
+    let memberships = Memberships::of(session).await?;
+    let mut roles = memberships.complete(grants::grantees(&rights));
+    roles.retain(|role| role.name.starts_with('\''));
+    let conn = &mut session.conn;
     let mut sql = String::new();
-    for name in names {
+    for name in roles.iter().map(|role| &role.name) {
         if !name.contains("'@'") {
             let _ = writeln!(sql, "CREATE ROLE IF NOT EXISTS {name};");
             continue;
@@ -266,6 +267,11 @@ pub async fn accounts_of(conn: &mut Conn, database: &str) -> Result<String, Erro
             }
             Err(error) => return Err(error),
         }
+    }
+    // Whom the role is given to is made by then.
+    let mariadb = session.is_mariadb();
+    for statement in roles.iter().flat_map(|role| statements(role, mariadb)) {
+        let _ = writeln!(sql, "{statement};");
     }
     Ok(sql)
 }

@@ -7,7 +7,7 @@ use mysql_async::{Error, prelude::Queryable};
 
 use super::{
     failure::failed,
-    grants,
+    grants, membership,
     quote::{ident, literal},
     session::Session,
 };
@@ -254,6 +254,29 @@ async fn create_accounts(
         };
         execute(session, &format!("creating the account {name}"), &statement).await?;
         created.push(name.clone());
+    }
+    // Among those that were made now: nobody who was there before gets a right by it.
+    for role in wanted.iter().filter(|role| created.contains(&role.name)) {
+        let has = |of: &String| created.contains(of);
+        let among = Role {
+            member_of: role
+                .member_of
+                .iter()
+                .filter(|of| has(of))
+                .cloned()
+                .collect(),
+            default_roles: role
+                .default_roles
+                .iter()
+                .filter(|of| has(of))
+                .cloned()
+                .collect(),
+            ..role.clone()
+        };
+        for statement in membership::statements(&among, session.is_mariadb()) {
+            let doing = format!("giving {} its roles", role.name);
+            execute(session, &doing, &statement).await?;
+        }
     }
     Ok(created)
 }

@@ -8,7 +8,9 @@ use mysql_async::{Error, prelude::Queryable};
 use super::{
     databases::{exists, is_system, maintenance},
     failure::failed,
-    grants, health, inventory, plan,
+    grants, health, inventory,
+    membership::Memberships,
+    plan,
     privileges::Privileges,
     quote::{ident, literal},
     session::Session,
@@ -119,7 +121,8 @@ async fn source(
     let with_rows =
         with_rows.filter(|table| plan::with_rows(&document, &spec.selection, &table.name));
     facts.size_bytes = with_rows.map(|table| table.bytes).sum();
-    facts.roles = grants::grantees(&document.grants);
+    let memberships = Memberships::of(session).await?;
+    facts.roles = memberships.complete(grants::grantees(&document.grants));
     facts.warnings.extend(limits.warnings);
     facts.obstacles.extend(limits.obstacles);
     if !privileges.any(&READS) {

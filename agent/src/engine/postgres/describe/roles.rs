@@ -54,5 +54,6 @@ fn role(row: &Row) -> Role {
         replication: row.get(6),
         bypass_rls: row.get(7),
         member_of: row.get(8),
+        default_roles: Vec::new(),
     }
 }
