@@ -252,6 +252,20 @@ async fn a_shared_signature_of_azure_lets_be_done_what_it_says() {
         told(&kept)
     );
     assert_eq!(storage.list(Kind::Pack).await.unwrap().len(), 1);
+    let storage = opened(&server.shared("racwdl"), "web-1");
+    storage.remove(name).await.unwrap();
+    assert!(storage.list(Kind::Pack).await.unwrap().is_empty());
+}
+
+/// As the operator may write it into the file of credentials.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_is_a_file_or_its_content() {
+    let server = gcs::Gcs::start();
+    let (name, content) = pack("one");
+    let storage = server.open("web-1", &[]);
+    storage.put_new(name, content).await.unwrap();
+    let storage = opened(&server.without_file(), "web-1");
+    assert_eq!(storage.get(name).await.unwrap(), "one");
 }
 
 async fn lists_are_whole_and_end_at_the_folder<S: Server>() {

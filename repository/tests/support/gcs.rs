@@ -64,6 +64,14 @@ impl Server for Gcs {
 }
 
 impl Gcs {
+    /// The same account, its key among the options.
+    pub fn without_file(&self) -> Bucket {
+        let key = fs::read_to_string(self.file("ours.json")).unwrap();
+        let mut bucket = self.bucket(&[("service_account_key", &key)]);
+        bucket.options.remove("service_account");
+        bucket
+    }
+
     fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
