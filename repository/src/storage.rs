@@ -14,8 +14,15 @@ use object_store::{
 pub use self::place::{Bucket, Place, StorageError};
 use crate::blobs::{Blobs, BlobsError, Kind, Listed, Name};
 
-/// A server that answers so does not change its mind.
-const REFUSALS: [&str; 3] = ["401 Unauthorized", "403 Forbidden", "400 Bad Request"];
+/// How a server is quoted that knows who asks, and does not let him. The second two: Azure, of one in a batch.
+const REFUSALS: [&str; 4] = [
+    "401 Unauthorized",
+    "403 Forbidden",
+    "(code: 401)",
+    "(code: 403)",
+];
+/// A server that answers so does not change its mind either. A list finds nothing where there is no bucket.
+const MISTAKES: [&str; 2] = ["400 Bad Request", "404 Not Found"];
 
 /// A folder in an object storage. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -120,7 +127,7 @@ impl Storage {
         let location = self.location.clone();
         match error {
             Error::NotFound { .. } => BlobsError::NotFound { name, location },
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => BlobsError::Refused {
+            error if is_refused(&error) => BlobsError::Refused {
                 what,
                 name,
                 location,
@@ -216,6 +223,13 @@ impl Blobs for Storage {
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
                 self.settle(name, &content).await
             }
+            // Not the object: what it would lie in.
+            Err(error @ Error::NotFound { .. }) => Err(BlobsError::Failed {
+                doing: format!("write {name}"),
+                location: self.location.clone(),
+                again: false,
+                source: Box::new(error),
+            }),
             Err(error) => Err(self.failed(name, "write", "written", error)),
         }
     }
@@ -233,6 +247,16 @@ fn again(error: &Error) -> bool {
     match error {
         Error::Generic { source, .. } => retriable(source.as_ref()),
         Error::JoinError { .. } => true,
+        _ => false,
+    }
+}
+
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
+        Error::Generic { source, .. } => {
+            io_error(source.as_ref()).is_none() && tells(source.as_ref(), &REFUSALS)
+        }
         _ => false,
     }
 }
@@ -268,7 +292,11 @@ fn retriable(error: &(dyn StdError + 'static)) -> bool {
             PermissionDenied | ReadOnlyFilesystem | NotADirectory | InvalidInput
         );
     }
+    !tells(error, &REFUSALS) && !tells(error, &MISTAKES)
+}
+
+/// The client's own type has no name; its words do. It has tried again what may help.
+fn tells(error: &(dyn StdError + 'static), answers: &[&str]) -> bool {
     let told = error.to_string();
-    // The client's own type has no name; its words do. It has tried again what may help.
-    !REFUSALS.iter().any(|status| told.contains(status))
+    answers.iter().any(|answer| told.contains(answer))
 }

@@ -5,8 +5,11 @@ use std::{
 };
 
 use object_store::{
-    Certificate, ClientOptions, ObjectStore, ObjectStoreScheme, aws::AmazonS3Builder,
-    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
+    Certificate, ClientOptions, ObjectStore, ObjectStoreScheme,
+    aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder,
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    local::LocalFileSystem,
     path::Path,
 };
 use reqwest::Url;
@@ -16,6 +19,10 @@ use super::Storage;
 /// A pack of 16 MiB at half a megabit a second.
 const REQUEST: Duration = Duration::from_secs(300);
 const CONNECT: Duration = Duration::from_secs(10);
+/// What S3 and Azure call it; GCS has another name.
+const ENDPOINT: &str = "endpoint";
+/// How object_store says that a service account's file is none; what follows quotes it.
+const UNDECODED: &str = "Unable to decode service account file";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -57,6 +64,11 @@ pub enum StorageError {
         #[source]
         source: object_store::Error,
     },
+    /// Without its cause: that would quote the file.
+    #[error(
+        "the service account given for {url} is no key file of Google Cloud: JSON with private_key, private_key_id and client_email"
+    )]
+    ServiceAccount { url: String },
     #[error("the settings of {url} do not fit together")]
     Settings {
         url: String,
@@ -116,9 +128,20 @@ impl Bucket {
                     .with_client_options(client)
                     .with_url(&self.url);
                 for (key, value) in &self.options {
-                    builder = builder.with_config(self.key(key)?, value);
+                    let key = if key == ENDPOINT {
+                        GoogleConfigKey::BaseUrl
+                    } else {
+                        self.key(key)?
+                    };
+                    builder = builder.with_config(key, value);
                 }
-                Arc::new(builder.build().map_err(settings)?)
+                Arc::new(builder.build().map_err(|source| {
+                    if source.to_string().contains(UNDECODED) {
+                        let url = self.url.clone();
+                        return StorageError::ServiceAccount { url };
+                    }
+                    settings(source)
+                })?)
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let mut builder = MicrosoftAzureBuilder::new()
@@ -237,5 +260,34 @@ mod tests {
         ));
         let option = wrong(bucket("s3://x", &[("acess_key", "hunter2")])).to_string();
         assert_eq!(option, "s3://x has no option \"acess_key\"");
+    }
+
+    #[test]
+    fn an_endpoint_is_one_whatever_the_client_calls_it() {
+        let endpoint = ("endpoint", "http://127.0.0.1:9");
+        let (signed, azure) = (("skip_signature", "true"), ("account_name", "a"));
+        for (url, other) in [("s3://x", signed), ("gs://x", signed), ("az://x", azure)] {
+            bucket(url, &[endpoint, other]).open().unwrap();
+        }
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_without_their_secrets() {
+        let account =
+            r#"{"private_key": "hunter2", "private_key_id": "1", "client_email": "a@b.c"}"#;
+        for (url, options) in [
+            ("gs://x", &[("service_account_key", "hunter2")][..]),
+            ("gs://x", &[("service_account_key", r#""hunter2""#)]),
+            ("gs://x", &[("service_account_key", account)]),
+            (
+                "az://x",
+                &[("account_name", "a"), ("account_key", "hunter2!")],
+            ),
+            ("az://x", &[("account_name", "a"), ("sas_token", "hunter2")]),
+        ] {
+            let wrong = bucket(url, options).open().unwrap_err();
+            let told = holdfast_chassis::telemetry::Chain(&wrong).to_string();
+            assert!(!format!("{wrong:?} {told}").contains("hunter2"), "{told}");
+        }
     }
 }

@@ -1,81 +1,70 @@
-//! A real S3 server on loopback, with one bucket, that ends with the test.
+//! A real S3 server: signatures and conditional writes enforced.
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
-use std::{
-    collections::BTreeMap,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use holdfast_repository::storage::Bucket;
 use tempfile::TempDir;
 
-const ACCESS: &str = "holdfast-test";
-const SECRET: &str = "holdfast-test-secret";
+use super::server::{Process, Server, free_port, installed, options};
+
+pub const ACCESS: &str = "holdfast-test";
+pub const SECRET: &str = "holdfast-test-secret";
 
 pub struct S3 {
-    server: Child,
-    endpoint: String,
+    process: Process,
+    pub endpoint: String,
     folder: TempDir,
 }
 
-impl S3 {
-    pub fn start() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/machine/s3");
-        let found = Command::new(script).output().unwrap();
-        assert!(
-            found.status.success(),
-            "{}",
-            String::from_utf8_lossy(&found.stderr)
-        );
-        let program = String::from_utf8(found.stdout).unwrap();
+impl Server for S3 {
+    const PAGE: usize = 1000;
+
+    fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("backups")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
-        let server = Command::new(program.trim())
+        fs::create_dir(folder.path().join("backups")).unwrap();
+        let port = free_port();
+        let mut server = Command::new(installed("s3"));
+        server
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--access-key", ACCESS, "--secret-key", SECRET])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let started = Self {
-            server,
+            .arg(folder.path());
+        Self {
+            process: Process::start(&mut server, port),
             endpoint: format!("http://127.0.0.1:{port}"),
             folder,
-        };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "the S3 server does not answer");
-            std::thread::yield_now();
         }
-        started
     }
 
-    pub fn bucket(&self, options: &[(&str, &str)]) -> Bucket {
-        let mut all = BTreeMap::from([
+    fn bucket(&self, more: &[(&str, &str)]) -> Bucket {
+        let mut all = options(&[
             ("endpoint", self.endpoint.as_str()),
             ("region", "us-east-1"),
             ("access_key_id", ACCESS),
             ("secret_access_key", SECRET),
             ("allow_http", "true"),
         ]);
-        all.extend(options.iter().copied());
+        all.extend(options(more));
         Bucket {
             url: "s3://backups/holdfast".to_owned(),
-            options: all
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
+            options: all,
             authority: None,
         }
     }
 
+    fn stranger(&self) -> (BTreeMap<String, String>, &'static str) {
+        (
+            options(&[("secret_access_key", "hunter2hunter2")]),
+            "hunter2",
+        )
+    }
+
+    fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+impl S3 {
     /// What lies in the bucket below this name.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.folder.path().join("backups/holdfast").join(name)
@@ -98,13 +87,5 @@ impl S3 {
             String::from_utf8_lossy(&output.stderr)
         );
         output.stdout
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }
