@@ -81,4 +81,4 @@ create role writers; create user app@'%' identified by 'x'; create user reader@'
 grant all on shop.* to app@'%'; grant select (id, name), update (name) on shop.users to reader@'10.%';
 grant select on shop.z_first to reader@'10.%' with grant option; grant execute on procedure shop.fill to reader@'10.%'; grant insert on shop.* to writers;
 create role team; create role elsewhere; create user member@'%' identified by 'z'; create user stranger@'%' identified by 'z';
-grant writers to team; grant team, elsewhere to member@'%'; grant elsewhere to stranger@'%'; set default role team to member@'%';
+grant writers to team; grant team to member@'%'; grant elsewhere to member@'%'; grant elsewhere to stranger@'%'; set default role team to member@'%';

@@ -58,7 +58,8 @@ impl Memberships {
         Ok(all)
     }
 
-    /// Those who have a right, and those who have it through a role, each with its roles among them.
+    /// Those who have a right, and those who have it through a role, each with its roles among them, and after them:
+    /// the statement that makes an account may name its roles.
     #[must_use]
     pub fn complete(&self, grantees: Vec<Role>) -> Vec<Role> {
         let mut names: BTreeSet<String> = grantees.iter().map(|role| role.name.clone()).collect();
@@ -93,8 +94,27 @@ impl Memberships {
                 ..Role::default()
             }
         });
-        roles.collect()
+        after_their_roles(roles.collect())
     }
+}
+
+/// Otherwise in the order that they have.
+fn after_their_roles(mut rest: Vec<Role>) -> Vec<Role> {
+    let mut all: Vec<Role> = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let there: BTreeSet<String> = all.iter().map(|role| role.name.clone()).collect();
+        let (next, later): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|role| role.member_of.iter().all(|of| there.contains(of)));
+        if next.is_empty() {
+            // In a circle, which no server allows: any order is as good.
+            all.extend(later);
+            break;
+        }
+        all.extend(next);
+        rest = later;
+    }
+    all
 }
 
 /// Gives a role its members and an account its default roles, as statements without their end. `mariadb`: else MySQL.
@@ -172,10 +192,10 @@ mod tests {
         assert_eq!(
             shown,
             [
-                ("'ann'@'%'", "'team'".to_owned(), "'team'".to_owned()),
+                ("'writers'", none(), none()),
                 ("'app'@'%'", "'writers'".to_owned(), none()),
                 ("'team'", "'writers'".to_owned(), none()),
-                ("'writers'", none(), none()),
+                ("'ann'@'%'", "'team'".to_owned(), "'team'".to_owned()),
             ]
         );
     }
