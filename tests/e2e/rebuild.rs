@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use e2e::{
@@ -17,7 +17,7 @@ use e2e::{
 };
 use serde_json::Value;
 
-use crate::restore::packs;
+use crate::{faults::wait_for_end, restore::packs};
 
 /// Containers and volumes of any drill.
 fn left_on(host: &Host) -> String {
@@ -130,13 +130,49 @@ fn states(fleet: &Fleet) -> BTreeMap<u64, String> {
         .collect()
 }
 
+/// In the next minute, and not again before tomorrow.
+fn by_schedule(fleet: &Fleet) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    // The next full minute that is not upon us already.
+    let minutes = (now.expect("a clock").as_secs() + 65) / 60;
+    let (hour, minute) = (minutes / 60 % 24, minutes % 60);
+    let text = format!(
+        "default: {{protect: false, reason: the test makes its own backups}}\n\
+         hosts:\n  time_zone: UTC\n  offsite: none\n  \
+         rebuild: {{schedule: \"{minute} {hour} * * *\", jitter: 0, on: web-2}}\n"
+    );
+    let file = fleet.dir().join("rebuilds.yaml");
+    fs::write(&file, text).expect("a policy file");
+    let file = file.to_str().expect("UTF-8");
+    fleet.ctl.ok(&["apply", "-f", file, "--yes"]);
+    let plan = fleet.ctl.json(&["policy", "show", "web-1"]);
+    assert_eq!(plan["rebuilt_on"], "web-2", "{plan:#}");
+    assert_eq!(plan["work"][0]["work"], "rebuild", "{plan:#}");
+    assert_eq!(plan["work"][0]["state"], "next", "{plan:#}");
+    let list = ["drill", "list", "web-1", "--kind", "rebuild"];
+    let id = eventually(Duration::from_secs(180), "the scheduled rebuild", || {
+        let drills = fleet.ctl.json(&list);
+        let drill = &drills["drills"][0];
+        let ended = !drill["ended_at"].is_null();
+        ended
+            .then(|| drill["id"].to_string())
+            .ok_or(drills.to_string())
+    });
+    let shown = fleet.ctl.json(&["drill", "show", &id]);
+    // What it made goes after the verdict.
+    wait_for_end(fleet, &shown["drill"]["job"].to_string());
+    let after = fleet.ctl.json(&["policy", "show", "web-1"]);
+    assert!(after["work"][0]["last_job"].is_number(), "{after:#}");
+    shown
+}
+
 #[test]
 fn a_host_that_is_down_comes_back_on_another_and_its_repository_is_read_whole() {
     let mut fleet = shop();
     fleet.member_mut("web-1").agent.kill_9();
     fleet.host("web-1").power_cut();
 
-    let rebuilt = drill(&fleet, &["--kind", "rebuild", "--on", "web-2"], 0);
+    let rebuilt = by_schedule(&fleet);
     let report = &rebuilt["report"];
     assert_eq!(report["verdict"], "proven", "{rebuilt:#}");
     let passed = |name: &str| (name.to_owned(), "passed".to_owned());
