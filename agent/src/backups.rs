@@ -33,6 +33,10 @@ fn failed(error: &OpenError) -> TaskFailure {
     let doing = "opening the repository";
     match error {
         OpenError::Repository(error) => keep::failed(doing, error),
+        OpenError::Direct { .. } => {
+            let message = format!("{doing}: {}", keep::with_causes(error));
+            failure(FailureKind::Refused, message, keep::CREDENTIALS)
+        }
         OpenError::Gateway { .. } | OpenError::Key { .. } => {
             let kind = if error.again() {
                 FailureKind::Unavailable

@@ -1,7 +1,9 @@
 //! Repositories as this host reaches them: through the controller's gateway, over the agent's own
-//! certificate. Nothing here holds credentials of a storage, and nothing can be removed or overwritten.
+//! certificate, or straight in the bucket where the controller hands out credentials for that. Nothing
+//! keeps those, and nothing can be removed or overwritten.
 
 mod convert;
+mod direct;
 mod gateway;
 
 use std::{fmt, sync::Arc};
@@ -10,10 +12,15 @@ use holdfast_chassis::{
     retry::RetryError,
     tls::{Roots, RotatingIdentity},
 };
-use holdfast_proto::wire::{OpenRepositoryRequest, RepositoryRef};
-use holdfast_repository::{BlobsError, Repository, RepositoryError, RepositoryKey};
+use holdfast_proto::wire::RepositoryRef;
+use holdfast_repository::{
+    Blobs, BlobsError, Repository, RepositoryError, RepositoryKey, storage::StorageError,
+};
 
-use self::gateway::{CallFailed, Gateway, Line};
+use self::{
+    direct::Direct,
+    gateway::{CallFailed, Gateway, Line},
+};
 use crate::peer::Peers;
 
 /// Opens repositories. Cheap to clone.
@@ -43,6 +50,12 @@ pub enum OpenError {
     },
     #[error("the controller gave a key of {host}'s repository that is none")]
     Key { host: String },
+    #[error("the controller gave credentials that do not open the storage of {host}'s repository")]
+    Direct {
+        host: String,
+        #[source]
+        source: StorageError,
+    },
     #[error(transparent)]
     Repository(#[from] RepositoryError),
 }
@@ -65,26 +78,27 @@ impl Repositories {
     /// The controller refuses or does not answer, or the repository cannot be opened.
     pub async fn open(&self, whose: &Whose) -> Result<Repository, OpenError> {
         let line = Line::new(self.clone());
-        let request = OpenRepositoryRequest {
-            repository: Some(whose.into()),
-        };
-        let what = format!("open the repository of {whose}");
+        let host = || whose.host.clone();
         let answer = line
-            .call(&what, |mut client| {
-                let request = request.clone();
-                async move { Ok(client.open_repository(request).await?.into_inner()) }
-            })
+            .open_repository(whose)
             .await
             .map_err(|source| OpenError::Gateway {
-                host: whose.host.clone(),
+                host: host(),
                 source,
             })?;
         let key: RepositoryKey =
-            serde_json::from_slice(&answer.key).map_err(|_| OpenError::Key {
-                host: whose.host.clone(),
-            })?;
-        let blobs = Gateway::new(line, whose.clone(), answer.location);
-        Ok(Repository::open(Arc::new(blobs), key).await?)
+            serde_json::from_slice(&answer.key).map_err(|_| OpenError::Key { host: host() })?;
+        let blobs: Arc<dyn Blobs> = match answer.direct {
+            None => Arc::new(Gateway::new(line, whose.clone(), answer.location)),
+            Some(access) => {
+                let direct = Direct::open(line, whose.clone(), convert::bucket(access));
+                Arc::new(direct.map_err(|source| OpenError::Direct {
+                    host: host(),
+                    source,
+                })?)
+            }
+        };
+        Ok(Repository::open(blobs, key).await?)
     }
 }
 
@@ -94,7 +108,7 @@ impl OpenError {
     pub fn again(&self) -> bool {
         match self {
             Self::Gateway { source, .. } => matches!(source, RetryError::GaveUp { .. }),
-            Self::Key { .. } => false,
+            Self::Key { .. } | Self::Direct { .. } => false,
             Self::Repository(error) => error.again(),
         }
     }

@@ -1,12 +1,18 @@
 //! Images in a repository: a backup holds everything, restores as it was, and shows when it is damaged.
 
+#[path = "support/gateway.rs"]
+mod gateway;
 #[path = "support/image.rs"]
 mod image;
+#[path = "../../repository/tests/support/s3.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+mod s3;
 #[path = "support/server.rs"]
 mod support;
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, sync::Arc};
 
+use gateway::House;
 use holdfast_agent::task::{Context, perform};
 use holdfast_proto::{
     image::Manifest,
@@ -16,8 +22,9 @@ use holdfast_proto::{
         TaskSpec,
     },
 };
-use holdfast_repository::RepositoryKey;
+use holdfast_repository::{RepositoryKey, storage::Bucket};
 use image::{Pair, STAGING};
+use s3::S3;
 use support::Server;
 use tempfile::TempDir;
 
@@ -122,6 +129,55 @@ async fn kept_and_back(source: u32, target: u32) {
     pair.assert_same_rows();
     pair.assert_nothing_left_running();
     pair.assert_servers_untouched();
+}
+
+/// Written past the controller, read through it by another host, and by Debian's restic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_straight_into_a_bucket_comes_back_through_the_controller() {
+    let pair = Pair::start(15, 15);
+    pair.fill(EVERY_OBJECT);
+    let server = S3::start();
+    let bucket = server.bucket(&[]);
+    let bucket = Bucket {
+        url: format!("{}/web-1", bucket.url),
+        ..bucket
+    };
+    let house = House::in_bucket(&bucket).await;
+    let place = tempfile::tempdir().expect("a directory");
+    let context = |server: &Server| {
+        let mut context = server.context(place.path());
+        context.backups = Arc::new(house.repositories().clone());
+        context
+    };
+    let kept = back_up(&context(&pair.source)).await.expect("a backup");
+    assert_eq!(house.puts(), 0, "nothing came through the gateway");
+    house.hands_out([None]);
+    let restored = restore(&context(&pair.target), &kept.snapshot).await;
+    assert_proven(&kept.manifest, &restored.expect("restored"));
+    pair.assert_same_dump();
+    pair.assert_same_rows();
+    let script = server.restic(house.password(), &["dump", &kept.snapshot, "/restore.sh"]);
+    assert!(script.starts_with(b"#!"), "{script:?}");
+
+    let mut wrong = bucket;
+    let secret = "hunter2hunter2".to_owned();
+    wrong.options.insert("secret_access_key".to_owned(), secret);
+    house.hands_out([Some(wrong)]);
+    let failure = back_up(&context(&pair.source)).await.expect_err("refused");
+    assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+    assert!(!failure.retryable);
+    let advice = &failure.advice;
+    assert!(
+        advice.contains("repository.direct_credentials_file"),
+        "{advice}"
+    );
+    let told = format!("{failure:?}");
+    assert!(!told.contains("hunter2"), "{told}");
+    assert!(
+        !told.contains("holdfast-test"),
+        "not even whose they are: {told}"
+    );
+    pair.assert_nothing_left_running();
 }
 
 /// As a drill bounds its throwaway server.

@@ -1,13 +1,20 @@
 //! Backups through a gateway that breaks: what was interrupted is tried again, what is refused is not.
+//! And past it, straight into a bucket.
 #![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "../../repository/tests/support/s3.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+mod s3;
 
 use bytes::Bytes;
 use gateway::{Fault, House};
 use holdfast_agent::repository::{OpenError, Whose};
-use holdfast_repository::{About, Plan, Repository, RepositoryError, Stored};
+use holdfast_repository::{
+    About, BlobsError, Plan, Repository, RepositoryError, Stored, storage::Bucket,
+};
+use s3::S3;
 use tonic::Code;
 
 fn own() -> Whose {
@@ -99,5 +106,92 @@ async fn a_host_removes_nothing_and_writes_to_no_other() {
     assert!(
         matches!(refused, Err(OpenError::Gateway { .. })),
         "{refused:?}"
+    );
+}
+
+/// The folder of web-1.
+fn folder(server: &S3, options: &[(&str, &str)]) -> Bucket {
+    let bucket = server.bucket(options);
+    Bucket {
+        url: format!("{}/web-1", bucket.url),
+        ..bucket
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn straight_in_a_bucket_a_host_adds_and_does_nothing_else() {
+    let server = S3::start();
+    let house = House::in_bucket(&folder(&server, &[])).await;
+    let repository = house.repositories().open(&own()).await.unwrap();
+    assert_eq!(repository.location(), "s3://backups/holdfast/web-1");
+    let stored = back_up(&repository, &content()).await.unwrap();
+    let reading = repository.read(stored.snapshot).await.unwrap();
+    let read = reading.whole(&"orders".parse().unwrap()).await.unwrap();
+    assert!(read == content());
+    assert_eq!(house.puts(), 0, "nothing came through the gateway");
+    // The server would let it.
+    let read_only = Whose { job: 7, ..own() };
+    let reader = house.repositories().open(&read_only).await.unwrap();
+    for refused in [
+        repository.forget(&[stored.snapshot]).await,
+        repository.add_password("another").await,
+        back_up(&reader, &content()).await.map(drop),
+    ] {
+        let Err(RepositoryError::Storage { source, .. }) = &refused else {
+            panic!("{refused:?}")
+        };
+        assert!(matches!(**source, BlobsError::Refused { .. }), "{source:?}");
+    }
+    assert_eq!(repository.snapshots().await.unwrap().len(), 1);
+    assert_eq!(repository.passwords().await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_are_over_are_asked_for_anew_and_the_same_ones_are_not_tried_again() {
+    let server = S3::start();
+    let good = folder(&server, &[]);
+    let over = folder(&server, &[("secret_access_key", "hunter2hunter2")]);
+    let house = House::in_bucket(&good).await;
+    house.hands_out([Some(over.clone()), Some(good.clone())]);
+    let repository = house.repositories().open(&own()).await.unwrap();
+    back_up(&repository, &content()).await.unwrap();
+    assert_eq!(house.puts(), 0);
+    // None others, or none any more: it fails, and goes no other way.
+    for next in [Some(over.clone()), None] {
+        house.hands_out([Some(over.clone()), next]);
+        let refused = house.repositories().open(&own()).await.unwrap_err();
+        let OpenError::Repository(RepositoryError::Storage { source, .. }) = &refused else {
+            panic!("{refused:?}")
+        };
+        assert!(
+            matches!(**source, BlobsError::Credentials { .. }),
+            "{source:?}"
+        );
+        assert!(!refused.again());
+    }
+    // Not another place in the middle of a job.
+    let elsewhere = Bucket {
+        url: format!("{}-too", good.url),
+        ..good
+    };
+    house.hands_out([Some(over), Some(elsewhere)]);
+    assert!(house.repositories().open(&own()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_that_open_nothing_are_told_without_what_they_are() {
+    let server = S3::start();
+    let house = House::in_bucket(&folder(&server, &[])).await;
+    let wrong = folder(&server, &[("acess_key", "hunter2hunter2")]);
+    house.hands_out([Some(wrong)]);
+    let refused = house.repositories().open(&own()).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Direct { .. }), "{refused:?}");
+    let told = format!(
+        "{refused:?} {}",
+        holdfast_chassis::telemetry::Chain(&refused)
+    );
+    assert!(
+        told.contains("acess_key") && !told.contains("hunter2"),
+        "{told}"
     );
 }

@@ -3,6 +3,7 @@
 //! [`keys`] is the one table of what can be set: what `holdfast-controller config` prints, what is
 //! checked and what is read all come from it.
 
+mod credentials;
 mod keys;
 mod layers;
 mod parse;
@@ -12,14 +13,15 @@ mod show;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use self::{keys::Key, layers::Values};
 pub use self::{
+    credentials::{CredentialsError, read as read_credentials},
     layers::{DEFAULT_FILE, Inputs, Source},
     parse::{CatalogUrl, LogFormat},
     problem::{ConfigError, Problem},
-    repository::{PlaceError, RepositoryConfig},
+    repository::{PlaceError, RepositoryConfig, is_same_file},
     show::{EffectiveKey, commented_defaults, effective_as_toml},
 };
+use self::{keys::Key, layers::Values};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +154,8 @@ impl Config {
                 endpoint: values.get_optional(&keys::REPOSITORY_ENDPOINT)?,
                 region: values.get_optional(&keys::REPOSITORY_REGION)?,
                 credentials_file: values.get_optional(&keys::REPOSITORY_CREDENTIALS_FILE)?,
+                direct_credentials_file: values
+                    .get_optional(&keys::REPOSITORY_DIRECT_CREDENTIALS_FILE)?,
                 authority_file: values.get_optional(&keys::REPOSITORY_AUTHORITY_FILE)?,
             },
             log: LogConfig {
@@ -168,6 +172,19 @@ impl Config {
             problems.push(values.problem(
                 &keys::HOST_PATIENCE,
                 "must be at least 3 times session.heartbeat_interval: a host is called silent only then",
+            ));
+        }
+        let direct = &keys::REPOSITORY_DIRECT_CREDENTIALS_FILE;
+        if self.repository.direct_credentials_file.is_some() && !self.repository.is_bucket() {
+            problems.push(values.problem(
+                direct,
+                "is for a bucket: repository.location is a directory, which hosts reach through the controller",
+            ));
+        }
+        if self.repository.hands_out_its_own() {
+            problems.push(values.problem(
+                direct,
+                "is repository.credentials_file: the controller's own credentials are not for hosts, make others for them",
             ));
         }
         problems
@@ -294,6 +311,27 @@ mod tests {
                 .to_string()
                 .contains("session.host_patience = \"20s\": must be at least 3 times")
         );
+    }
+
+    #[test]
+    fn credentials_for_hosts_are_others_and_for_a_bucket() {
+        let refused = |toml: &str| load(toml, &[], &[]).unwrap_err().to_string();
+        let direct = "direct_credentials_file = \"/nowhere/bucket.toml\"\n";
+        let text = refused(&format!(
+            "[repository]\nlocation = \"/srv/backups\"\n{direct}"
+        ));
+        assert!(
+            text.contains("repository.direct_credentials_file"),
+            "{text}"
+        );
+        assert!(text.contains("is for a bucket"), "{text}");
+        assert!(refused(&format!("[repository]\n{direct}")).contains("is for a bucket"));
+        let bucket = "[repository]\nlocation = \"s3://backups\"\n";
+        let own = "credentials_file = \"/nowhere/bucket.toml\"\n";
+        let text = refused(&format!("{bucket}{own}{direct}"));
+        assert!(text.contains("not for hosts"), "{text}");
+        let config = load(&format!("{bucket}{direct}"), &[], &[]).unwrap().config;
+        assert!(config.repository.direct_credentials_file.is_some());
     }
 
     #[test]

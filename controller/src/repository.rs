@@ -1,6 +1,7 @@
 //! The repositories: one a host, made at its first use, their keys sealed in the catalog.
 
 pub mod access;
+pub mod direct;
 pub mod vault;
 
 use std::{path::Path, sync::Arc};
@@ -8,12 +9,15 @@ use std::{path::Path, sync::Arc};
 use holdfast_proto::names::HostName;
 use holdfast_repository::{
     Blobs, Repository, RepositoryError, RepositoryKey,
-    storage::{Place, Storage, StorageError},
+    storage::{Bucket, Place, Storage, StorageError},
 };
 
 use tokio::sync::Mutex;
 
-use self::vault::{Vault, VaultError};
+use self::{
+    direct::{Direct, DirectError},
+    vault::{Vault, VaultError},
+};
 use crate::catalog::{Catalog, CatalogError, RepositoryRow};
 
 /// What opens repositories. Cheap to clone.
@@ -22,6 +26,8 @@ pub struct Repositories {
     catalog: Catalog,
     vault: Vault,
     storage: Storage,
+    /// None: hosts reach everything through the gateway.
+    direct: Option<Direct>,
     /// One at a time makes repositories here: two would add their passwords twice.
     making: Arc<Mutex<()>>,
 }
@@ -73,9 +79,27 @@ impl Repositories {
         Ok(Self {
             vault: Vault::open(state_dir, known)?,
             storage: Storage::open(place)?,
+            direct: None,
             making: Arc::default(),
             catalog,
         })
+    }
+
+    /// The same, and hosts are handed out credentials for what is theirs.
+    #[must_use]
+    pub fn handing_out(self, direct: Option<Direct>) -> Self {
+        Self { direct, ..self }
+    }
+
+    /// What the host is handed out for its own repository now; none: it goes through the gateway. Reads
+    /// files: for a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Direct::bucket`].
+    pub fn handed_out(&self, host: &HostName) -> Result<Option<Bucket>, DirectError> {
+        self.direct
+            .as_ref()
+            .map_or(Ok(None), |direct| direct.bucket(host))
     }
 
     /// # Errors

@@ -29,5 +29,6 @@ keeps_its_secret!(
     ReceiveImage,
     RelayWait,
     OpenRepositoryResponse,
+    DirectAccess,
     ExportRepositoryKeyResponse
 );

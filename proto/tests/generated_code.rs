@@ -16,7 +16,7 @@ const FILES: [&str; 8] = [
 ];
 
 /// Messages that carry a secret; `wire.rs` gives them a Debug that says nothing.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "EnrolRequest",
     "EnrolHostResponse",
     "InviteOperatorResponse",
@@ -25,6 +25,7 @@ const SECRETS: [&str; 9] = [
     "ReceiveImage",
     "RelayWait",
     "OpenRepositoryResponse",
+    "DirectAccess",
     "ExportRepositoryKeyResponse",
 ];
 

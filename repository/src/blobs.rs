@@ -81,6 +81,15 @@ pub enum BlobsError {
         #[source]
         source: Option<Box<dyn StdError + Send + Sync>>,
     },
+    /// They are wrong, over, or do not allow it: trying again with the same does not help.
+    #[error("{location} does not accept the credentials: could not {doing}")]
+    Credentials {
+        /// "write data/ab/…", "list index".
+        doing: String,
+        location: String,
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// Of a disk or of a quota.
     #[error("{location} is full: {name} was not written")]
     Full {

@@ -7,6 +7,7 @@ use std::{error::Error as StdError, fmt, ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use holdfast_chassis::telemetry::Chain;
 use object_store::{
     Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, path::Path,
 };
@@ -23,6 +24,10 @@ const REFUSALS: [&str; 4] = [
 ];
 /// A server that answers so does not change its mind either. A list finds nothing where there is no bucket.
 const MISTAKES: [&str; 2] = ["400 Bad Request", "404 Not Found"];
+/// What S3 says with status 400 of a token whose time is over, or that is none.
+const TOKENS: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+/// In the place of a credential.
+const HIDDEN: &str = "***";
 
 /// A folder in an object storage. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -31,6 +36,8 @@ pub struct Storage {
     folder: Path,
     /// As an operator would type it: `/var/lib/…`, `s3://bucket/folder`.
     location: String,
+    /// What no message may hold, though the server says it.
+    credentials: Arc<[String]>,
 }
 
 impl Storage {
@@ -49,6 +56,7 @@ impl Storage {
             store: self.store.clone(),
             folder: self.folder.clone().join(name),
             location: format!("{}/{name}", self.location),
+            credentials: self.credentials.clone(),
         }
     }
 
@@ -117,34 +125,50 @@ impl Storage {
         })
     }
 
-    fn failed(
-        &self,
-        name: Name,
-        doing: &'static str,
-        what: &'static str,
-        error: Error,
-    ) -> BlobsError {
+    fn failed(&self, doing: &'static str, name: Name, error: Error) -> BlobsError {
         let location = self.location.clone();
         match error {
             Error::NotFound { .. } => BlobsError::NotFound { name, location },
-            error if is_refused(&error) => BlobsError::Refused {
-                what,
-                name,
-                location,
-                source: Some(Box::new(error)),
-            },
             error if is_full(&error) => BlobsError::Full {
                 name,
                 location,
-                source: Box::new(error),
+                source: self.told(error),
             },
-            error => BlobsError::Failed {
-                doing: format!("{doing} {name}"),
-                location,
-                again: again(&error),
-                source: Box::new(error),
-            },
+            error => self.failed_at(format!("{doing} {name}"), error),
         }
+    }
+
+    fn failed_at(&self, doing: String, error: Error) -> BlobsError {
+        let location = self.location.clone();
+        if is_refused(&error) {
+            return BlobsError::Credentials {
+                doing,
+                location,
+                source: self.told(error),
+            };
+        }
+        BlobsError::Failed {
+            doing,
+            location,
+            again: again(&error),
+            source: self.told(error),
+        }
+    }
+
+    /// The cause as it may be shown: servers quote what they did not accept.
+    fn told(&self, error: Error) -> Box<dyn StdError + Send + Sync> {
+        let shown = format!("{} {error:?}", Chain(&error));
+        let quoted = |credential: &String| shown.contains(credential.as_str());
+        if !self.credentials.iter().any(quoted) {
+            return Box::new(error);
+        }
+        let hidden = self
+            .credentials
+            .iter()
+            .fold(Chain(&error).to_string(), |text, credential| {
+                text.replace(credential.as_str(), HIDDEN)
+            });
+        hidden.into()
     }
 }
 
@@ -166,19 +190,14 @@ impl Blobs for Storage {
             Kind::Config => self.list_config().await,
             Kind::Key | Kind::Snapshot | Kind::Index | Kind::Pack => self.list_folder(kind).await,
         };
-        listed.map_err(|error| BlobsError::Failed {
-            doing: format!("list {kind}"),
-            location: self.location.clone(),
-            again: again(&error),
-            source: Box::new(error),
-        })
+        listed.map_err(|error| self.failed_at(format!("list {kind}"), error))
     }
 
     async fn get(&self, name: Name) -> Result<Bytes, BlobsError> {
         let found = async { self.store.get(&self.path(name)).await?.bytes().await };
         found
             .await
-            .map_err(|error| self.failed(name, "read", "read", error))
+            .map_err(|error| self.failed("read", name, error))
     }
 
     async fn get_range(&self, name: Name, range: Range<u64>) -> Result<Bytes, BlobsError> {
@@ -193,7 +212,7 @@ impl Blobs for Storage {
         };
         let bytes = found
             .await
-            .map_err(|error| self.failed(name, "read", "read", error))?;
+            .map_err(|error| self.failed("read", name, error))?;
         if bytes.len() as u64 == length {
             return Ok(bytes);
         }
@@ -228,16 +247,16 @@ impl Blobs for Storage {
                 doing: format!("write {name}"),
                 location: self.location.clone(),
                 again: false,
-                source: Box::new(error),
+                source: self.told(error),
             }),
-            Err(error) => Err(self.failed(name, "write", "written", error)),
+            Err(error) => Err(self.failed("write", name, error)),
         }
     }
 
     async fn remove(&self, name: Name) -> Result<(), BlobsError> {
         match self.store.delete(&self.path(name)).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed(name, "remove", "removed", error)),
+            Err(error) => Err(self.failed("remove", name, error)),
         }
     }
 }
@@ -255,7 +274,8 @@ fn is_refused(error: &Error) -> bool {
     match error {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
         Error::Generic { source, .. } => {
-            io_error(source.as_ref()).is_none() && tells(source.as_ref(), &REFUSALS)
+            let told = |answers: &[&str]| tells(source.as_ref(), answers);
+            io_error(source.as_ref()).is_none() && (told(&REFUSALS) || told(&TOKENS))
         }
         _ => false,
     }
@@ -299,4 +319,54 @@ fn retriable(error: &(dyn StdError + 'static)) -> bool {
 fn tells(error: &(dyn StdError + 'static), answers: &[&str]) -> bool {
     let told = error.to_string();
     answers.iter().any(|answer| told.contains(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storage(token: &str) -> Storage {
+        let options = [("aws_session_token", token), ("region", "eu-central-1")];
+        let bucket = Bucket {
+            url: "s3://backups".to_owned(),
+            options: options
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            authority: None,
+        };
+        Storage::open(&Place::Bucket(bucket)).unwrap()
+    }
+
+    fn says(body: &str) -> Error {
+        Error::Generic {
+            store: "S3",
+            source: format!("Server returned non-2xx status code: 400 Bad Request: {body}").into(),
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_over_is_told_as_one_and_not_quoted() {
+        let storage = storage("FwoGZXIvYXdz+/=");
+        let body = "<Code>ExpiredToken</Code><Token-0>FwoGZXIvYXdz+/=</Token-0><Region>eu-central-1</Region>";
+        for told in [
+            storage.failed("write", Name::CONFIG, says(body)),
+            storage.failed_at("list index".to_owned(), says(body)),
+        ] {
+            let shown = format!("{told:?} {}", Chain(&told));
+            assert!(!shown.contains("FwoGZ"), "{shown}");
+            assert!(shown.contains("<Token-0>***</Token-0>"), "{shown}");
+            assert!(shown.contains("eu-central-1"), "{shown}");
+            assert!(matches!(told, BlobsError::Credentials { .. }), "{shown}");
+            assert!(!told.again());
+        }
+    }
+
+    #[test]
+    fn other_mistakes_are_not_those_of_credentials() {
+        let told = storage("FwoGZXIvYXdz+/=").failed("write", Name::CONFIG, says("EntityTooLarge"));
+        assert!(
+            matches!(told, BlobsError::Failed { again: false, .. }),
+            "{told:?}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
-//! Names of objects, for the wire.
+//! Names of objects, for the wire; the bucket that is handed out, from it.
 
-use holdfast_proto::wire::{ObjectKind, ObjectName};
-use holdfast_repository::{Kind, Name};
+use holdfast_proto::wire::{DirectAccess, ObjectKind, ObjectName};
+use holdfast_repository::{Kind, Name, storage::Bucket};
 
 pub fn kind(kind: Kind) -> ObjectKind {
     match kind {
@@ -21,5 +21,18 @@ pub fn name(name: Name) -> ObjectName {
     ObjectName {
         kind: kind(name.kind).into(),
         id,
+    }
+}
+
+pub fn bucket(access: DirectAccess) -> Bucket {
+    let DirectAccess {
+        url,
+        options,
+        authority,
+    } = access;
+    Bucket {
+        url,
+        options: options.into_iter().collect(),
+        authority: (!authority.is_empty()).then_some(authority),
     }
 }

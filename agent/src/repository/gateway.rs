@@ -12,8 +12,9 @@ use holdfast_chassis::{
     tls::client_channel,
 };
 use holdfast_proto::wire::{
-    GetObjectRequest, ListObjectsRequest, ObjectRange, OpenObject, PutObjectRequest,
-    gateway_client::GatewayClient, put_object_request::Message,
+    GetObjectRequest, ListObjectsRequest, ObjectRange, OpenObject, OpenRepositoryRequest,
+    OpenRepositoryResponse, PutObjectRequest, gateway_client::GatewayClient,
+    put_object_request::Message,
 };
 use holdfast_repository::{Blobs, BlobsError, Kind, Listed, Name, ObjectId};
 use tokio::{sync::Mutex, time::timeout};
@@ -55,6 +56,21 @@ impl Line {
             reach,
             channel: Mutex::default(),
         }
+    }
+
+    /// The repository's key and the way to it, as they are now.
+    pub(super) async fn open_repository(
+        &self,
+        whose: &Whose,
+    ) -> Result<OpenRepositoryResponse, RetryError<CallFailed>> {
+        let request = OpenRepositoryRequest {
+            repository: Some(whose.into()),
+        };
+        self.call(&format!("open the repository of {whose}"), |mut client| {
+            let request = request.clone();
+            async move { Ok(client.open_repository(request).await?.into_inner()) }
+        })
+        .await
     }
 
     /// Does it until it is answered, refused, or tried often enough.

@@ -1,6 +1,10 @@
-//! A gateway on loopback over a directory, which breaks and refuses when it is told to.
+//! A gateway on loopback over a directory, which breaks and refuses when it is told to; or over a bucket
+//! that it hands out credentials for.
+
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -24,7 +28,7 @@ use holdfast_proto::wire::{
 };
 use holdfast_repository::{
     Blobs as _, BlobsError, Kind, Name, ObjectId, Repository, RepositoryKey,
-    storage::{Place, Storage},
+    storage::{Bucket, Place, Storage},
 };
 use tokio::net::TcpListener;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -47,6 +51,9 @@ struct State {
     left: AtomicU32,
     refuse: Mutex<Option<Code>>,
     refused: AtomicU32,
+    puts: AtomicU32,
+    /// What is handed out, one after the other; the last one stays.
+    direct: Mutex<VecDeque<Option<Bucket>>>,
 }
 
 pub struct House {
@@ -63,7 +70,19 @@ impl House {
     pub async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::Directory(folder.path().to_owned());
-        let storage = Storage::open(&place).unwrap();
+        Self::at(&place, folder).await
+    }
+
+    /// Hands out what it works with itself.
+    pub async fn in_bucket(bucket: &Bucket) -> Self {
+        let place = Place::Bucket(bucket.clone());
+        let house = Self::at(&place, tempfile::tempdir().unwrap()).await;
+        house.hands_out([Some(bucket.clone())]);
+        house
+    }
+
+    async fn at(place: &Place, folder: tempfile::TempDir) -> Self {
+        let storage = Storage::open(place).unwrap();
         let key = RepositoryKey::random();
         Repository::create(Arc::new(storage.clone()), key.clone())
             .await
@@ -77,6 +96,8 @@ impl House {
             left: AtomicU32::new(0),
             refuse: Mutex::default(),
             refused: AtomicU32::new(0),
+            puts: AtomicU32::new(0),
+            direct: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -104,6 +125,21 @@ impl House {
         &self.reach
     }
 
+    /// To whoever opens the repository; `None`: it goes through the gateway.
+    pub fn hands_out(&self, direct: impl Into<VecDeque<Option<Bucket>>>) {
+        *self.state.direct.lock().unwrap() = direct.into();
+    }
+
+    /// How many objects came through the gateway.
+    pub fn puts(&self) -> u32 {
+        self.state.puts.load(Ordering::SeqCst)
+    }
+
+    /// What Debian's restic opens the repository with.
+    pub fn password(&self) -> &str {
+        self.state.key.password()
+    }
+
     pub fn breaks_twice(&self, fault: Fault) {
         *self.state.fault.lock().unwrap() = Some(fault);
         self.state.left.store(2, Ordering::SeqCst);
@@ -128,6 +164,19 @@ impl House {
 }
 
 impl State {
+    fn direct(&self) -> Option<wire::DirectAccess> {
+        let mut direct = self.direct.lock().unwrap();
+        let next = match direct.len() {
+            0 | 1 => direct.front().cloned().flatten(),
+            _ => direct.pop_front().flatten(),
+        };
+        next.map(|bucket| wire::DirectAccess {
+            url: bucket.url,
+            options: bucket.options.into_iter().collect(),
+            authority: bucket.authority.unwrap_or_default(),
+        })
+    }
+
     /// Breaks here if it shall.
     fn break_at(&self, here: Fault) -> Result<(), Status> {
         if *self.fault.lock().unwrap() != Some(here) {
@@ -168,6 +217,7 @@ impl Gateway for Service {
         Ok(Response::new(wire::OpenRepositoryResponse {
             key: serde_json::to_vec(&self.0.key.without_password()).unwrap(),
             location: "the test's".to_owned(),
+            direct: self.0.direct(),
         }))
     }
 
@@ -224,6 +274,7 @@ impl Gateway for Service {
         request: Request<Streaming<wire::PutObjectRequest>>,
     ) -> Result<Response<wire::PutObjectResponse>, Status> {
         self.0.refuse()?;
+        self.0.puts.fetch_add(1, Ordering::SeqCst);
         let mut inbound = request.into_inner();
         let first = inbound.message().await?.and_then(|request| request.message);
         let Some(Message::Open(open)) = first else {

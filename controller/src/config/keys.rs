@@ -200,6 +200,12 @@ pub const REPOSITORY_CREDENTIALS_FILE: Key<PathBuf> = unset(
     parse::absolute_path,
     "Lines like secret_access_key = \"...\", mode 0600; unset: AWS_, GOOGLE_ or AZURE_ variables of the environment.",
 );
+pub const REPOSITORY_DIRECT_CREDENTIALS_FILE: Key<PathBuf> = unset(
+    "repository.direct_credentials_file",
+    "/etc/holdfast/hosts/{host}.toml",
+    parse::absolute_path,
+    "Credentials that hosts get to write to the bucket themselves, read anew for each job; unset: through the controller.",
+);
 pub const REPOSITORY_AUTHORITY_FILE: Key<PathBuf> = unset(
     "repository.authority_file",
     "/etc/holdfast/bucket-ca.pem",
@@ -239,6 +245,7 @@ pub const TABLE: &[&dyn AnyKey] = &[
     &REPOSITORY_ENDPOINT,
     &REPOSITORY_REGION,
     &REPOSITORY_CREDENTIALS_FILE,
+    &REPOSITORY_DIRECT_CREDENTIALS_FILE,
     &REPOSITORY_AUTHORITY_FILE,
     &LOG_FILTER,
     &LOG_FORMAT,

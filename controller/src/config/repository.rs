@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use holdfast_chassis::identity::{PrivateFileError, read_private};
 use holdfast_repository::storage::{Bucket, Place};
+
+use super::credentials::{self, CredentialsError};
 
 /// Of `[repository]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct RepositoryConfig {
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub credentials_file: Option<PathBuf>,
+    /// What hosts are handed out; with `{host}` in it a file for each.
+    pub direct_credentials_file: Option<PathBuf>,
     pub authority_file: Option<PathBuf>,
 }
 
@@ -24,9 +28,7 @@ pub struct RepositoryConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     #[error("repository.credentials_file cannot be used")]
-    Credentials(#[source] PrivateFileError),
-    #[error("repository.credentials_file {path}: line {line} is not of the form name = \"value\"")]
-    CredentialsLine { path: PathBuf, line: usize },
+    Credentials(#[source] CredentialsError),
     #[error("repository.authority_file {path} cannot be read")]
     Authority {
         path: PathBuf,
@@ -66,6 +68,63 @@ impl RepositoryConfig {
             return Ok(Place::Directory(location.into()));
         };
         let mut options = shared(scheme, environment);
+        options.extend(self.address());
+        if let Some(path) = &self.credentials_file {
+            options.extend(credentials::read(path).map_err(PlaceError::Credentials)?);
+        }
+        Ok(Place::Bucket(Bucket {
+            url: location.clone(),
+            options,
+            authority: self.authority()?,
+        }))
+    }
+
+    /// The bucket without credentials, as hosts are told of it that get some of their own; none unless
+    /// they shall. `environment` gives a variable's value.
+    ///
+    /// # Errors
+    /// The authority's file cannot be read.
+    pub fn handed_out(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Bucket>, PlaceError> {
+        let Some(url) = self.location.as_ref().filter(|_| self.is_direct()) else {
+            return Ok(None);
+        };
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let mut options = shared(scheme, environment);
+        options.retain(|name, _| name.ends_with("_region"));
+        options.extend(self.address());
+        Ok(Some(Bucket {
+            url: url.clone(),
+            options,
+            authority: self.authority()?,
+        }))
+    }
+
+    fn is_direct(&self) -> bool {
+        self.direct_credentials_file.is_some() && self.is_bucket()
+    }
+
+    /// Whether it is no directory.
+    #[must_use]
+    pub fn is_bucket(&self) -> bool {
+        let location = self.location.as_deref();
+        location.is_some_and(|location| location.contains("://"))
+    }
+
+    /// What hosts would be handed out is what the controller itself works with.
+    #[must_use]
+    pub fn hands_out_its_own(&self) -> bool {
+        match (&self.direct_credentials_file, &self.credentials_file) {
+            (Some(direct), Some(own)) => is_same_file(direct, own),
+            _ => false,
+        }
+    }
+
+    /// How the bucket's server is reached.
+    fn address(&self) -> BTreeMap<String, String> {
+        let mut options = BTreeMap::new();
         for (name, value) in [("endpoint", &self.endpoint), ("region", &self.region)] {
             if let Some(value) = value {
                 options.insert(name.to_owned(), value.clone());
@@ -78,14 +137,7 @@ impl RepositoryConfig {
         {
             options.insert("allow_http".to_owned(), "true".to_owned());
         }
-        if let Some(path) = &self.credentials_file {
-            options.extend(credentials(path)?);
-        }
-        Ok(Place::Bucket(Bucket {
-            url: location.clone(),
-            options,
-            authority: self.authority()?,
-        }))
+        options
     }
 
     fn authority(&self) -> Result<Option<Vec<u8>>, PlaceError> {
@@ -114,15 +166,17 @@ fn shared(scheme: &str, environment: impl Fn(&str) -> Option<String>) -> BTreeMa
         .collect()
 }
 
-/// TOML, but told by line number only: its errors would quote the secret.
-fn credentials(path: &Path) -> Result<BTreeMap<String, String>, PlaceError> {
-    let text = read_private(path).map_err(PlaceError::Credentials)?;
-    toml::from_str(&text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1;
-        let path = path.to_owned();
-        PlaceError::CredentialsLine { path, line }
-    })
+/// By another name or a link too. What is not there is the same as nothing but its own name.
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let same = |(one, other): (fs::Metadata, fs::Metadata)| {
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    };
+    one == other
+        || fs::metadata(one)
+            .ok()
+            .zip(fs::metadata(other).ok())
+            .is_some_and(same)
 }
 
 #[cfg(test)]
@@ -156,6 +210,7 @@ mod tests {
             endpoint: Some("http://127.0.0.1:9000".to_owned()),
             region: Some("eu-1".to_owned()),
             credentials_file: Some(file.clone()),
+            direct_credentials_file: Some(folder.path().join("{host}")),
             authority_file: None,
         };
         let environment = |name: &str| (name == "AWS_ACCESS_KEY_ID").then(|| "AK".to_owned());
@@ -186,5 +241,40 @@ mod tests {
             told.contains("line 2") && !told.contains("hunter2"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn hosts_are_told_of_the_bucket_without_the_controllers_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credentials");
+        write_private(&file, b"secret_access_key = \"hunter2\"\n").unwrap();
+        let mut config = RepositoryConfig {
+            location: Some("s3://backups/holdfast".to_owned()),
+            endpoint: Some("https://s3.example".to_owned()),
+            credentials_file: Some(file.clone()),
+            ..RepositoryConfig::default()
+        };
+        let environment = |name: &str| name.starts_with("AWS_").then(|| format!("{name}'s"));
+        assert_eq!(config.handed_out(environment).unwrap(), None);
+        config.direct_credentials_file = Some("/etc/holdfast/{host}".into());
+        let bucket = config.handed_out(environment).unwrap().unwrap();
+        let options: Vec<_> = bucket
+            .options
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            options,
+            [
+                ("aws_region", "AWS_REGION's"),
+                ("endpoint", "https://s3.example"),
+            ]
+        );
+        assert_eq!(bucket.url, "s3://backups/holdfast");
+        assert!(!config.hands_out_its_own());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        config.direct_credentials_file = Some(link);
+        assert!(config.hands_out_its_own());
     }
 }

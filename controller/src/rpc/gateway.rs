@@ -16,7 +16,7 @@ use holdfast_proto::{
         gateway_server::{Gateway, GatewayServer},
     },
 };
-use holdfast_repository::{BlobsError, Kind};
+use holdfast_repository::{BlobsError, Kind, storage::Bucket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -126,6 +126,19 @@ impl GatewayService {
             .map_err(RpcError::from)?)
     }
 
+    /// The host's own, made if there is none, and what it is handed out to reach it by itself.
+    async fn own(&self, host: HostName) -> Result<(House, Option<Bucket>), Status> {
+        let (repositories, of) = (self.repositories.clone(), host.clone());
+        // A caller that goes away does not leave half a repository: it is made to its end.
+        let made = tokio::spawn(async move { repositories.ensure(&of).await });
+        let house = made.await.map_err(|_| stopping::status())?;
+        let house = house.map_err(RpcError::from)?;
+        let repositories = self.repositories.clone();
+        let read = tokio::task::spawn_blocking(move || repositories.handed_out(&host));
+        let direct = read.await.map_err(|_| stopping::status())?;
+        Ok((house, direct.map_err(RpcError::from)?))
+    }
+
     /// Waits until so many MiB may be held.
     async fn room(&self, mebibytes: u32) -> Result<OwnedSemaphorePermit, Status> {
         let room = self
@@ -152,20 +165,17 @@ impl Gateway for GatewayService {
         let (peer, host) = self.caller(CALL, &request)?;
         let OpenRepositoryRequest { repository } = request.into_inner();
         let asked = self.readable(CALL, (&peer, &host), repository).await?;
-        let house = if asked.repository == host {
-            let repositories = self.repositories.clone();
-            // A caller that goes away does not leave half a repository: it is made to its end.
-            let made = tokio::spawn(async move { repositories.ensure(&host).await });
-            made.await.map_err(|_| stopping::status())?
+        let (house, direct) = if asked.repository == host {
+            self.own(host).await?
         } else {
-            self.repositories.house(&asked.repository).await
+            (self.house(&asked.repository).await?, None)
         };
-        let house = house.map_err(RpcError::from)?;
         let key = serde_json::to_vec(&house.key.without_password())
             .map_err(|_| Status::internal("a key could not be written down"))?;
         Ok(Response::new(OpenRepositoryResponse {
             key,
             location: house.blobs.location(),
+            direct: direct.map(convert::access),
         }))
     }
 
@@ -265,7 +275,7 @@ impl From<BlobsError> for RpcError {
         let code = match &error {
             BlobsError::NotFound { .. } => Code::NotFound,
             BlobsError::Exists { .. } => Code::AlreadyExists,
-            BlobsError::Refused { .. } => Code::FailedPrecondition,
+            BlobsError::Refused { .. } | BlobsError::Credentials { .. } => Code::FailedPrecondition,
             BlobsError::Full { .. } => Code::ResourceExhausted,
             BlobsError::Failed { again: true, .. } => Code::Unavailable,
             BlobsError::Failed { again: false, .. } => Code::DataLoss,

@@ -20,7 +20,7 @@ use crate::{
     fleet::LookupError,
     identity::IdentityError,
     job::JobError,
-    repository::RepositoriesError,
+    repository::{RepositoriesError, direct::DirectError},
 };
 
 /// Metadata of a refused call that says what to do next, in UTF-8.
@@ -144,6 +144,15 @@ impl From<RepositoriesError> for RpcError {
         }
         tracing::warn!(error = &error as &dyn Error, "a repository cannot be used");
         Self::new(code, Chain(&error).to_string(), advice)
+    }
+}
+
+impl From<DirectError> for RpcError {
+    fn from(error: DirectError) -> Self {
+        tracing::warn!(error = &error as &dyn Error, "a host gets no credentials");
+        let advice =
+            "correct what repository.direct_credentials_file names in the controller's settings";
+        Self::new(Code::FailedPrecondition, Chain(&error).to_string(), advice)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     identity::{Registrar, Settings},
     job::engine::{self, Engine},
     reconcile::{enrolled::Enrolled, findings, push::Push, scheduler::Scheduler},
-    repository::Repositories,
+    repository::{Repositories, direct::Direct},
     rpc::{assembly, operator::Services},
 };
 
@@ -232,10 +232,12 @@ async fn services(
         sessions.clone(),
         config.session.host_patience,
     ));
-    let place = config
-        .repository
-        .place(state_dir, |name| std::env::var(name).ok())?;
-    let repositories = Repositories::open(state_dir, &place, catalog.clone()).await?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let place = config.repository.place(state_dir, environment)?;
+    let direct = Direct::of(&config.repository, &place, environment)?;
+    let repositories = Repositories::open(state_dir, &place, catalog.clone())
+        .await?
+        .handing_out(direct);
     let jobs = Engine::new(
         catalog.clone(),
         dispatch.clone(),

@@ -810,7 +810,7 @@ pub struct OpenRepositoryRequest {
     #[prost(message, optional, tag = "1")]
     pub repository: ::core::option::Option<RepositoryRef>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OpenRepositoryResponse {
     /// Opens the repository; as the crate holdfast-repository writes it. Secret.
@@ -819,6 +819,26 @@ pub struct OpenRepositoryResponse {
     /// Where it is, for messages.
     #[prost(string, tag = "2")]
     pub location: ::prost::alloc::string::String,
+    /// How the caller reaches its own repository without the calls below; unset: by them.
+    #[prost(message, optional, tag = "3")]
+    pub direct: ::core::option::Option<DirectAccess>,
+}
+/// The caller's folder in the bucket, with credentials for it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DirectAccess {
+    /// s3://bucket/folder/host, or with gs:// or az://.
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    /// As the crate holdfast-repository takes them: endpoint, region, access_key_id … Secret.
+    #[prost(map = "string, string", tag = "2")]
+    pub options: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// PEM of an authority that is trusted beside the machine's own; empty: none.
+    #[prost(bytes = "vec", tag = "3")]
+    pub authority: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListObjectsRequest {

@@ -23,6 +23,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ENDPOINT: &str = "endpoint";
 /// How object_store says that a service account's file is none; what follows quotes it.
 const UNDECODED: &str = "Unable to decode service account file";
+/// In the names of options whose values open something.
+const OPENS: [&str; 4] = ["key", "secret", "token", "service_account"];
+/// A shorter value is none that opens something: "true", a test's.
+const SHORTEST: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -87,6 +91,16 @@ impl Place {
 }
 
 impl Bucket {
+    /// Names and values of the options that open something: keys, tokens, passwords. What a bucket is
+    /// encrypted with is none of them.
+    pub fn credentials(&self) -> impl Iterator<Item = (&str, &str)> {
+        let opens = |name: &str| OPENS.iter().any(|part| name.contains(part));
+        self.options
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(move |(name, _)| opens(name) && !name.contains("sse_"))
+    }
+
     fn open(&self) -> Result<Storage, StorageError> {
         let wrong = || StorageError::Url {
             url: self.url.clone(),
@@ -100,10 +114,14 @@ impl Bucket {
         if let Some(query) = location.find('?') {
             location.truncate(query);
         }
+        let credentials = self.credentials().map(|(_, value)| value.to_owned());
         Ok(Storage {
             store,
             folder,
             location,
+            credentials: credentials
+                .filter(|value| value.len() >= SHORTEST)
+                .collect(),
         })
     }
 
@@ -211,6 +229,7 @@ fn directory(path: &PathBuf) -> Result<Storage, StorageError> {
         store: Arc::new(store),
         folder: Path::default(),
         location: path.display().to_string(),
+        credentials: Arc::default(),
     })
 }
 

@@ -62,6 +62,10 @@ pub fn shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// What to do about a bucket that does not let this host in. Only the controller's credentials lead there.
+pub const CREDENTIALS: &str = "correct the credentials that repository.direct_credentials_file names in the controller's \
+     settings, or what the bucket's policy allows them; without that setting backups go through the controller";
+
 /// What a repository answered, as the end of a task.
 #[must_use]
 pub fn failed(doing: &str, error: &RepositoryError) -> TaskFailure {
@@ -71,6 +75,11 @@ pub fn failed(doing: &str, error: &RepositoryError) -> TaskFailure {
             FailureKind::Exhausted,
             "make room where the repositories are; ctl repository prune frees what retention has let go",
         ),
+        RepositoryError::Storage { source, .. }
+            if matches!(**source, BlobsError::Credentials { .. }) =>
+        {
+            (FailureKind::Refused, CREDENTIALS)
+        }
         RepositoryError::Storage { .. } | RepositoryError::BackupRunning { .. } => (
             FailureKind::Unavailable,
             "see whether the storage is up: ctl repository check",

@@ -1,7 +1,7 @@
-//! Objects of repositories, from the wire.
+//! Objects of repositories, from the wire; what a host is handed out, for it.
 
 use holdfast_proto::wire;
-use holdfast_repository::{Kind, Name, ObjectId};
+use holdfast_repository::{Kind, Name, ObjectId, storage::Bucket};
 
 use crate::{repository::access::Asked, rpc::status::RpcError};
 
@@ -44,4 +44,17 @@ pub fn name(name: Option<wire::ObjectName>) -> Result<Name, RpcError> {
         .try_into()
         .map_err(|_| RpcError::invalid("the id of an object is its SHA-256: 32 bytes"))?;
     Ok(Name::new(of, ObjectId::new(id)))
+}
+
+pub fn access(bucket: Bucket) -> wire::DirectAccess {
+    let Bucket {
+        url,
+        options,
+        authority,
+    } = bucket;
+    wire::DirectAccess {
+        url,
+        options: options.into_iter().collect(),
+        authority: authority.unwrap_or_default(),
+    }
 }

@@ -31,8 +31,15 @@ async fn opens(
     gateway: &mut Gateway,
     repository: Option<wire::RepositoryRef>,
 ) -> Result<Vec<u8>, Status> {
+    Ok(opened(gateway, repository).await?.key)
+}
+
+async fn opened(
+    gateway: &mut Gateway,
+    repository: Option<wire::RepositoryRef>,
+) -> Result<wire::OpenRepositoryResponse, Status> {
     let request = wire::OpenRepositoryRequest { repository };
-    Ok(gateway.open_repository(request).await?.into_inner().key)
+    Ok(gateway.open_repository(request).await?.into_inner())
 }
 
 async fn puts(
@@ -268,6 +275,59 @@ async fn another_hosts_repository_is_read_for_a_job_that_runs_and_never_written(
         .await
         .unwrap_err();
     is_refused(&house, over, Code::PermissionDenied, "is over").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_handed_out_to_a_host_for_what_is_its_own() {
+    let house = House::handing_out().await;
+    let (owner, other) = (house.host("web-1").await, house.host("web-2").await);
+    let (mut owner, mut other) = (GatewayClient::new(owner), GatewayClient::new(other));
+    let write = |host: &str, text: &str| {
+        let path = house.state_dir().join(format!("{host}.toml"));
+        holdfast_chassis::identity::write_private(&path, text.as_bytes()).unwrap();
+    };
+    // Without a file of its own, a host goes through the controller.
+    let answer = opened(&mut owner, of("web-1", 0)).await.unwrap();
+    assert_eq!(answer.direct, None);
+    let good = "access_key_id = \"AK\"\nsecret_access_key = \"web-1's\"\n";
+    write("web-1", good);
+    let answer = opened(&mut owner, of("web-1", 0)).await.unwrap();
+    let shown = format!("{answer:?} {:?}", answer.direct);
+    assert!(!shown.contains("web-1's"), "{shown}");
+    let direct = answer.direct.unwrap();
+    assert_eq!(direct.url, "s3://backups/holdfast/web-1");
+    let mut options: Vec<_> = direct.options.values().map(String::as_str).collect();
+    options.sort_unstable();
+    assert_eq!(options, ["AK", "web-1's"]);
+    // The repository was made by the controller all the same.
+    let made = house.state_dir().join("repositories/web-1");
+    assert!(made.join("config").exists() && made.join("keys").exists());
+    // Who reads it for a job reads it through the controller, though it has a file itself.
+    write("web-2", &good.replace("web-1", "web-2"));
+    let job = house.a_job().await;
+    let (reader, repository) = ("web-2".parse().unwrap(), "web-1".parse().unwrap());
+    house
+        .catalog
+        .let_read(job, &reader, &repository)
+        .await
+        .unwrap();
+    let read = opened(&mut other, of("web-1", job)).await.unwrap();
+    assert_eq!(read.direct, None);
+    assert_eq!(read.key, answer.key);
+    // A file that is there and wrong is no reason to go another way.
+    for (wrong, words) in [
+        ("secret_access_key: x", "web-1.toml: line 1"),
+        ("", "web-1.toml holds no credentials for web-1"),
+        (
+            "secret_access_key = \"the controller's\"",
+            "secret_access_key is the controller's own",
+        ),
+    ] {
+        write("web-1", wrong);
+        let refused = opened(&mut owner, of("web-1", 0)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert!(refused.message().contains(words), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,10 @@
 //! A controller with all of its services on loopback, and those who come to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use holdfast_chassis::{
     clock::SystemClock,
-    identity::{CONTROLLER_NAME, EnrolmentToken, NewKey, Role},
+    identity::{CONTROLLER_NAME, EnrolmentToken, NewKey, Role, write_private},
     tls::{RotatingIdentity, accept_answer, client_channel, enrolment_channel},
 };
 use holdfast_proto::wire::{
@@ -21,12 +21,13 @@ use tonic::{Status, Streaming, transport::Channel};
 use crate::{
     audit::{NewEntry, Outcome},
     catalog::testing::TestCatalog,
+    config::RepositoryConfig,
     dispatch::{SessionDispatch, sessions::Sessions},
     fleet::Fleet,
     identity::{Registrar, Settings},
     job::engine::{Engine, Settings as JobSettings},
     reconcile::{enrolled::Enrolled, push::Push},
-    repository::Repositories,
+    repository::{Repositories, direct::Direct},
     rpc::{assembly, operator::Services},
 };
 
@@ -53,6 +54,30 @@ impl House {
     }
 
     pub async fn with_heartbeat(heartbeat_interval: Duration) -> Self {
+        Self::with(heartbeat_interval, |_| None).await
+    }
+
+    /// Hosts are handed out what stands in files of the state directory, named `{host}.toml`.
+    pub async fn handing_out() -> Self {
+        Self::with(Duration::from_secs(10), |state_dir| {
+            let own = state_dir.join("own.toml");
+            write_private(&own, b"secret_access_key = \"the controller's\"").unwrap();
+            let config = RepositoryConfig {
+                location: Some("s3://backups/holdfast".to_owned()),
+                credentials_file: Some(own),
+                direct_credentials_file: Some(state_dir.join("{host}.toml")),
+                ..RepositoryConfig::default()
+            };
+            let place = config.place(state_dir, |_| None).unwrap();
+            Direct::of(&config, &place, |_| None).unwrap()
+        })
+        .await
+    }
+
+    async fn with(
+        heartbeat_interval: Duration,
+        direct: impl FnOnce(&Path) -> Option<Direct>,
+    ) -> Self {
         let catalog = TestCatalog::new().await;
         let clock = Arc::new(SystemClock);
         let state_dir = tempfile::tempdir().unwrap();
@@ -71,7 +96,8 @@ impl House {
         let place = Place::Directory(state_dir.path().join("repositories"));
         let repositories = Repositories::open(state_dir.path(), &place, catalog.clone())
             .await
-            .unwrap();
+            .unwrap()
+            .handing_out(direct(state_dir.path()));
         let jobs = Engine::new(
             catalog.clone(),
             dispatch.clone(),
