@@ -70,7 +70,7 @@ pub enum DirectError {
         host: HostName,
         path: PathBuf,
         #[source]
-        source: StorageError,
+        source: Box<StorageError>,
     },
 }
 
@@ -180,7 +180,11 @@ impl Direct {
         // A mistake is told here, where it is made, and not on the host.
         match Storage::open(&Place::Bucket(bucket.clone())) {
             Ok(_) => Ok(bucket),
-            Err(source) => Err(DirectError::Settings { host, path, source }),
+            Err(source) => Err(DirectError::Settings {
+                host,
+                path,
+                source: Box::new(source),
+            }),
         }
     }
 }
