@@ -6,8 +6,9 @@ mod gateway;
 #[path = "support/image.rs"]
 mod image;
 #[path = "../../repository/tests/support/s3.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of it")]
 mod s3;
+#[path = "../../repository/tests/support/server.rs"]
+mod server;
 #[path = "support/server.rs"]
 mod support;
 
@@ -26,6 +27,7 @@ use holdfast_proto::{
 use holdfast_repository::{RepositoryKey, storage::Bucket};
 use image::{Pair, STAGING};
 use s3::S3;
+use server::Server as _;
 use support::Server;
 use tempfile::TempDir;
 

@@ -5,8 +5,9 @@
 #[path = "support/gateway.rs"]
 mod gateway;
 #[path = "../../repository/tests/support/s3.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of it")]
 mod s3;
+#[path = "../../repository/tests/support/server.rs"]
+mod server;
 
 use bytes::Bytes;
 use gateway::{Fault, House};
@@ -15,6 +16,7 @@ use holdfast_repository::{
     About, BlobsError, Plan, Repository, RepositoryError, Stored, storage::Bucket,
 };
 use s3::S3;
+use server::Server as _;
 use tonic::Code;
 
 fn own() -> Whose {
