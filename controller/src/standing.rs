@@ -136,10 +136,7 @@ pub fn stand(gathered: &Gathered, hosts: &[HostFacts], now: DateTime<Utc>) -> St
             }
         })
         .collect();
-    let mut whole: Vec<HostStanding> = hosts
-        .iter()
-        .map(|host| HostStanding::of(&host.name, gathered, now))
-        .collect();
+    let mut whole = host::all(hosts, gathered, &databases, now);
     let of_databases = databases
         .iter()
         .flat_map(|database| Work::OF_DATABASES.map(|work| database.item(work, hosts, now)));

@@ -1,6 +1,6 @@
 //! How a host as a whole stands: when everything of it was brought back, and its repository read, for the last time.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
@@ -8,12 +8,12 @@ use holdfast_proto::{
     names::HostName,
 };
 
-use super::{Gathered, as_run, ended, obstacle};
+use super::{DatabaseStanding, Gathered, as_run, ended, obstacle};
 use crate::{
     catalog::{Drill, ScheduledRun},
     detect::HostFacts,
-    job::rebuild_host::choose::Inputs,
-    policy::HostPlan,
+    job::rebuild_host::choose::place,
+    policy::{HostPlan, Plan},
     schedule::{Decision, Item, Run, Scheduled, Work},
 };
 
@@ -33,43 +33,55 @@ pub struct HostStanding {
     pub work: Vec<Decision>,
 }
 
-impl HostStanding {
-    pub(super) fn of(host: &HostName, gathered: &Gathered, now: DateTime<Utc>) -> Self {
-        let set = &gathered.applied.set;
-        let good = gathered.backups.iter().filter(|backup| {
-            backup.database.host == *host
-                && backup.kind.is_whole()
-                && backup.state.is_good()
-                && backup.taken_at <= now
-        });
-        let oldest = good.map(|backup| backup.stored_at).min();
-        let inputs = Inputs {
-            source: host,
-            on: None,
-            set,
-            known: &gathered.known,
-            backups: &gathered.backups,
-            now,
-        };
-        let drills = gathered.host_drills.iter();
-        let runs = gathered.runs.iter();
-        Self {
-            host: host.clone(),
-            plan: set.hosts.of(host).clone(),
-            place: inputs.place(),
-            since: oldest.map(|at| gathered.applied.at.map_or(at, |applied| applied.max(at))),
-            drills: drills
-                .filter(|drill| drill.of.host() == host)
-                .cloned()
-                .collect(),
-            runs: runs
-                .filter(|run| run.of == Scheduled::Host(host.clone()))
-                .cloned()
-                .collect(),
-            work: Vec::new(),
+/// Every host of the fleet. `databases`: all that are known, by name.
+pub(super) fn all(
+    hosts: &[HostFacts],
+    gathered: &Gathered,
+    databases: &[DatabaseStanding],
+    now: DateTime<Utc>,
+) -> Vec<HostStanding> {
+    let applied = &gathered.applied;
+    let mut oldest: BTreeMap<&HostName, DateTime<Utc>> = BTreeMap::new();
+    for backup in &gathered.backups {
+        if backup.kind.is_whole() && backup.state.is_good() && backup.taken_at <= now {
+            let at = oldest.entry(&backup.database.host);
+            let at = at.or_insert(backup.stored_at);
+            *at = backup.stored_at.min(*at);
         }
     }
+    let mut plans: BTreeMap<&HostName, Vec<&Plan>> = BTreeMap::new();
+    for database in databases.iter().filter(|one| !one.subject.is_volume()) {
+        let of = plans.entry(&database.subject.database.host).or_default();
+        of.extend(database.plan());
+    }
+    let mut drills: BTreeMap<&HostName, Vec<Drill>> = BTreeMap::new();
+    for drill in &gathered.host_drills {
+        let of = drills.entry(drill.of.host()).or_default();
+        of.push(drill.clone());
+    }
+    let mut runs: BTreeMap<&HostName, Vec<ScheduledRun>> = BTreeMap::new();
+    for run in &gathered.runs {
+        if let Scheduled::Host(host) = &run.of {
+            runs.entry(host).or_default().push(run.clone());
+        }
+    }
+    let standing = |facts: &HostFacts| {
+        let host = &facts.name;
+        let oldest = oldest.get(host).copied();
+        HostStanding {
+            host: host.clone(),
+            plan: applied.set.hosts.of(host).clone(),
+            place: place(&applied.set, host, plans.remove(host).unwrap_or_default()),
+            since: oldest.map(|at| applied.at.map_or(at, |applied| applied.max(at))),
+            drills: drills.remove(host).unwrap_or_default(),
+            runs: runs.remove(host).unwrap_or_default(),
+            work: Vec::new(),
+        }
+    };
+    hosts.iter().map(standing).collect()
+}
 
+impl HostStanding {
     /// What has never been done begins within this time.
     #[must_use]
     pub fn first_within(work: Work) -> Duration {

@@ -9,7 +9,7 @@ use super::{ChosenDatabase, ChosenServer, ChosenVolume, RebuildHost, Without};
 use crate::{
     catalog::{Backup, BackupKind, Catalog, CatalogError},
     detect::HostFacts,
-    policy::{DEFAULT, Known, Policy, PolicySet, Subject, cover, subjects},
+    policy::{DEFAULT, Known, Plan, Policy, PolicySet, Subject, cover, subjects},
 };
 
 /// What a host has, as far as anybody knows: also one that is gone.
@@ -178,20 +178,27 @@ impl<'a> Inputs<'a> {
         Ok(newest)
     }
 
-    /// Where it is rebuilt: as the file says of the host, else as the policies of its databases say of their drills,
-    /// the first by name; else there itself.
-    #[must_use]
-    pub fn place(&self) -> HostName {
-        let rebuild = self.set.hosts.of(self.source).rebuild.as_ref();
-        let said = rebuild.and_then(|rebuild| rebuild.on.clone());
-        let wished = || {
-            let databases = self.databases().into_values().flatten();
-            let mut drills = databases.filter_map(|policy| policy.plan()?.drill.as_ref());
-            drills.find_map(|drill| drill.host.clone())
-        };
-        let on = self.on.cloned().or(said).or_else(wished);
-        on.unwrap_or_else(|| self.source.clone())
+    fn place(&self) -> HostName {
+        let plans = || self.databases().into_values().flatten();
+        let wished = || place(self.set, self.source, plans().filter_map(Policy::plan));
+        self.on.cloned().unwrap_or_else(wished)
     }
+}
+
+/// Where a host is rebuilt: as the file says of it, else as the policies of its databases (in the order of their names)
+/// say of their drills, the first that says so; else there itself.
+pub fn place<'a>(
+    set: &PolicySet,
+    source: &HostName,
+    plans: impl IntoIterator<Item = &'a Plan>,
+) -> HostName {
+    let rebuild = set.hosts.of(source).rebuild.as_ref();
+    let said = rebuild.and_then(|rebuild| rebuild.on.clone());
+    let wished = || {
+        let mut drills = plans.into_iter().filter_map(|plan| plan.drill.as_ref());
+        drills.find_map(|drill| drill.host.clone())
+    };
+    said.or_else(wished).unwrap_or_else(|| source.clone())
 }
 
 /// Somebody has decided so, and says why.
