@@ -21,7 +21,7 @@ const CODES: [(FailureKind, Code); 8] = [
 pub(super) fn from_refusal(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::Interrupted(_) => Status::aborted(refusal.to_string()),
-        Refusal::No { kind, message } => {
+        Refusal::No { kind, message, .. } => {
             let code = CODES
                 .iter()
                 .find(|(known, _)| known == kind)
@@ -61,6 +61,7 @@ mod tests {
             let status = from_refusal(&Refusal::No {
                 kind,
                 message: "no".into(),
+                retryable: false,
             });
             assert_eq!(
                 into_error(&status),

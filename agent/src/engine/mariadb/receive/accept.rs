@@ -125,7 +125,11 @@ impl ImageSink for Reception {
             Trouble::Interrupted(interrupted) => Refusal::Interrupted(interrupted),
             Trouble::Fatal(failure) => {
                 self.state.fail(failure.clone());
-                no(failure.kind, failure.message)
+                Refusal::No {
+                    kind: failure.kind,
+                    message: failure.message,
+                    retryable: failure.retryable,
+                }
             }
         })
     }
@@ -310,5 +314,9 @@ fn nothing() -> CloseStream {
 }
 
 fn no(kind: FailureKind, message: String) -> Refusal {
-    Refusal::No { kind, message }
+    Refusal::No {
+        kind,
+        message,
+        retryable: false,
+    }
 }

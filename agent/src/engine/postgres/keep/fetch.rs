@@ -436,8 +436,38 @@ fn refused(what: &str, refusal: Refusal, read: Option<TaskFailure>) -> TaskFailu
             format!("restoring {what}: {interrupted}"),
             "",
         ),
-        (Refusal::No { kind, message }, None) => {
-            failure(kind, format!("restoring {what}: {message}"), "")
+        // It may be told before the failure of the work itself: what another try helps, it helps either way.
+        (
+            Refusal::No {
+                kind,
+                message,
+                retryable,
+            },
+            None,
+        ) => TaskFailure {
+            retryable,
+            ..failure(kind, format!("restoring {what}: {message}"), "")
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_try_helps_is_said_so_by_whoever_tells_it_first() {
+        for retryable in [true, false] {
+            let refusal = Refusal::No {
+                kind: FailureKind::Conflict,
+                message: "Lock wait timeout exceeded".to_owned(),
+                retryable,
+            };
+            let told = refused("wiki.users", refusal, None);
+            assert_eq!(
+                (told.kind, told.retryable),
+                (FailureKind::Conflict, retryable)
+            );
         }
     }
 }

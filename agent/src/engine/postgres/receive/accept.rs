@@ -27,7 +27,12 @@ pub enum Refusal {
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     #[error("{message}")]
-    No { kind: FailureKind, message: String },
+    No {
+        kind: FailureKind,
+        message: String,
+        /// Of the whole work, not of this stream.
+        retryable: bool,
+    },
 }
 
 /// How storing a stream went wrong.
@@ -182,7 +187,11 @@ impl Reception {
             Trouble::Interrupted(interrupted) => Refusal::Interrupted(interrupted),
             Trouble::Fatal(failure) => {
                 self.state.fail(failure.clone());
-                no(failure.kind, failure.message)
+                Refusal::No {
+                    kind: failure.kind,
+                    message: failure.message,
+                    retryable: failure.retryable,
+                }
             }
         })
     }
@@ -328,5 +337,9 @@ fn nothing() -> CloseStream {
 }
 
 fn no(kind: FailureKind, message: String) -> Refusal {
-    Refusal::No { kind, message }
+    Refusal::No {
+        kind,
+        message,
+        retryable: false,
+    }
 }
