@@ -76,7 +76,7 @@ impl ImagePeer for Local {
             Ok(_) if fault == 1 => Err(SendError::Lost("the receipt was lost".to_owned())),
             Ok(receipt) => Ok(receipt),
             Err(Refusal::Interrupted(interrupted)) => Err(SendError::Lost(interrupted.0)),
-            Err(Refusal::No { kind, message }) => Err(SendError::Refused { kind, message }),
+            Err(Refusal::No { kind, message, .. }) => Err(SendError::Refused { kind, message }),
         }
     }
 

@@ -130,7 +130,7 @@ impl ImagePeer for Local {
         };
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::Interrupted(interrupted) => SendError::Lost(interrupted.0),
-            Refusal::No { kind, message } => SendError::Refused { kind, message },
+            Refusal::No { kind, message, .. } => SendError::Refused { kind, message },
         });
         match answer {
             Ok(_) if fault == 1 => Err(SendError::Lost("the receipt was lost".to_owned())),
