@@ -1,19 +1,14 @@
 //! User-count checks on a real server: what they read, what they refuse, what they never do.
 
-#[path = "support/eventually.rs"]
-mod eventually;
-#[path = "support/server.rs"]
-mod support;
-
 use std::time::Duration;
 
-use eventually::eventually;
+use crate::eventually::eventually;
+use crate::support::Server;
 use holdfast_agent::task::run_check;
 use holdfast_proto::{
     check::CheckOutcome,
     task::{DatabaseTarget, FailureKind, RunCheck},
 };
-use support::Server;
 
 fn check(count: &str, newest: &str) -> RunCheck {
     RunCheck {

@@ -1,19 +1,12 @@
 //! Rows of a kept database come into the live one, and out again, on a real PostgreSQL.
 
-#[path = "support/eventually.rs"]
-mod eventually;
-#[path = "support/server.rs"]
-mod support;
-#[path = "support/merging.rs"]
-mod verbs;
-
-use eventually::eventually;
+use crate::eventually::eventually;
+use crate::support::Server;
+use crate::verbs::{KEPT, table};
 use holdfast_agent::task::Context;
 use holdfast_proto::task::{
     FailureKind, MergeRows, MergedRows, MergedTable, TaskFailure, UnmergeRows, UnmergedRows,
 };
-use support::Server;
-use verbs::{KEPT, table};
 
 /// What both had when they parted.
 const BOTH: &str = "

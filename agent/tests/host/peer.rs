@@ -1,10 +1,8 @@
 //! Who may bring an image to an agent: only the host that the job names, with the job's grant.
 
-#[path = "support/server.rs"]
-mod support;
-
 use std::{net::TcpListener, sync::Arc};
 
+use crate::support::Server;
 use chrono::{TimeDelta, Utc};
 use holdfast_agent::{
     engine::postgres::{
@@ -23,7 +21,6 @@ use holdfast_proto::{
     task::{DatabaseProperties, DatabaseTarget, ReceiveImage},
     wire::peer_client::PeerClient,
 };
-use support::Server;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 

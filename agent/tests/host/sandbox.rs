@@ -2,13 +2,10 @@
 //!
 //! Needs Docker on its usual socket and the image `holdfast-test/postgres:15`.
 
-#[path = "support/observed.rs"]
-mod observed;
-#[path = "support/server.rs"]
-mod support;
-
 use std::time::Duration;
 
+use crate::observed::{EVENT, Observed, Started, docker, said};
+use crate::support::{Server, context};
 use holdfast_agent::task::{Context, perform};
 use holdfast_proto::{
     fleet::{Engine, HostSnapshot},
@@ -18,8 +15,6 @@ use holdfast_proto::{
         TaskResult, TaskSpec,
     },
 };
-use observed::{EVENT, Observed, Started, docker, said};
-use support::{Server, context};
 
 const IMAGE: &str = "holdfast-test/postgres:15";
 const STAGING: &str = "shop__staging_1";

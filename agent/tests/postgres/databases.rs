@@ -1,8 +1,6 @@
 //! Staging, publishing and taking back, on a real server.
 
-#[path = "support/server.rs"]
-mod support;
-
+use crate::support::Server;
 use holdfast_agent::{
     engine::postgres::publication::{Former, Note, Notes},
     task::{Context, perform},
@@ -11,7 +9,6 @@ use holdfast_proto::task::{
     DatabaseTarget, DropDatabase, DropRoles, DroppedRoles, FailureKind, PublishDatabase, Role,
     StageDatabase, TaskFailure, TaskResult, TaskSpec, UnpublishDatabase,
 };
-use support::Server;
 
 const STAGING: &str = "shop__staging_1";
 const BEFORE: &str = "shop__before_1";

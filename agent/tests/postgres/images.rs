@@ -1,17 +1,12 @@
 //! Whole images between real servers: everything that a database holds arrives, and is proven.
 
-#[path = "support/image.rs"]
-mod image;
-#[path = "support/server.rs"]
-mod support;
-
 use std::process::Command;
 
+use crate::image::{Copy, Pair};
 use holdfast_proto::{
     image::{ProofLevel, RelationKind},
     task::Selection,
 };
-use image::{Copy, Pair};
 
 const EVERY_OBJECT: &str = include_str!("../../tests/sql/every_object.sql");
 

@@ -2,19 +2,14 @@
 //!
 //! Needs Docker on its usual socket and the images `holdfast-test/postgres:15` and `:17`.
 
-#[path = "support/eventually.rs"]
-mod eventually;
-#[path = "support/observed.rs"]
-mod observed;
-
 use std::time::Duration;
 
-use eventually::eventually;
-use holdfast_agent::container::exec;
-use holdfast_proto::fleet::ContainerState;
-use observed::{
+use crate::eventually::eventually;
+use crate::observed::{
     EVENT, Observed, SERVER_START, Started, container, docker, down, engine, instance, up,
 };
+use holdfast_agent::container::exec;
+use holdfast_proto::fleet::ContainerState;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_are_found_reached_and_their_health_is_read() {

@@ -2,21 +2,14 @@
 //!
 //! Needs Docker on its usual socket and the images `holdfast-test/postgres:15` and `:17`.
 
-#[path = "support/eventually.rs"]
-mod eventually;
-#[path = "support/observed.rs"]
-mod observed;
-#[path = "support/server.rs"]
-mod support;
-
-use eventually::eventually;
+use crate::eventually::eventually;
+use crate::observed::{Observed, SERVER_START, Started, up};
+use crate::support::Server;
 use holdfast_agent::engine::postgres::{
     health::{self, Memory},
     route::Route,
 };
 use holdfast_proto::fleet::{Database, InstanceHealth};
-use observed::{Observed, SERVER_START, Started, up};
-use support::Server;
 
 /// The health of now.
 async fn looked_at(observed: &Observed, name: &str) -> InstanceHealth {

@@ -1,10 +1,5 @@
 //! Joining and renewing against a controller's authority on loopback.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
-
-#[path = "support/eventually.rs"]
-mod eventually;
-
 use std::{
     path::Path,
     sync::{
@@ -14,9 +9,9 @@ use std::{
     time::Duration,
 };
 
+use crate::eventually::eventually;
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
-use eventually::eventually;
 use futures::Stream;
 use holdfast_agent::{
     identity::{Enrolment, keep_renewed},

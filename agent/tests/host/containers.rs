@@ -2,21 +2,16 @@
 //!
 //! Needs Docker on its usual socket and the image `holdfast-test/postgres:15`.
 
-#[path = "support/observed.rs"]
-mod observed;
-#[path = "support/server.rs"]
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::observed::{EVENT, Observed, Started, container, docker, said};
+use crate::support::context;
 use chrono::{DateTime, Utc};
 use holdfast_agent::{observe::instances::Instances, task::perform};
 use holdfast_proto::{
     fleet::{Container, ContainerHealth, ContainerState, Mount, MountKind, PortBinding},
     task::{FailureKind, MeasureVolume, TaskResult, TaskSpec},
 };
-use observed::{EVENT, Observed, Started, container, docker, said};
-use support::context;
 
 const IMAGE: &str = "holdfast-test/postgres:15";
 

@@ -1,12 +1,9 @@
 //! COPY IN on a bare socket, against a real server: what arrives, and what is said when it does not.
 
-#[path = "support/server.rs"]
-mod support;
-
 use std::time::Duration;
 
+use crate::support::Server;
 use holdfast_agent::engine::postgres::wire::{RawError, RawSession};
-use support::Server;
 
 const MIB: usize = 1 << 20;
 

@@ -2,13 +2,10 @@
 //!
 //! Needs Docker on its usual socket and the images `holdfast-test/postgres:15` and `:17`.
 
-#[path = "support/observed.rs"]
-mod observed;
-
 use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
 
+use crate::observed::{Observed, SERVER_START, Started, down, up};
 use holdfast_proto::fleet::HostSnapshot;
-use observed::{Observed, SERVER_START, Started, down, up};
 
 /// Reached by its socket, then without one. Not with `-c` at its first start: the image prepares the data directory
 /// through a server of the same settings, and goes down with it.

@@ -1,20 +1,10 @@
 //! Images in a repository: a backup holds everything, restores as it was, and shows when it is damaged.
-#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-#[path = "support/image.rs"]
-mod image;
-#[path = "../../repository/tests/support/s3.rs"]
-mod s3;
-#[path = "../../repository/tests/support/server.rs"]
-mod server;
-#[path = "support/server.rs"]
-mod support;
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
-use gateway::House;
+use crate::gateway::House;
+use crate::image::{Pair, STAGING};
+use crate::support::Server;
 use holdfast_agent::task::{Context, perform};
 use holdfast_proto::{
     image::Manifest,
@@ -25,10 +15,8 @@ use holdfast_proto::{
     },
 };
 use holdfast_repository::{RepositoryKey, storage::Bucket};
-use image::{Pair, STAGING};
 use s3::S3;
 use server::Server as _;
-use support::Server;
 use tempfile::TempDir;
 
 const EVERY_OBJECT: &str = include_str!("../../tests/sql/every_object.sql");

@@ -2,17 +2,12 @@
 //!
 //! Their rows must arrive byte by byte, also those that are no text in any encoding.
 
-#[path = "support/image.rs"]
-mod image;
-#[path = "support/server.rs"]
-mod support;
-
+use crate::image::{Copy, Pair, STAGING};
+use crate::support::Server;
 use holdfast_agent::task::perform;
 use holdfast_proto::task::{
     DatabaseFacts, DatabaseTarget, DescribeDatabase, Selection, StageDatabase, TaskResult, TaskSpec,
 };
-use image::{Copy, Pair, STAGING};
-use support::Server;
 
 /// What the preflight learns of the source.
 async fn described(source: &Server) -> DatabaseFacts {

@@ -2,11 +2,6 @@
 //!
 //! Needs Docker on its usual socket, root, and the image `holdfast-test/postgres:15`.
 
-#[path = "support/observed.rs"]
-mod observed;
-#[path = "support/server.rs"]
-mod support;
-
 use std::{
     fs,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink},
@@ -17,6 +12,8 @@ use std::{
     },
 };
 
+use crate::observed::{Started, docker, said};
+use crate::support::context;
 use holdfast_agent::{
     observe::instances::Instances,
     task::{Context, perform},
@@ -27,9 +24,7 @@ use holdfast_proto::task::{
     RemoveSandbox, RemoveVolume, RemovedSandbox, RepositoryRef, RestoreVolume, RestoredVolume,
     SwapVolume, TaskFailure, TaskResult, TaskSpec, VolumeFacts,
 };
-use observed::{Started, docker, said};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat};
-use support::context;
 
 const IMAGE: &str = "holdfast-test/postgres:15";
 /// Ends at once when it is told to, so that no test waits for the engine to kill it.

@@ -1,16 +1,8 @@
 //! Backups through a gateway that breaks: what was interrupted is tried again, what is refused is not.
 //! And past it, straight into a bucket.
-#![allow(clippy::unwrap_used, reason = "what panics here has failed the test")]
 
-#[path = "support/gateway.rs"]
-mod gateway;
-#[path = "../../repository/tests/support/s3.rs"]
-mod s3;
-#[path = "../../repository/tests/support/server.rs"]
-mod server;
-
+use crate::gateway::{Fault, House};
 use bytes::Bytes;
-use gateway::{Fault, House};
 use holdfast_agent::repository::{OpenError, Whose};
 use holdfast_repository::{
     About, BlobsError, Plan, Repository, RepositoryError, Stored, storage::Bucket,
