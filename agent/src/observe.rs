@@ -8,6 +8,7 @@ pub mod instances;
 pub mod listing;
 pub mod look;
 pub mod observer;
+pub mod place;
 pub mod registrations;
 pub mod reports;
 pub mod volumes;

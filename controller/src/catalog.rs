@@ -7,6 +7,7 @@ mod backup;
 pub(crate) mod certificate;
 mod check;
 mod check_run;
+mod data_store;
 mod deployment;
 mod drill;
 mod finding;
@@ -41,6 +42,7 @@ pub use self::{
     audit::VerifyError,
     backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, Shelved, UnknownWord},
     certificate::{CertificateRow, SubjectRow},
+    data_store::Word,
     drill::{Drill, DrillId, DrillOf, DrillsOf, Ended as DrillEnded},
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},

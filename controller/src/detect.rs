@@ -1,7 +1,7 @@
 //! Detectors: pure functions from what is and was to findings.
 //!
-//! One file a detector. [`Detector`] lists them; a finding is identified by its detector's name
-//! and a key that stays the same for as long as the same thing is wrong.
+//! One file a detector; [`DETECTORS`] lists them. A finding is identified by its [`Kind`] and a key that stays the
+//! same for as long as the same thing is wrong.
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
@@ -12,6 +12,7 @@ use holdfast_proto::{
 use crate::{
     catalog::Pruning,
     check::CheckState,
+    data_store::Known,
     fleet::{Fleet, HostState},
     job::JobSummary,
     standing::{DatabaseStanding, HostStanding},
@@ -19,13 +20,20 @@ use crate::{
 
 pub mod anonymous_volume;
 pub mod archiver;
+pub mod beside_volume;
 pub mod check;
 pub mod checksums;
 pub mod connections;
+pub mod container_layer;
 pub mod damaged_backup;
+pub mod database_gone;
 pub mod disk;
+pub mod double_mount;
 pub mod engine;
+mod finding;
+pub mod home;
 pub mod host_silent;
+pub mod identity_swapped;
 pub mod instance_down;
 pub mod job_stuck;
 pub mod long_queries;
@@ -33,11 +41,18 @@ pub mod no_fresh_backup;
 pub mod no_fresh_drill;
 pub mod no_fresh_host_drill;
 pub mod pruning_failing;
+pub mod restart_loop;
 pub mod rpo_broken;
+pub mod same_identifier;
 pub mod schedule_late;
 pub mod slots;
 pub mod transaction_ids;
 pub mod unprotected;
+pub mod unused_volume;
+pub mod volume_gone;
+
+pub(crate) use finding::kind;
+pub use finding::{Evidence, Finding, Kind, Seen, Severity};
 
 /// Everything that detectors look at, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,6 +67,8 @@ pub struct Facts {
     pub whole_hosts: Vec<HostStanding>,
     /// Of every repository.
     pub prunings: Vec<Pruning>,
+    /// What the data of each service shall lie on, and lie on.
+    pub stores: Vec<Known>,
 }
 
 /// One host as it was reported last.
@@ -69,161 +86,74 @@ pub struct HostFacts {
     pub instances: Vec<Instance>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    Info,
-    Warning,
-    Critical,
+/// What a detector looks at: now, and as it was at its last look.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    pub before: &'a Facts,
+    pub facts: &'a Facts,
+    pub now: DateTime<Utc>,
 }
 
-impl Severity {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// None below the warning's limit.
-    fn by_limits(value: u64, warning: u64, critical: u64) -> Option<Self> {
-        if value >= critical {
-            Some(Self::Critical)
-        } else {
-            (value >= warning).then_some(Self::Warning)
-        }
-    }
+/// One that looks, and everything that it may see.
+#[derive(Debug, Clone, Copy)]
+pub struct Detector {
+    pub kinds: &'static [Kind],
+    pub look: fn(Moment<'_>) -> Vec<Seen>,
 }
 
-/// What a detector sees now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Name of the detector.
-    pub kind: &'static str,
-    pub key: String,
-    pub severity: Severity,
-    /// "web-1", "web-1/shop-db", "web-1/shop-db/shop".
-    pub subject: String,
-    pub message: String,
-    /// Next command or deed; may be empty.
-    pub advice: String,
-}
-
-/// A stored finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub id: u64,
-    pub kind: String,
-    pub key: String,
-    pub severity: Severity,
-    pub subject: String,
-    pub message: String,
-    pub advice: String,
-    pub opened_at: DateTime<Utc>,
-    /// None while open.
-    pub closed_at: Option<DateTime<Utc>>,
-}
-
-impl Finding {
-    /// It shows just this.
-    #[must_use]
-    pub fn shows(&self, seen: &Seen) -> bool {
-        self.kind == seen.kind
-            && self.key == seen.key
-            && self.severity == seen.severity
-            && self.subject == seen.subject
-            && self.message == seen.message
-            && self.advice == seen.advice
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Detector {
-    HostSilent,
-    EngineUnreachable,
-    InstanceDown,
-    DiskFilling,
-    LongQueries,
-    TransactionIdAge,
-    ArchiverFailing,
-    SlotLag,
-    ChecksumFailures,
-    ConnectionsNearMax,
-    Check,
-    JobStuck,
-    AnonymousVolume,
-    Unprotected,
-    NoFreshBackup,
-    NoFreshDrill,
-    NoFreshHostDrill,
-    RpoBroken,
-    ScheduleLate,
-    DamagedBackup,
-    PruningFailing,
-}
-
-impl Detector {
-    pub const ALL: [Self; 21] = [
-        Self::HostSilent,
-        Self::EngineUnreachable,
-        Self::InstanceDown,
-        Self::DiskFilling,
-        Self::LongQueries,
-        Self::TransactionIdAge,
-        Self::ArchiverFailing,
-        Self::SlotLag,
-        Self::ChecksumFailures,
-        Self::ConnectionsNearMax,
-        Self::Check,
-        Self::JobStuck,
-        Self::AnonymousVolume,
-        Self::Unprotected,
-        Self::NoFreshBackup,
-        Self::NoFreshDrill,
-        Self::NoFreshHostDrill,
-        Self::RpoBroken,
-        Self::ScheduleLate,
-        Self::DamagedBackup,
-        Self::PruningFailing,
-    ];
-
-    /// What this detector sees. `before`: the facts of its last look.
-    #[must_use]
-    pub fn look(self, before: &Facts, facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
-        match self {
-            Self::HostSilent => host_silent::look(facts, now),
-            Self::EngineUnreachable => engine::look(facts),
-            Self::InstanceDown => instance_down::look(facts, now),
-            Self::DiskFilling => disk::look(facts),
-            Self::LongQueries => long_queries::look(facts),
-            Self::TransactionIdAge => transaction_ids::look(facts),
-            Self::ArchiverFailing => archiver::look(facts, now),
-            Self::SlotLag => slots::look(facts),
-            Self::ChecksumFailures => checksums::look(before, facts),
-            Self::ConnectionsNearMax => connections::look(facts),
-            Self::Check => check::look(before, facts, now),
-            Self::JobStuck => job_stuck::look(facts),
-            Self::AnonymousVolume => anonymous_volume::look(facts),
-            Self::Unprotected => unprotected::look(facts),
-            Self::NoFreshBackup => no_fresh_backup::look(facts, now),
-            Self::NoFreshDrill => no_fresh_drill::look(facts, now),
-            Self::NoFreshHostDrill => no_fresh_host_drill::look(facts, now),
-            Self::RpoBroken => rpo_broken::look(facts, now),
-            Self::ScheduleLate => schedule_late::look(facts, now),
-            Self::DamagedBackup => damaged_backup::look(facts, now),
-            Self::PruningFailing => pruning_failing::look(facts, now),
-        }
-    }
-}
+pub const DETECTORS: &[Detector] = &[
+    anonymous_volume::DETECTOR,
+    archiver::DETECTOR,
+    beside_volume::DETECTOR,
+    check::DETECTOR,
+    checksums::DETECTOR,
+    connections::DETECTOR,
+    container_layer::DETECTOR,
+    damaged_backup::DETECTOR,
+    disk::DETECTOR,
+    double_mount::DETECTOR,
+    engine::DETECTOR,
+    host_silent::DETECTOR,
+    instance_down::DETECTOR,
+    job_stuck::DETECTOR,
+    long_queries::DETECTOR,
+    no_fresh_backup::DETECTOR,
+    no_fresh_drill::DETECTOR,
+    no_fresh_host_drill::DETECTOR,
+    pruning_failing::DETECTOR,
+    restart_loop::DETECTOR,
+    rpo_broken::DETECTOR,
+    same_identifier::DETECTOR,
+    schedule_late::DETECTOR,
+    slots::DETECTOR,
+    transaction_ids::DETECTOR,
+    unprotected::DETECTOR,
+    unused_volume::DETECTOR,
+    database_gone::DETECTOR,
+    volume_gone::DETECTOR,
+    identity_swapped::DETECTOR,
+];
 
 /// What all detectors see.
 #[must_use]
 pub fn look(before: &Facts, facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
-    Detector::ALL
-        .into_iter()
-        .flat_map(|detector| detector.look(before, facts, now))
+    let moment = Moment { before, facts, now };
+    let detectors = DETECTORS.iter();
+    detectors
+        .flat_map(|detector| (detector.look)(moment))
         .collect()
+}
+
+/// Everything that may be found, by code.
+#[must_use]
+pub fn kinds() -> Vec<Kind> {
+    let mut kinds: Vec<_> = DETECTORS
+        .iter()
+        .flat_map(|detector| detector.kinds)
+        .copied()
+        .collect();
+    kinds.sort_by_key(|kind| kind.code);
+    kinds
 }
 
 impl Facts {
@@ -244,6 +174,19 @@ impl Facts {
 }
 
 impl HostFacts {
+    /// The container that the instance runs in, or would.
+    #[must_use]
+    pub fn container_of(&self, instance: &Instance) -> Option<&Container> {
+        let mut containers = self.containers.iter();
+        containers.find(|container| container.name == instance.container)
+    }
+
+    /// Its agent is here, and could ask the container engine: what is not reported is not there.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        self.connected && self.engine_error.is_empty()
+    }
+
     /// Of every host, as it was reported last.
     #[must_use]
     pub fn of_fleet(fleet: &Fleet) -> Vec<Self> {

@@ -6,6 +6,7 @@ pub mod backup_name;
 pub mod catalog;
 pub mod check;
 pub mod config;
+pub mod data_store;
 pub mod deployment;
 pub mod detect;
 pub mod dispatch;

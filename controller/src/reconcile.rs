@@ -1,5 +1,6 @@
 //! Loops that repair: timer and signal, no input, idempotent.
 
+pub mod data_stores;
 pub mod enrolled;
 pub mod findings;
 pub mod policy_checks;

@@ -10,6 +10,7 @@ pub mod check;
 pub mod container;
 pub mod context;
 pub mod copy;
+pub mod data_store;
 pub mod database;
 pub mod deployment;
 pub mod drill;

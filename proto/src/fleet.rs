@@ -24,6 +24,12 @@ pub struct Container {
     pub exit_code: i64,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub config_hash: String,
+    #[serde(default)]
+    pub working_directory: String,
+    #[serde(default)]
+    pub restart_count: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +67,8 @@ pub struct Mount {
     pub source: String,
     pub destination: String,
     pub read_only: bool,
+    #[serde(default)]
+    pub host_path: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +89,8 @@ pub struct Volume {
     pub mountpoint: String,
     pub anonymous: bool,
     pub used_by: Vec<String>,
+    #[serde(default)]
+    pub device: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +121,18 @@ pub struct Instance {
     pub down_reason: String,
     pub health: Option<InstanceHealth>,
     pub registered: bool,
+    #[serde(default)]
+    pub data: Option<DataPlace>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPlace {
+    pub path: String,
+    pub host_path: String,
+    pub inode: u64,
+    pub file_system: String,
+    pub born_at: Option<Time>,
+    pub system_identifier: String,
 }
 
 impl Engine {

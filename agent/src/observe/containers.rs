@@ -42,6 +42,8 @@ pub struct PostgresEnvironment {
     pub password: Option<Secret>,
     pub password_file: Option<String>,
     pub database: Option<String>,
+    /// `PGDATA`.
+    pub data_directory: Option<String>,
     /// `PGDATA`, `PG_MAJOR` or `PG_VERSION` is set: the image brings a server.
     pub is_server_image: bool,
 }
@@ -83,6 +85,7 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
                 source: String::new(),
                 destination: path,
                 read_only: false,
+                host_path: String::new(),
             });
         }
     }
@@ -123,6 +126,12 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
         created_at: inspected.created.as_deref().and_then(time),
         started_at: state.started_at.as_deref().and_then(time),
         exit_code: state.exit_code.unwrap_or_default(),
+        config_hash: label(&labels, "config-hash"),
+        working_directory: label(&labels, "project.working_dir"),
+        restart_count: inspected
+            .restart_count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or_default(),
         labels: own_labels(labels),
     };
     Some(Seen {
@@ -262,6 +271,7 @@ fn label(labels: &HashMap<String, String>, what: &str) -> String {
 }
 
 fn mount(point: MountPoint) -> Mount {
+    let host_path = point.source.clone().unwrap_or_default();
     let (kind, source) = match point.typ.as_deref() {
         Some("volume") => (MountKind::Volume, point.name),
         Some("bind") => (MountKind::Bind, point.source),
@@ -273,6 +283,7 @@ fn mount(point: MountPoint) -> Mount {
         source: source.unwrap_or_default(),
         destination: point.destination.unwrap_or_default(),
         read_only: point.rw == Some(false),
+        host_path,
     }
 }
 
@@ -328,7 +339,11 @@ fn environment(variables: &[String]) -> PostgresEnvironment {
                 found.password_file = value();
             }
             "POSTGRES_DB" | "POSTGRESQL_DATABASE" => found.database = value(),
-            "PGDATA" | "PG_MAJOR" | "PG_VERSION" => found.is_server_image = true,
+            "PGDATA" => {
+                found.data_directory = value();
+                found.is_server_image = true;
+            }
+            "PG_MAJOR" | "PG_VERSION" => found.is_server_image = true,
             _ => {}
         }
     }

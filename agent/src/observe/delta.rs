@@ -111,6 +111,9 @@ mod tests {
 
     fn container(key: u8, version: u8) -> Container {
         Container {
+            config_hash: String::new(),
+            working_directory: String::new(),
+            restart_count: 0,
             id: format!("id-{key}"),
             name: format!("name-{version}"),
             image: String::new(),
@@ -134,6 +137,7 @@ mod tests {
 
     fn volume(key: u8, version: u8) -> Volume {
         Volume {
+            device: String::new(),
             name: format!("volume-{key}"),
             driver: "local".to_owned(),
             labels: BTreeMap::new(),
@@ -146,6 +150,7 @@ mod tests {
 
     fn instance(key: u8, version: u8) -> Instance {
         Instance {
+            data: None,
             name: format!("instance-{key}"),
             engine: Engine::Postgres,
             container: String::new(),

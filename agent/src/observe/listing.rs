@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
+    time::Duration,
 };
 
 use bollard::{
@@ -13,7 +14,8 @@ use bollard::{
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use holdfast_proto::fleet::Volume;
+use holdfast_proto::fleet::{Mount, MountKind, Volume};
+use tokio::time::timeout;
 
 use super::{
     containers::{self, Seen},
@@ -26,6 +28,8 @@ use crate::{
 
 /// Inspections at once.
 const PARALLEL: usize = 4;
+/// A file system that hangs does not hold the listing up.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of the engine's things; updated by [`Listing::refresh`] and [`Listing::touch`].
 #[derive(Debug, Clone, Default)]
@@ -72,6 +76,7 @@ impl Listing {
         self.containers.retain(|id, _| shown.contains_key(id));
         self.shown = shown;
         self.list_volumes(&connected).await?;
+        self.follow_devices();
         let used: BTreeSet<_> = self.containers.values().map(|s| &s.image_id).collect();
         self.digests.retain(|image, _| used.contains(image));
         Ok(())
@@ -92,7 +97,14 @@ impl Listing {
         if volumes {
             self.list_volumes(&connected).await?;
         }
+        self.follow_devices();
         Ok(())
+    }
+
+    fn follow_devices(&mut self) {
+        let containers = self.containers.values_mut();
+        let mounts = containers.flat_map(|seen| &mut seen.container.mounts);
+        volumes::follow_devices(&self.volumes, mounts);
     }
 
     async fn inspect(
@@ -115,7 +127,8 @@ impl Listing {
             let digest = self
                 .digest(connected, &image, &reference.unwrap_or_default())
                 .await;
-            if let Some(seen) = containers::describe(inspected, &digest) {
+            if let Some(mut seen) = containers::describe(inspected, &digest) {
+                resolve_links(&mut seen.container.mounts).await;
                 self.containers.insert(id, seen);
             }
         }
@@ -156,6 +169,19 @@ impl Listing {
             .collect();
         self.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(())
+    }
+}
+
+/// Two paths that lead to one place become the same; what is not there stays as it is named.
+async fn resolve_links(mounts: &mut [Mount]) {
+    for mount in mounts
+        .iter_mut()
+        .filter(|mount| mount.kind == MountKind::Bind)
+    {
+        let resolving = tokio::fs::canonicalize(&mount.host_path);
+        if let Ok(Ok(path)) = timeout(RESOLVED_WITHIN, resolving).await {
+            mount.host_path = path.display().to_string();
+        }
     }
 }
 

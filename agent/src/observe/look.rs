@@ -6,6 +6,7 @@ use holdfast_proto::fleet::Engine;
 
 use super::{
     listing::last_lines,
+    place,
     watched::{Look, Looked, Subject},
 };
 use crate::{
@@ -34,6 +35,10 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
         Ok(stored) => (stored, None),
         Err(error) => (Credentials::default(), Some(error.to_string())),
     };
+    let data = match &look.subject {
+        Subject::Found(found) => place::of(found).await,
+        Subject::Registered(_) | Subject::Gone { .. } => None,
+    };
     let mut probed = match &look.subject {
         Subject::Found(found) => {
             let route = look.route.as_ref();
@@ -60,6 +65,7 @@ pub async fn look(mut look: Look, engine: &ContainerEngine, credentials: &Path) 
     Looked {
         name: look.name,
         probed,
+        data,
         memory: look.memory,
     }
 }

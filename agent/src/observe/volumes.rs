@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_proto::fleet::{Container, MountKind, Volume};
+use holdfast_proto::fleet::{Container, Mount, MountKind, Volume};
 
 use super::containers::time;
 
@@ -21,6 +21,18 @@ pub fn describe(listed: bollard::models::Volume) -> Volume {
         created_at: listed.created_at.as_deref().and_then(time),
         mountpoint: listed.mountpoint,
         used_by: Vec::new(),
+        device: listed.options.get("device").cloned().unwrap_or_default(),
+    }
+}
+
+/// A volume that binds a directory lies in that directory, whatever its mount point is.
+pub fn follow_devices<'a>(volumes: &[Volume], mounts: impl Iterator<Item = &'a mut Mount>) {
+    for mount in mounts.filter(|mount| mount.kind == MountKind::Volume) {
+        let mut known = volumes.iter();
+        let volume = known.find(|volume| volume.name == mount.source);
+        if let Some(volume) = volume.filter(|volume| volume.device.starts_with('/')) {
+            mount.host_path.clone_from(&volume.device);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use holdfast_proto::{
-    fleet::{Engine, Instance},
+    fleet::{DataPlace, Engine, Instance},
     link::RegisteredInstance,
     task::ProbedInstance,
 };
@@ -84,6 +84,8 @@ pub struct Look {
 pub struct Looked {
     pub name: String,
     pub probed: Probed,
+    /// Where its data lie, as far as its container and its files tell.
+    pub data: Option<DataPlace>,
     pub memory: Memory,
 }
 
@@ -217,7 +219,9 @@ impl Watched {
             return false;
         }
         watch.memory = looked.memory;
-        let (instance, standing, wait) = watch.judge(&looked.name, looked.probed, self.interval);
+        let (mut instance, standing, wait) =
+            watch.judge(looked.name.clone(), looked.probed, self.interval);
+        instance.data = looked.data;
         let down = matches!(standing, Table::Down(_));
         self.table.set(&looked.name, standing);
         watch.due = if watch.askers.is_empty() {
@@ -270,18 +274,19 @@ impl Watch {
 
     fn judge(
         &mut self,
-        name: &str,
+        name: String,
         probed: Probed,
         interval: Duration,
     ) -> (Instance, Table, Option<Duration>) {
         let mut instance = Instance {
-            name: name.to_owned(),
+            name,
             engine: self.subject.engine(),
             container: self.subject.container_name(),
             reached_by: String::new(),
             down_reason: String::new(),
             health: None,
             registered: matches!(self.subject, Subject::Registered(_)),
+            data: None,
         };
         match probed {
             Probed::Up { located, health } => {
@@ -387,6 +392,7 @@ mod tests {
                 reason: "connection refused".to_owned(),
                 soon,
             },
+            data: None,
             memory: Memory::default(),
         }
     }

@@ -111,12 +111,14 @@ async fn a_container_and_its_volume_are_reported_as_the_engine_has_them() {
                 source: String::new(),
                 destination: "/scratch".to_owned(),
                 read_only: false,
+                host_path: String::new(),
             },
             Mount {
                 kind: MountKind::Volume,
                 source: volume.0.clone(),
                 destination: "/srv/data".to_owned(),
                 read_only: true,
+                host_path: said(&["volume", "inspect", "-f", "{{.Mountpoint}}", &volume.0]),
             }
         ]
     );

@@ -2,13 +2,13 @@
 //! And past it, straight into a bucket.
 
 use crate::gateway::{Fault, House};
+use crate::s3::S3;
+use crate::server::Server as _;
 use bytes::Bytes;
 use holdfast_agent::repository::{OpenError, Whose};
 use holdfast_repository::{
     About, BlobsError, Plan, Repository, RepositoryError, Stored, storage::Bucket,
 };
-use s3::S3;
-use server::Server as _;
 use tonic::Code;
 
 fn own() -> Whose {

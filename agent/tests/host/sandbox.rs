@@ -142,11 +142,12 @@ async fn it_serves_without_a_network_is_in_no_report_and_goes_with_all_that_it_w
 
     // A neighbour that is reported says that the reports go on.
     let other = Started::server("beside-sandbox", 15, &[], &[]);
-    let shows =
-        |snapshot: &HostSnapshot| observed::instance(snapshot, &other.0).map(|_| snapshot.clone());
+    let shows = |snapshot: &HostSnapshot| {
+        crate::observed::instance(snapshot, &other.0).map(|_| snapshot.clone())
+    };
     let (snapshot, _) = here.observed.until("the neighbour", EVENT, shows).await;
-    assert!(observed::instance(&snapshot, &name).is_none());
-    assert!(observed::container(&snapshot, &name).is_none());
+    assert!(crate::observed::instance(&snapshot, &name).is_none());
+    assert!(crate::observed::container(&snapshot, &name).is_none());
     let volumes = left_of(one);
     assert!(
         snapshot

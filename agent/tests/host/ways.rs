@@ -51,7 +51,7 @@ async fn a_server_without_a_socket_is_reached_by_its_container_s_address() {
         let server = Started::server(&format!("nosocket{version}"), version, &[], &[]);
         let observed = Observed::start();
         close_socket(&server, &observed).await;
-        observed::said(&["restart", &server.0]);
+        crate::observed::said(&["restart", &server.0]);
         reached_by_address(&server, &observed).await;
     }
 }
@@ -68,7 +68,7 @@ async fn its_password_may_be_in_a_file_that_the_environment_names() {
     let server = Started::run("pwfile", &options, "holdfast-test/postgres:15", &[]);
     let observed = Observed::start();
     close_socket(&server, &observed).await;
-    observed::said(&["restart", &server.0]);
+    crate::observed::said(&["restart", &server.0]);
     reached_by_address(&server, &observed).await;
 }
 
@@ -78,7 +78,7 @@ async fn a_wrong_password_is_what_a_server_is_down_for() {
     let observed = Observed::start();
     close_socket(&server, &observed).await;
     server.psql("alter role postgres password 'another one'");
-    observed::said(&["restart", &server.0]);
+    crate::observed::said(&["restart", &server.0]);
     let refused = |s: &HostSnapshot| down(s, &server.0, "password authentication failed");
     let told = observed.until("the refusal", SERVER_START, refused);
     let (told, _) = told.await;

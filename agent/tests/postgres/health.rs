@@ -66,7 +66,7 @@ async fn what_is_reported_is_so(version: u32) {
     server.psql("checkpoint");
     let nap = "select pg_sleep(600), 'a long nap'";
     for _ in 0..3 {
-        observed::said(&["exec", "-d", &server.0, "psql", "-U", "postgres", "-c", nap]);
+        crate::observed::said(&["exec", "-d", &server.0, "psql", "-U", "postgres", "-c", nap]);
     }
     let naps = "from pg_stat_activity where query like '%a long nap%' and state = 'active' \
                 and pid <> pg_backend_pid() and clock_timestamp() - query_start > '1 s'";

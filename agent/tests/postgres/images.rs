@@ -8,7 +8,7 @@ use holdfast_proto::{
     task::Selection,
 };
 
-const EVERY_OBJECT: &str = include_str!("../../tests/sql/every_object.sql");
+const EVERY_OBJECT: &str = include_str!("../../../tests/sql/every_object.sql");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_object_arrives_on_the_same_version() {

@@ -4,6 +4,8 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use crate::gateway::House;
 use crate::image::{Pair, STAGING};
+use crate::s3::S3;
+use crate::server::Server as _;
 use crate::support::Server;
 use holdfast_agent::task::{Context, perform};
 use holdfast_proto::{
@@ -15,11 +17,9 @@ use holdfast_proto::{
     },
 };
 use holdfast_repository::{RepositoryKey, storage::Bucket};
-use s3::S3;
-use server::Server as _;
 use tempfile::TempDir;
 
-const EVERY_OBJECT: &str = include_str!("../../tests/sql/every_object.sql");
+const EVERY_OBJECT: &str = include_str!("../../../tests/sql/every_object.sql");
 
 async fn back_up(context: &Context) -> Result<BackedUpDatabase, TaskFailure> {
     let spec = BackUpDatabase {

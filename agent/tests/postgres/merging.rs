@@ -57,11 +57,11 @@ impl World {
     }
 
     async fn merge(&self, change: fn(&mut MergeRows)) -> Result<MergedRows, TaskFailure> {
-        verbs::merge(&self.context, change).await
+        crate::verbs::merge(&self.context, change).await
     }
 
     async fn undo(&self, change: fn(&mut UnmergeRows)) -> Result<UnmergedRows, TaskFailure> {
-        verbs::unmerge(&self.context, change).await
+        crate::verbs::unmerge(&self.context, change).await
     }
 
     /// Every row of every table, and where the sequences stand.

@@ -1,20 +1,22 @@
 //! Table `finding`: what detectors saw, from when to when.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, types::Json};
 
 use super::{Catalog, CatalogError};
-use crate::detect::{Finding, Seen, Severity};
+use crate::detect::{Evidence, Finding, Seen, Severity};
 
 #[derive(FromRow)]
 struct Row {
     #[sqlx(try_from = "i64")]
     id: u64,
+    code: String,
     kind: String,
     key: String,
     severity: String,
     subject: String,
     message: String,
+    evidence: Json<Vec<Evidence>>,
     advice: String,
     opened_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
@@ -38,26 +40,40 @@ impl Catalog {
         Ok(rows.into_iter().map(Finding::from).collect())
     }
 
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn finding(&self, id: u64) -> Result<Option<Finding>, CatalogError> {
+        let row: Option<Row> = sqlx::query_as("select * from finding where id = $1")
+            .bind(id.cast_signed())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(CatalogError::doing("reading a finding"))?;
+        Ok(row.map(Finding::from))
+    }
+
     /// Opens the finding, or brings the open one of its kind and key up to date. True: it is new.
     ///
     /// # Errors
     /// When the catalog fails.
     pub async fn put_finding(&self, seen: &Seen, now: DateTime<Utc>) -> Result<bool, CatalogError> {
         let (new,): (bool,) = sqlx::query_as(
-            "insert into finding (kind, key, severity, subject, message, advice, opened_at)
-             values ($1, $2, $3, $4, $5, $6, $7)
+            "insert into finding (kind, key, severity, subject, message, advice, opened_at, code, evidence)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              on conflict (kind, key) where closed_at is null do update set
                 severity = excluded.severity, subject = excluded.subject,
-                message = excluded.message, advice = excluded.advice
+                message = excluded.message, advice = excluded.advice,
+                code = excluded.code, evidence = excluded.evidence
              returning xmax = 0",
         )
-        .bind(seen.kind)
+        .bind(seen.kind.name)
         .bind(&seen.key)
         .bind(seen.severity.as_str())
         .bind(&seen.subject)
         .bind(&seen.message)
         .bind(&seen.advice)
         .bind(now)
+        .bind(seen.kind.code)
+        .bind(Json(&seen.evidence))
         .fetch_one(&self.pool)
         .await
         .map_err(CatalogError::doing("storing a finding"))?;
@@ -104,6 +120,7 @@ impl From<Row> for Finding {
     fn from(row: Row) -> Self {
         Self {
             id: row.id,
+            code: row.code,
             kind: row.kind,
             key: row.key,
             severity: match row.severity.as_str() {
@@ -114,6 +131,7 @@ impl From<Row> for Finding {
             },
             subject: row.subject,
             message: row.message,
+            evidence: row.evidence.0,
             advice: row.advice,
             opened_at: row.opened_at,
             closed_at: row.closed_at,

@@ -159,6 +159,7 @@ mod tests {
         state.agent_rss_bytes = 7;
         state.report = HostReport::from(HostSnapshot {
             volumes: vec![Volume {
+                device: String::new(),
                 name: volume.to_owned(),
                 driver: "local".to_owned(),
                 labels: [("a\0b".to_owned(), "c\0d".to_owned())].into(),

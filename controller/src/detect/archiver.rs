@@ -3,9 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::fleet::Archiver;
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "archiver-failing";
+const KIND: Kind = kind!("HF0203", "archiver-failing");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 /// Failing for so long, points in time are being lost.
 const CRITICAL_AFTER: TimeDelta = TimeDelta::minutes(15);
 
@@ -23,6 +27,7 @@ pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
             );
             Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity: if long {
                     Severity::Critical

@@ -6,14 +6,18 @@ use holdfast_proto::check::CheckVerdict;
 
 use chrono::{DateTime, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::check::{Check, CheckRun};
 
 /// For an agent that is busy, and a report that is late.
 const GRACE: Duration = Duration::from_secs(60);
 
-pub const SUSPICIOUS: &str = "check-suspicious";
-pub const COULD_NOT_RUN: &str = "check-could-not-run";
+pub const SUSPICIOUS: Kind = kind!("HF0301", "check-suspicious");
+pub const COULD_NOT_RUN: Kind = kind!("HF0302", "check-could-not-run");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[SUSPICIOUS, COULD_NOT_RUN],
+    look: |moment| look(moment.before, moment.facts, moment.now),
+};
 
 pub fn look(before: &Facts, facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
     let checks = facts.checks.iter();
@@ -38,6 +42,7 @@ fn overdue(check: &Check, last: &CheckRun, now: DateTime<Utc>) -> Option<Seen> {
     let silent = (now - last.outcome.at).to_std().ok()?;
     (silent > patience).then(|| Seen {
         kind: COULD_NOT_RUN,
+        evidence: vec![],
         key: key(check),
         severity: Severity::Warning,
         subject: check.database.to_string(),
@@ -64,6 +69,7 @@ pub fn finding(check: &Check, last: Option<&CheckRun>) -> Option<Seen> {
     };
     Some(Seen {
         kind,
+        evidence: vec![],
         key: key(check),
         severity,
         subject: check.database.to_string(),

@@ -1,8 +1,12 @@
 //! `checksum-failures`: the server read pages that are damaged.
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "checksum-failures";
+const KIND: Kind = kind!("HF0209", "checksum-failures");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.before, moment.facts),
+};
 
 pub fn look(before: &Facts, facts: &Facts) -> Vec<Seen> {
     let instances = facts.healthy();
@@ -16,6 +20,7 @@ pub fn look(before: &Facts, facts: &Facts) -> Vec<Seen> {
             let growing = known > 0 && health.checksum_failures > known;
             Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity: Severity::Critical,
                 message: format!(

@@ -1,8 +1,12 @@
 //! `connections-near-max`: soon nobody can connect any more.
 
-use super::{Facts, Seen, Severity, percent};
+use super::{Detector, Facts, Kind, Seen, Severity, kind, percent};
 
-const KIND: &str = "connections-near-max";
+const KIND: Kind = kind!("HF0207", "connections-near-max");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 const WARN_PERCENT: u64 = 80;
 const CRITICAL_PERCENT: u64 = 95;
 
@@ -15,6 +19,7 @@ pub fn look(facts: &Facts) -> Vec<Seen> {
             let severity = Severity::by_limits(share, WARN_PERCENT, CRITICAL_PERCENT)?;
             Some(Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity,
                 message: format!("{used} of {max} connections of {subject} are in use"),

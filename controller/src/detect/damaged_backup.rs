@@ -2,13 +2,17 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::{
     catalog::{Backup, BackupState},
     standing::DatabaseStanding,
 };
 
-const KIND: &str = "damaged-backup";
+const KIND: Kind = kind!("HF0507", "damaged-backup");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 
 pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
     let databases = facts.protection.iter();
@@ -31,6 +35,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     );
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: subject.clone(),
         severity: Severity::Critical,
         message: format!(

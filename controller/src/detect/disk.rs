@@ -1,8 +1,12 @@
 //! `disk-filling`: the file system under a data directory runs full.
 
-use super::{Facts, Seen, Severity, percent};
+use super::{Detector, Facts, Kind, Seen, Severity, kind, percent};
 
-const KIND: &str = "disk-filling";
+pub const KIND: Kind = kind!("HF0403", "disk-filling");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 const WARN_PERCENT: u64 = 80;
 const CRITICAL_PERCENT: u64 = 90;
 
@@ -18,6 +22,7 @@ pub fn look(facts: &Facts) -> Vec<Seen> {
             let severity = Severity::by_limits(used, WARN_PERCENT, CRITICAL_PERCENT)?;
             Some(Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity,
                 message: format!(

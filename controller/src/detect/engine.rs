@@ -1,8 +1,12 @@
 //! `engine-unreachable`: the agent runs, but cannot ask the container engine.
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "engine-unreachable";
+const KIND: Kind = kind!("HF0402", "engine-unreachable");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 
 pub fn look(facts: &Facts) -> Vec<Seen> {
     let hosts = facts.hosts.iter();
@@ -10,6 +14,7 @@ pub fn look(facts: &Facts) -> Vec<Seen> {
         .filter(|host| !host.engine_error.is_empty())
         .map(|host| Seen {
             kind: KIND,
+            evidence: vec![],
             key: host.name.to_string(),
             severity: Severity::Warning,
             subject: host.name.to_string(),

@@ -2,9 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Facts, HostFacts, Seen, Severity};
+use super::{Detector, Facts, HostFacts, Kind, Seen, Severity, kind};
 
-pub const KIND: &str = "host-silent";
+pub const KIND: Kind = kind!("HF0401", "host-silent");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 
 /// An agent that is restarted is back sooner.
 const GRACE: TimeDelta = TimeDelta::seconds(45);
@@ -36,6 +40,7 @@ fn judge(host: &HostFacts, now: DateTime<Utc>) -> Option<Seen> {
     };
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: host.name.to_string(),
         severity,
         subject: host.name.to_string(),

@@ -5,9 +5,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::fleet::{ContainerState, Instance};
 
-use super::{Facts, HostFacts, Seen, Severity};
+use super::{Detector, Facts, HostFacts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "instance-down";
+const KIND: Kind = kind!("HF0201", "instance-down");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 
 /// A server with nothing to replay answers sooner.
 const GRACE: TimeDelta = TimeDelta::seconds(30);
@@ -36,6 +40,7 @@ fn judge(host: &HostFacts, instance: &Instance, now: DateTime<Utc>) -> Option<Se
     };
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: subject.clone(),
         severity,
         message: format!("{subject} does not answer: {reason}"),

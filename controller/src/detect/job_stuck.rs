@@ -1,15 +1,20 @@
 //! `job-stuck`: the undo of a job failed; what it left half done is still there.
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::job::JobState;
 
-const KIND: &str = "job-stuck";
+const KIND: Kind = kind!("HF0601", "job-stuck");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 
 pub fn look(facts: &Facts) -> Vec<Seen> {
     let jobs = facts.jobs.iter();
     jobs.filter(|job| job.state == JobState::Stuck)
         .map(|job| Seen {
             kind: KIND,
+            evidence: vec![],
             key: job.id.to_string(),
             severity: Severity::Critical,
             subject: format!("job {}", job.id),

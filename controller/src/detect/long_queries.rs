@@ -1,8 +1,12 @@
 //! `long-queries`: statements that run for more than five minutes.
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "long-queries";
+const KIND: Kind = kind!("HF0206", "long-queries");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 
 pub fn look(facts: &Facts) -> Vec<Seen> {
     let instances = facts.healthy();
@@ -16,6 +20,7 @@ pub fn look(facts: &Facts) -> Vec<Seen> {
             };
             Some(Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity: Severity::Warning,
                 // Minutes would change the finding with each look.

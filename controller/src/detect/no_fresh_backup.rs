@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::standing::DatabaseStanding;
 
-const KIND: &str = "no-fresh-backup";
+const KIND: Kind = kind!("HF0502", "no-fresh-backup");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 /// For the first one, and for one that is being made.
 const PATIENCE: TimeDelta = TimeDelta::hours(2);
 
@@ -40,6 +44,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     };
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: subject.clone(),
         severity: Severity::Critical,
         message,

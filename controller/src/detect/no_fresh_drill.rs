@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::standing::DatabaseStanding;
 
-const KIND: &str = "no-fresh-drill";
+const KIND: Kind = kind!("HF0503", "no-fresh-drill");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 /// The first drill begins within a day of the first backup.
 const PATIENCE: TimeDelta = TimeDelta::hours(48);
 
@@ -41,6 +45,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     };
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: subject.clone(),
         severity: Severity::Warning,
         message,

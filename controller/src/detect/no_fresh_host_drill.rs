@@ -4,14 +4,18 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::drill::Verdict;
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::{
     catalog::{Drill, DrillEnded},
     schedule::Work,
     standing::HostStanding,
 };
 
-const KIND: &str = "no-fresh-host-drill";
+const KIND: Kind = kind!("HF0504", "no-fresh-host-drill");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 /// Of a drill that is due: it takes hours, and has a pause of a day after a failure.
 const PATIENCE: TimeDelta = TimeDelta::days(3);
 
@@ -64,6 +68,7 @@ fn judge(host: &HostStanding, work: Work, now: DateTime<Utc>) -> Option<Seen> {
     };
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: format!("{name} {work}"),
         severity,
         subject: name.to_string(),

@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::catalog::Pruning;
 
-const KIND: &str = "pruning-failing";
+const KIND: Kind = kind!("HF0602", "pruning-failing");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 /// Between the claim of the schedule and the job that it makes lies a moment.
 const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 /// From then on the repository grows as if there were no retention.
@@ -31,6 +35,7 @@ fn judge(pruning: &Pruning, now: DateTime<Utc>) -> Option<Seen> {
     let long = pruning.pruned_at.is_none_or(|at| now - at > LONG);
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: host.clone(),
         severity: if long {
             Severity::Critical

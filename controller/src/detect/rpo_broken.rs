@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::standing::DatabaseStanding;
 
-const KIND: &str = "rpo-broken";
+const KIND: Kind = kind!("HF0505", "rpo-broken");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 
 pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
     let databases = facts.protection.iter();
@@ -34,6 +38,7 @@ fn judge(database: &DatabaseStanding, now: DateTime<Utc>) -> Option<Seen> {
     let allowed = humantime::format_duration(target);
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: subject.clone(),
         severity: Severity::Critical,
         message: format!("{subject} can lose more than the {allowed} of its RPO: {lost}"),

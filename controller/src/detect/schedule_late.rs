@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 use crate::schedule::{Verdict, Work};
 
-pub const KIND: &str = "schedule-late";
+pub const KIND: Kind = kind!("HF0506", "schedule-late");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts, moment.now),
+};
 
 /// What takes hours itself holds up others of its kind for hours.
 fn patience(work: Work) -> TimeDelta {
@@ -31,6 +35,7 @@ pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
             let (subject, work) = (decision.of.to_string(), decision.work);
             (late > patience(work)).then(|| Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: format!("{subject} {work}"),
                 severity: Severity::Warning,
                 message: format!(

@@ -2,9 +2,13 @@
 
 use holdfast_proto::fleet::{InstanceHealth, ReplicationSlot};
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "slot-lag";
+const KIND: Kind = kind!("HF0204", "slot-lag");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 const WARN_BYTES: u64 = 1 << 30;
 const CRITICAL_BYTES: u64 = 10 << 30;
 
@@ -31,6 +35,7 @@ fn judge(subject: &str, health: &InstanceHealth, slot: &ReplicationSlot) -> Opti
     };
     Some(Seen {
         kind: KIND,
+        evidence: vec![],
         key: format!("{subject}:{}", slot.name),
         severity: if fills { Severity::Critical } else { by_size },
         subject: subject.to_owned(),

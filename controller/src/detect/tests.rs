@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::{
     check::{CheckLimits, CheckOutcome, CheckVerdict},
     fleet::{
-        Archiver, Container, ContainerHealth, ContainerState, Engine, Instance, InstanceHealth,
-        LongQuery, Mount, MountKind, ReplicationSlot, Volume,
+        Archiver, Container, ContainerHealth, ContainerState, DataPlace, Engine, Instance,
+        InstanceHealth, LongQuery, Mount, MountKind, ReplicationSlot, Volume,
     },
 };
 
@@ -16,6 +16,8 @@ use crate::{
     check::{Check, CheckRun, CheckState},
     job::{JobState, JobSummary},
 };
+
+mod places;
 
 fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
@@ -52,6 +54,7 @@ fn mount(source: &str, destination: &str) -> Mount {
         source: source.to_owned(),
         destination: destination.to_owned(),
         read_only: false,
+        host_path: format!("/volumes/{source}"),
     }
 }
 
@@ -64,6 +67,7 @@ fn volume(name: &str, anonymous: bool) -> Volume {
         mountpoint: String::new(),
         anonymous,
         used_by: vec![],
+        device: String::new(),
     }
 }
 
@@ -77,6 +81,15 @@ pub fn healthy(name: &str) -> Instance {
         down_reason: String::new(),
         health: Some(health()),
         registered: false,
+        data: Some(place("/volumes/shop_data")),
+    }
+}
+
+fn place(host_path: &str) -> DataPlace {
+    DataPlace {
+        path: "/var/lib/postgresql/data".to_owned(),
+        host_path: host_path.to_owned(),
+        ..DataPlace::default()
     }
 }
 
@@ -97,6 +110,9 @@ pub fn facts() -> Facts {
         started_at: None,
         exit_code: 0,
         labels: BTreeMap::new(),
+        config_hash: String::new(),
+        working_directory: String::new(),
+        restart_count: 0,
     };
     let instance = healthy("shop-db");
     Facts {
@@ -115,6 +131,7 @@ pub fn facts() -> Facts {
         prunings: vec![],
         protection: vec![],
         whole_hosts: vec![],
+        stores: vec![],
     }
 }
 
@@ -132,7 +149,7 @@ fn of_health(change: impl FnOnce(&mut InstanceHealth)) -> Vec<Seen> {
 fn one(found: &[Seen], kind: &str, severity: Severity, says: &str) {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
-        (found[0].kind, found[0].severity),
+        (found[0].kind.name, found[0].severity),
         (kind, severity),
         "{found:?}"
     );
@@ -450,7 +467,7 @@ fn incident_5_data_on_a_volume_without_a_name() {
     let layer = seen(|facts| facts.hosts[0].containers[0].mounts.clear());
     one(
         &layer,
-        "anonymous-volume",
+        "container-layer",
         Critical,
         "in the container itself",
     );
@@ -468,7 +485,7 @@ fn incident_5_data_on_a_volume_without_a_name() {
     });
     one(
         &beside,
-        "anonymous-volume",
+        "beside-volume",
         Critical,
         "the volume shop_data is mounted at /var/lib/postgresql/data",
     );

@@ -1,8 +1,12 @@
 //! `transaction-id-age`: freezing does not keep up; at two thousand million the server stops.
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "transaction-id-age";
+const KIND: Kind = kind!("HF0208", "transaction-id-age");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 /// Millions. autovacuum begins to freeze at 200.
 const WARN: u64 = 500;
 const CRITICAL: u64 = 1500;
@@ -15,6 +19,7 @@ pub fn look(facts: &Facts) -> Vec<Seen> {
             let severity = Severity::by_limits(millions, WARN, CRITICAL)?;
             Some(Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity,
                 message: format!(

@@ -1,8 +1,12 @@
 //! `unprotected`: no policy protects a database; by omission, or because one says so.
 
-use super::{Facts, Seen, Severity};
+use super::{Detector, Facts, Kind, Seen, Severity, kind};
 
-const KIND: &str = "unprotected";
+const KIND: Kind = kind!("HF0501", "unprotected");
+pub const DETECTOR: Detector = Detector {
+    kinds: &[KIND],
+    look: |moment| look(moment.facts),
+};
 
 pub fn look(facts: &Facts) -> Vec<Seen> {
     let databases = facts.protection.iter();
@@ -20,6 +24,7 @@ pub fn look(facts: &Facts) -> Vec<Seen> {
             };
             Some(Seen {
                 kind: KIND,
+                evidence: vec![],
                 key: subject.clone(),
                 severity,
                 message,

@@ -189,6 +189,7 @@ mod tests {
         };
         for (name, health) in [("shop-db", Some(health)), ("crm-db", None)] {
             let instance = Instance {
+                data: None,
                 name: name.to_owned(),
                 engine: Engine::Postgres,
                 container: name.to_owned(),

@@ -143,6 +143,7 @@ mod tests {
 
     fn volume(name: &str, driver: &str) -> Volume {
         Volume {
+            device: String::new(),
             name: name.to_owned(),
             driver: driver.to_owned(),
             labels: BTreeMap::new(),
@@ -155,6 +156,7 @@ mod tests {
 
     fn instance(name: &str, down_reason: &str) -> Instance {
         Instance {
+            data: None,
             name: name.to_owned(),
             engine: Engine::Postgres,
             container: name.to_owned(),

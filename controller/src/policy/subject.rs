@@ -10,7 +10,7 @@ use holdfast_proto::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    detect::{HostFacts, anonymous_volume::mount_of},
+    detect::{HostFacts, home::mount_of},
     job::{landing::marked::looks_marked, volume::looks_made},
 };
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::data_stores;
 use crate::{
     catalog::{Catalog, CatalogError, JobRow},
     check::{self, Check},
@@ -81,12 +82,15 @@ pub async fn look_once(
     let call = roll_call(&catalog.known_databases().await?, &hosts);
     catalog.note_databases(&call, now).await?;
     let standing = stand(&gather(catalog).await?, &hosts, now);
+    let checks = catalog.check_states().await?;
+    let stores = data_stores::bring_up_to_date(catalog, &hosts, &checks, now).await?;
     let facts = Facts {
         hosts,
         protection: standing.databases,
         whole_hosts: standing.hosts,
         prunings: catalog.prunings().await?,
-        checks: catalog.check_states().await?,
+        checks,
+        stores,
         jobs: stuck.into_iter().map(JobRow::view).collect(),
     };
     let mut seen = detect::look(before, &facts, now);
@@ -113,9 +117,9 @@ pub async fn settle_check(
     seen: Option<Seen>,
 ) -> Result<(), CatalogError> {
     let (key, now) = (detect::check::key(check), catalog.clock.now());
-    for kind in [detect::check::SUSPICIOUS, detect::check::COULD_NOT_RUN] {
-        if seen.as_ref().is_none_or(|seen| seen.kind != kind) {
-            close(catalog, kind, &key, now).await?;
+    for kind in detect::check::DETECTOR.kinds {
+        if seen.as_ref().is_none_or(|seen| seen.kind != *kind) {
+            close(catalog, kind.name, &key, now).await?;
         }
     }
     match seen {
@@ -129,7 +133,7 @@ pub async fn settle_check(
 pub fn plan(open: &[Finding], seen: &[Seen]) -> Plan {
     let now: BTreeSet<_> = seen
         .iter()
-        .map(|seen| (seen.kind, seen.key.as_str()))
+        .map(|seen| (seen.kind.name, seen.key.as_str()))
         .collect();
     let is_news = |seen: &&Seen| !open.iter().any(|finding| finding.shows(seen));
     Plan {
@@ -150,7 +154,7 @@ fn keep_silence(open: &[Finding], seen: &mut Vec<Seen>) {
             .any(|known| known.kind == kind && known.key == key)
     };
     let of_silence = [host_silent::KIND, schedule_late::KIND];
-    seen.retain(|seen| !of_silence.contains(&seen.kind) || is_open(seen.kind, &seen.key));
+    seen.retain(|seen| !of_silence.contains(&seen.kind) || is_open(seen.kind.name, &seen.key));
 }
 
 async fn put(catalog: &Catalog, seen: &Seen, now: DateTime<Utc>) -> Result<(), CatalogError> {
@@ -186,11 +190,11 @@ async fn trim(catalog: &Catalog, older_than: DateTime<Utc>) {
 }
 
 fn announce(seen: &Seen) {
-    let (kind, subject) = (seen.kind, &seen.subject);
+    let (code, kind, subject) = (seen.kind.code, seen.kind.name, &seen.subject);
     match seen.severity {
-        Severity::Critical => tracing::error!(kind, subject, "{}", seen.message),
-        Severity::Warning => tracing::warn!(kind, subject, "{}", seen.message),
-        Severity::Info => tracing::info!(kind, subject, "{}", seen.message),
+        Severity::Critical => tracing::error!(code, kind, subject, "{}", seen.message),
+        Severity::Warning => tracing::warn!(code, kind, subject, "{}", seen.message),
+        Severity::Info => tracing::info!(code, kind, subject, "{}", seen.message),
     }
 }
 
@@ -201,7 +205,8 @@ mod tests {
 
     fn seen(key: &str, message: &str) -> Seen {
         Seen {
-            kind: "disk-filling",
+            kind: detect::disk::KIND,
+            evidence: vec![],
             key: key.to_owned(),
             severity: Severity::Warning,
             subject: key.to_owned(),

@@ -6,6 +6,7 @@ mod account;
 mod audit;
 mod backup;
 mod check;
+mod data_store;
 mod deployment;
 mod drill;
 mod finding;

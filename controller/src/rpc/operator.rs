@@ -7,6 +7,7 @@ mod caller;
 mod check;
 mod container;
 mod copy;
+mod data_store;
 mod deployment;
 mod drill;
 mod finding;
@@ -212,6 +213,45 @@ impl Operator for OperatorService {
         request: Request<wire::ListFindingsRequest>,
     ) -> Reply<wire::ListFindingsResponse> {
         self.answer(Call::ListFindings, request, finding::list)
+            .await
+    }
+
+    async fn get_finding(
+        &self,
+        request: Request<wire::GetFindingRequest>,
+    ) -> Reply<wire::GetFindingResponse> {
+        self.answer(Call::GetFinding, request, finding::get).await
+    }
+
+    async fn explain_finding(
+        &self,
+        request: Request<wire::ExplainFindingRequest>,
+    ) -> Reply<wire::ExplainFindingResponse> {
+        self.answer(Call::ExplainFinding, request, finding::explain)
+            .await
+    }
+
+    async fn get_instance_history(
+        &self,
+        request: Request<wire::GetInstanceHistoryRequest>,
+    ) -> Reply<wire::GetInstanceHistoryResponse> {
+        self.answer(Call::GetInstanceHistory, request, data_store::of_instance)
+            .await
+    }
+
+    async fn accept_instance(
+        &self,
+        request: Request<wire::AcceptInstanceRequest>,
+    ) -> Reply<wire::AcceptInstanceResponse> {
+        self.answer(Call::AcceptInstance, request, data_store::accept_instance)
+            .await
+    }
+
+    async fn get_volume_history(
+        &self,
+        request: Request<wire::GetVolumeHistoryRequest>,
+    ) -> Reply<wire::GetVolumeHistoryResponse> {
+        self.answer(Call::GetVolumeHistory, request, data_store::of_volume)
             .await
     }
 

@@ -18,7 +18,12 @@ pub enum Call {
     ListInstances,
     AddInstance,
     RemoveInstance,
+    GetInstanceHistory,
+    AcceptInstance,
+    GetVolumeHistory,
     ListFindings,
+    GetFinding,
+    ExplainFinding,
     CopyDatabase,
     RestoreDatabase,
     MergeRows,
@@ -91,7 +96,11 @@ impl Call {
             | Self::ListEngineEvents
             | Self::ListVolumes
             | Self::ListInstances
+            | Self::GetInstanceHistory
+            | Self::GetVolumeHistory
             | Self::ListFindings
+            | Self::GetFinding
+            | Self::ExplainFinding
             | Self::ListJobs
             | Self::GetJob
             | Self::WatchJob
@@ -117,6 +126,7 @@ impl Call {
             Self::MeasureVolume
             | Self::CheckRepository
             | Self::AddInstance
+            | Self::AcceptInstance
             | Self::RemoveInstance
             | Self::CopyDatabase
             | Self::RestoreDatabase
@@ -149,7 +159,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 55] = [
+    pub const TABLE: [(Call, Role); 60] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -163,7 +173,12 @@ pub mod tests {
         (Call::ListInstances, Role::Viewer),
         (Call::AddInstance, Role::Operator),
         (Call::RemoveInstance, Role::Operator),
+        (Call::GetInstanceHistory, Role::Viewer),
+        (Call::AcceptInstance, Role::Operator),
+        (Call::GetVolumeHistory, Role::Viewer),
         (Call::ListFindings, Role::Viewer),
+        (Call::GetFinding, Role::Viewer),
+        (Call::ExplainFinding, Role::Viewer),
         (Call::CopyDatabase, Role::Operator),
         (Call::RestoreDatabase, Role::Operator),
         (Call::MergeRows, Role::Operator),

@@ -76,6 +76,7 @@ fn gathered(file: &str, subjects: Vec<Subject>) -> Gathered {
 
 fn volume(name: &str) -> Volume {
     Volume {
+        device: String::new(),
         name: name.to_owned(),
         driver: "local".to_owned(),
         labels: BTreeMap::new(),
@@ -89,6 +90,7 @@ fn volume(name: &str) -> Volume {
 /// With a container that has both volumes.
 fn host(state: ContainerState, read_only: bool) -> HostFacts {
     let mount = |source: &str| Mount {
+        host_path: String::new(),
         kind: MountKind::Volume,
         source: source.to_owned(),
         destination: "/x".to_owned(),
@@ -101,6 +103,9 @@ fn host(state: ContainerState, read_only: bool) -> HostFacts {
         last_seen_at: None,
         engine_error: String::new(),
         containers: vec![Container {
+            config_hash: String::new(),
+            working_directory: String::new(),
+            restart_count: 0,
             id: "1".to_owned(),
             name: "shop-web".to_owned(),
             image: String::new(),
@@ -221,7 +226,7 @@ fn findings_and_objectives_of_a_covered_volume_are_those_of_a_database() {
             ..Default::default()
         };
         let all = crate::detect::look(&crate::detect::Facts::default(), &facts, now());
-        let all = all.into_iter().map(|seen| (seen.kind, seen.advice));
+        let all = all.into_iter().map(|seen| (seen.kind.name, seen.advice));
         all.collect::<BTreeMap<_, _>>()
     };
     let none = seen(&gathered);

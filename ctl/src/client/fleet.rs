@@ -15,7 +15,7 @@ use super::{
 use crate::view::{
     container::Container,
     event::EngineEvent,
-    finding::{Finding, Severity},
+    finding::Finding,
     host::{EnrolledHost, Host, RemovedHost},
     instance::{AddedInstance, Instance},
     job::Job,
@@ -197,12 +197,6 @@ impl Client {
         within(self.within, self.inner.remove_instance(request)).await?;
         Ok(())
     }
-
-    pub async fn findings(&mut self, include_closed: bool) -> Result<Vec<Finding>, CallError> {
-        let request = wire::ListFindingsRequest { include_closed };
-        let answer = within(self.within, self.inner.list_findings(request)).await?;
-        each(answer.findings, Finding::try_from)
-    }
 }
 
 impl TryFrom<wire::Host> for Host {
@@ -304,37 +298,5 @@ impl TryFrom<wire::HostInstance> for Instance {
         let instance = required("HostInstance", "instance", instance)?;
         let reported_at = time("HostInstance", "reported_at", reported_at)?;
         Ok(Self::of(host, instance.try_into()?, reported_at))
-    }
-}
-
-impl TryFrom<wire::Finding> for Finding {
-    type Error = WireError;
-
-    fn try_from(finding: wire::Finding) -> Result<Self, WireError> {
-        let wire::Finding {
-            id,
-            kind,
-            severity,
-            subject,
-            message,
-            advice,
-            opened_at,
-            closed_at,
-        } = finding;
-        Ok(Self {
-            id,
-            kind,
-            severity: variant("Finding", "severity", severity, |severity| match severity {
-                wire::Severity::Unspecified => None,
-                wire::Severity::Info => Some(Severity::Info),
-                wire::Severity::Warning => Some(Severity::Warning),
-                wire::Severity::Critical => Some(Severity::Critical),
-            })?,
-            subject,
-            message,
-            advice,
-            opened_at: time("Finding", "opened_at", opened_at)?,
-            closed_at: time("Finding", "closed_at", closed_at)?,
-        })
     }
 }

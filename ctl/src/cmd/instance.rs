@@ -18,7 +18,10 @@ use crate::{
     nearest::nearest,
     session::Session,
     suggest::{Typed, known_host, with_suggestion},
-    view::instance::{InstanceDetail, InstanceList, RemovedInstance},
+    view::{
+        data_store::{Accepted, History},
+        instance::{InstanceDetail, InstanceList, RemovedInstance},
+    },
 };
 
 /// The agent tries the address before it answers.
@@ -37,6 +40,21 @@ pub enum Instance {
         /// HOST/INSTANCE.
         #[arg(add = ArgValueCompleter::new(complete::instances))]
         name: InstanceName,
+    },
+    /// Show what an instance's data lay on, from when to when.
+    History {
+        /// HOST/INSTANCE.
+        #[arg(add = ArgValueCompleter::new(complete::instances))]
+        name: InstanceName,
+    },
+    /// Say that what an instance's data lie on now is what they shall lie on (or that nothing shall).
+    Accept {
+        /// HOST/INSTANCE.
+        #[arg(add = ArgValueCompleter::new(complete::instances))]
+        name: InstanceName,
+        /// Why; it is kept in the history.
+        #[arg(long)]
+        reason: String,
     },
     /// Register a server that is not in a container; its password stays on the agent's host.
     Add(Add),
@@ -122,6 +140,8 @@ impl Instance {
         match self {
             Self::List { host } => list(session, host).await?,
             Self::Show { name } => show(session, &name).await?,
+            Self::History { name } => history(session, name).await?,
+            Self::Accept { name, reason } => accept(session, name, reason).await?,
             Self::Add(add) => register(session, add).await?,
             Self::Remove { name, yes } => remove(session, name, yes.into()).await?,
         }
@@ -162,6 +182,24 @@ async fn show(session: &Session, name: &InstanceName) -> Result<(), Failure> {
             name: text,
             advice: "ctl instance list".to_owned(),
         }),
+    }
+}
+
+async fn history(session: &Session, name: InstanceName) -> Result<(), Failure> {
+    let mut client = session.connect().await?;
+    let events = client.instance_history(&name).await;
+    match events.doing(|| format!("read the history of instance {name}")) {
+        Ok(events) => session.show(&History { events }),
+        Err(failure) => Err(with_suggestion(&mut client, failure, &[Typed::Instance(name)]).await),
+    }
+}
+
+async fn accept(session: &Session, name: InstanceName, reason: String) -> Result<(), Failure> {
+    let mut client = session.connect().await?;
+    let event = client.accept_instance(&name, reason).await;
+    match event.doing(|| format!("accept what the data of {name} lie on")) {
+        Ok(event) => session.show(&Accepted { event }),
+        Err(failure) => Err(with_suggestion(&mut client, failure, &[Typed::Instance(name)]).await),
     }
 }
 

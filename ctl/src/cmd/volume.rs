@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     session::Session,
     suggest::{Typed, known_host, with_suggestion},
-    view::volume::VolumeList,
+    view::{data_store::History, volume::VolumeList},
 };
 
 /// Walking a large volume takes its time.
@@ -26,6 +26,12 @@ pub enum Volume {
         /// Only of this host.
         #[arg(add = ArgValueCompleter::new(complete::hosts))]
         host: Option<HostName>,
+    },
+    /// Show whose data lay on a volume, from when to when.
+    History {
+        /// HOST/VOLUME.
+        #[arg(add = ArgValueCompleter::new(complete::volumes))]
+        volume: VolumeName,
     },
     /// Measure a volume on its host.
     Size {
@@ -77,9 +83,25 @@ impl Volume {
                     .doing(|| "list the volumes".to_owned())?;
                 session.show(&VolumeList { volumes })?;
             }
+            Self::History { volume } => history(session, volume).await?,
             Self::Size { volume } => size(session, volume).await?,
         }
         Ok(Exit::Ok)
+    }
+}
+
+async fn history(
+    session: &Session,
+    VolumeName { host, volume }: VolumeName,
+) -> Result<(), Failure> {
+    let mut client = session.connect().await?;
+    let events = client.volume_history(&host, volume.clone()).await;
+    match events.doing(|| format!("read the history of volume {host}/{volume}")) {
+        Ok(events) => session.show(&History { events }),
+        Err(failure) => {
+            let typed = [Typed::Volume { host, name: volume }];
+            Err(with_suggestion(&mut client, failure, &typed).await)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     context::{ContextList, ContextRow},
     database::{DatabaseFacts, DatabaseList},
     event::{EngineEvent, EventList},
-    finding::{Finding, FindingList, Severity},
+    finding::{Evidence, Finding, FindingList, Severity},
     host::{Host, HostDetail, HostList, RemovedHost},
     instance::{
         AddedInstance, Archiver, Health, Instance, InstanceDetail, InstanceList, LongQuery,
@@ -28,6 +28,7 @@ use super::{
 use crate::output::testing::at;
 
 pub(crate) mod backup;
+pub(crate) mod data_store;
 pub(crate) mod drill;
 mod every;
 mod job;
@@ -358,23 +359,33 @@ pub(crate) fn database_list() -> DatabaseList {
 }
 
 pub(crate) fn finding_list() -> FindingList {
-    let finding =
-        |id, kind: &str, severity, subject: &str, message: &str, advice: &str, opened: &str| {
-            Finding {
-                id,
-                kind: text(kind),
-                severity,
-                subject: text(subject),
-                message: text(message),
-                advice: text(advice),
-                opened_at: Some(at(opened)),
-                closed_at: None,
-            }
-        };
+    let finding = |id,
+                   (code, kind): (&str, &str),
+                   severity,
+                   subject: &str,
+                   message: &str,
+                   advice: &str,
+                   opened: &str| {
+        Finding {
+            id,
+            code: text(code),
+            kind: text(kind),
+            severity,
+            subject: text(subject),
+            message: text(message),
+            evidence: vec![Evidence {
+                what: text("since"),
+                value: text("yesterday"),
+            }],
+            advice: text(advice),
+            opened_at: Some(at(opened)),
+            closed_at: None,
+        }
+    };
     FindingList::sorted(vec![
         finding(
             1,
-            "host-silent",
+            ("HF0401", "host-silent"),
             Severity::Warning,
             "web-2",
             "no sign of life",
@@ -383,7 +394,7 @@ pub(crate) fn finding_list() -> FindingList {
         ),
         finding(
             2,
-            "disk-filling",
+            ("HF0403", "disk-filling"),
             Severity::Critical,
             "web-1/shop-db",
             "disk is 91 % full",

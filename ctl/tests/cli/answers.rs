@@ -67,6 +67,23 @@ pub fn fleet(answers: &mut Answers) {
         volumes: vec![volume()],
     });
     answers.list_instances = Some(wire::ListInstancesResponse { instances });
+    answers.get_finding = Some(wire::GetFindingResponse {
+        finding: Some(finding()),
+    });
+    answers.explain_finding = Some(wire::ExplainFindingResponse {
+        code: text("HF0401"),
+        kind: text("host-silent"),
+        page: text("# HF0401 host-silent\n"),
+    });
+    answers.get_instance_history = Some(wire::GetInstanceHistoryResponse {
+        events: vec![swapped()],
+    });
+    answers.get_volume_history = Some(wire::GetVolumeHistoryResponse {
+        events: vec![swapped()],
+    });
+    answers.accept_instance = Some(wire::AcceptInstanceResponse {
+        event: Some(swapped()),
+    });
     answers.list_findings = Some(wire::ListFindingsResponse {
         findings: vec![finding()],
     });
@@ -160,6 +177,7 @@ fn container() -> wire::HostContainer {
                 source: text("shop_data"),
                 destination: text("/var/lib/postgresql/data"),
                 read_only: false,
+                host_path: String::new(),
             }],
             started_at: Some(ago(7200)),
             ..wire::Container::default()
@@ -204,6 +222,7 @@ pub fn instance() -> wire::HostInstance {
             reached_by: text("socket /run/postgresql"),
             down_reason: String::new(),
             registered: false,
+            data: None,
             health: Some(wire::InstanceHealth {
                 version: text("15.20 (Debian 15.20-1)"),
                 version_num: 150_020,
@@ -217,13 +236,35 @@ pub fn instance() -> wire::HostInstance {
     }
 }
 
+pub fn swapped() -> wire::DataStoreEvent {
+    wire::DataStoreEvent {
+        at: Some(ago(60)),
+        host: text("web-1"),
+        service: text("shop/db"),
+        instance: text("shop-db"),
+        kind: wire::DataStoreEventKind::Swapped.into(),
+        changes: vec![text("volume shop_data → shop2_data")],
+        store: Some(wire::DataStore {
+            engine: wire::Engine::Postgres.into(),
+            volume: text("shop2_data"),
+            ..wire::DataStore::default()
+        }),
+        ..wire::DataStoreEvent::default()
+    }
+}
+
 pub fn finding() -> wire::Finding {
     wire::Finding {
         id: 3,
+        code: text("HF0401"),
         kind: text("host-silent"),
         severity: wire::Severity::Critical.into(),
         subject: text("web-2"),
         message: text("no sign of life"),
+        evidence: vec![wire::Evidence {
+            what: text("last heard of"),
+            value: text("yesterday"),
+        }],
         advice: text("systemctl status holdfast-agent"),
         opened_at: Some(ago(540)),
         closed_at: None,

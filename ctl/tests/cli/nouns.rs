@@ -83,9 +83,45 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
     ),
     (
         &["finding", "list"],
-        "critical  host-silent  web-2",
+        " 3  critical  HF0401  host-silent  web-2",
         "/findings/0/severity",
         "\"critical\"",
+    ),
+    (
+        &["finding", "show", "3"],
+        "  last heard of: yesterday",
+        "/evidence/0/what",
+        "\"last heard of\"",
+    ),
+    (
+        &["finding", "explain", "HF0401"],
+        "# HF0401 host-silent",
+        "/kind",
+        "\"host-silent\"",
+    ),
+    (
+        &["instance", "history", "web-1/shop-db"],
+        "swapped  volume shop_data → shop2_data",
+        "/events/0/kind",
+        "\"swapped\"",
+    ),
+    (
+        &["volume", "history", "web-1/shop_data"],
+        "swapped  volume shop_data → shop2_data",
+        "/events/0/store/volume",
+        "\"shop2_data\"",
+    ),
+    (
+        &[
+            "instance",
+            "accept",
+            "web-1/shop-db",
+            "--reason",
+            "moved on purpose",
+        ],
+        "accepted: the data of web-1/shop-db lie on volume shop2_data",
+        "/event/instance",
+        "\"shop-db\"",
     ),
     (
         &["job", "list"],

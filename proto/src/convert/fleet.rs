@@ -2,20 +2,21 @@
 
 use super::{Fault, Field, enums, messages};
 use crate::fleet::{
-    Archiver, Container, ContainerHealth, ContainerState, Database, Engine, EngineEvent, HostDelta,
-    HostSnapshot, Instance, InstanceHealth, LongQuery, MariadbHealth, Mount, MountKind,
+    Archiver, Container, ContainerHealth, ContainerState, DataPlace, Database, Engine, EngineEvent,
+    HostDelta, HostSnapshot, Instance, InstanceHealth, LongQuery, MariadbHealth, Mount, MountKind,
     PortBinding, ReplicationSlot, ReplicationSource, Untold, Volume,
 };
 
 messages! {
     Container {
         id, name, image, image_digest, state, health, project, service, ports, mounts, created_at,
-        started_at, exit_code, labels,
+        started_at, exit_code, labels, config_hash, working_directory, restart_count,
     }
     PortBinding { container_port, protocol, host_ip, host_port }
-    Mount { kind, source, destination, read_only }
-    Volume { name, driver, labels, created_at, mountpoint, anonymous, used_by }
-    Instance { name, engine, container, reached_by, down_reason, health, registered }
+    Mount { kind, source, destination, read_only, host_path }
+    Volume { name, driver, labels, created_at, mountpoint, anonymous, used_by, device }
+    Instance { name, engine, container, reached_by, down_reason, health, registered, data }
+    DataPlace { path, host_path, inode, file_system, born_at, system_identifier }
     InstanceHealth {
         version, version_num, system_identifier, in_recovery, started_at, connections_used,
         connections_max, long_queries, longest_query_seconds, archiver, slots, transaction_id_age,

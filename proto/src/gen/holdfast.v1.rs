@@ -354,6 +354,14 @@ pub struct Container {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Hash of the service's definition and folder of the project, as compose labelled them; empty when it did not.
+    #[prost(string, tag = "15")]
+    pub config_hash: ::prost::alloc::string::String,
+    #[prost(string, tag = "16")]
+    pub working_directory: ::prost::alloc::string::String,
+    /// Starts by the engine's restart policy since somebody started it.
+    #[prost(uint32, tag = "17")]
+    pub restart_count: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortBinding {
@@ -381,6 +389,9 @@ pub struct Mount {
     pub destination: ::prost::alloc::string::String,
     #[prost(bool, tag = "4")]
     pub read_only: bool,
+    /// Where it lies on the host, links resolved; empty when it is not on the host.
+    #[prost(string, tag = "5")]
+    pub host_path: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Volume {
@@ -405,6 +416,9 @@ pub struct Volume {
     /// Names of the containers (running or not) that mount it.
     #[prost(string, repeated, tag = "7")]
     pub used_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What its driver mounts there, as its options say: a directory of the host, "nfs.internal:/data"; empty when nothing.
+    #[prost(string, tag = "8")]
+    pub device: ::prost::alloc::string::String,
 }
 /// One database server process.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -429,6 +443,31 @@ pub struct Instance {
     /// True when an operator registered it by its address.
     #[prost(bool, tag = "7")]
     pub registered: bool,
+    /// Unset when nobody knows where its data lie: an instance outside containers that does not run, or a registered one.
+    #[prost(message, optional, tag = "8")]
+    pub data: ::core::option::Option<DataPlace>,
+}
+/// Where the data of an instance lie, told without asking the server; also of one that does not run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataPlace {
+    /// As the server sees it.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// The same on the host, links resolved; empty when it lies in the container itself or in memory.
+    #[prost(string, tag = "2")]
+    pub host_path: ::prost::alloc::string::String,
+    /// 0 when it could not be read, or is not there (yet).
+    #[prost(uint64, tag = "3")]
+    pub inode: u64,
+    /// Kind and id: "ext4 5f1c3a0e"; empty when it could not be read.
+    #[prost(string, tag = "4")]
+    pub file_system: ::prost::alloc::string::String,
+    /// When this directory was made; unset when the file system does not tell.
+    #[prost(message, optional, tag = "5")]
+    pub born_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// As InstanceHealth.system_identifier, read from the files; empty when there is none (yet), and of MySQL.
+    #[prost(string, tag = "6")]
+    pub system_identifier: ::prost::alloc::string::String,
 }
 /// Sizes in bytes, durations in seconds.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4449,7 +4488,100 @@ pub struct RemoveInstanceRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveInstanceResponse {}
+/// What the data of an instance lie on. Empty and unset fields: not known.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataStore {
+    #[prost(enumeration = "Engine", tag = "1")]
+    pub engine: i32,
+    #[prost(string, tag = "2")]
+    pub container: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub image_digest: ::prost::alloc::string::String,
+    /// As the server sees it, and on the host.
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub host_path: ::prost::alloc::string::String,
+    /// Empty when the data lie on no volume.
+    #[prost(string, tag = "6")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub volume_created_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "8")]
+    pub volume_driver: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "9")]
+    pub inode: u64,
+    #[prost(string, tag = "10")]
+    pub file_system: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub system_identifier: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataStoreEvent {
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// "shop/db" of compose, else the instance's name.
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(enumeration = "DataStoreEventKind", tag = "5")]
+    pub kind: i32,
+    /// In words: "volume shop_data → shop2_data".
+    #[prost(string, repeated, tag = "6")]
+    pub changes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Who accepted it, and why; else empty.
+    #[prost(string, tag = "7")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+    /// As it was from then on; unset when nothing was there.
+    #[prost(message, optional, tag = "9")]
+    pub store: ::core::option::Option<DataStore>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetInstanceHistoryRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+}
+/// The newest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetInstanceHistoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<DataStoreEvent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptInstanceRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptInstanceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<DataStoreEvent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetVolumeHistoryRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub volume: ::prost::alloc::string::String,
+}
+/// The newest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetVolumeHistoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<DataStoreEvent>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Finding {
     #[prost(uint64, tag = "1")]
     pub id: u64,
@@ -4471,6 +4603,47 @@ pub struct Finding {
     /// Unset while open.
     #[prost(message, optional, tag = "8")]
     pub closed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "HF0403": the kind's code, for life.
+    #[prost(string, tag = "9")]
+    pub code: ::prost::alloc::string::String,
+    /// What the message leaves out.
+    #[prost(message, repeated, tag = "10")]
+    pub evidence: ::prost::alloc::vec::Vec<Evidence>,
+}
+/// One thing that a finding was told from.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Evidence {
+    /// "volume before", "second container".
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetFindingRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFindingResponse {
+    #[prost(message, optional, tag = "1")]
+    pub finding: ::core::option::Option<Finding>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainFindingRequest {
+    /// Code or kind: "HF0101", "double-mount".
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainFindingResponse {
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Markdown.
+    #[prost(string, tag = "3")]
+    pub page: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListFindingsRequest {
@@ -5987,6 +6160,48 @@ impl VolumeCare {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum DataStoreEventKind {
+    Unspecified = 0,
+    FirstSeen = 1,
+    /// The same data, elsewhere or otherwise.
+    Changed = 2,
+    /// Other data in the place of those that are known.
+    Swapped = 3,
+    /// Back to what is known.
+    Returned = 4,
+    /// Somebody, or what was found in it, says that the other data are the right ones.
+    Accepted = 5,
+}
+impl DataStoreEventKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DATA_STORE_EVENT_KIND_UNSPECIFIED",
+            Self::FirstSeen => "DATA_STORE_EVENT_KIND_FIRST_SEEN",
+            Self::Changed => "DATA_STORE_EVENT_KIND_CHANGED",
+            Self::Swapped => "DATA_STORE_EVENT_KIND_SWAPPED",
+            Self::Returned => "DATA_STORE_EVENT_KIND_RETURNED",
+            Self::Accepted => "DATA_STORE_EVENT_KIND_ACCEPTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DATA_STORE_EVENT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "DATA_STORE_EVENT_KIND_FIRST_SEEN" => Some(Self::FirstSeen),
+            "DATA_STORE_EVENT_KIND_CHANGED" => Some(Self::Changed),
+            "DATA_STORE_EVENT_KIND_SWAPPED" => Some(Self::Swapped),
+            "DATA_STORE_EVENT_KIND_RETURNED" => Some(Self::Returned),
+            "DATA_STORE_EVENT_KIND_ACCEPTED" => Some(Self::Accepted),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Severity {
     Unspecified = 0,
     Info = 1,
@@ -6892,6 +7107,81 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "RemoveInstance"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the data of an instance lay on, from when to when.
+        pub async fn get_instance_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetInstanceHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetInstanceHistoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetInstanceHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetInstanceHistory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What it lies on now is what it shall lie on.
+        pub async fn accept_instance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptInstanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptInstanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/AcceptInstance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "AcceptInstance"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Whose data lay on a volume.
+        pub async fn get_volume_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetVolumeHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetVolumeHistoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetVolumeHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetVolumeHistory"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_findings(
             &mut self,
             request: impl tonic::IntoRequest<super::ListFindingsRequest>,
@@ -6914,6 +7204,55 @@ pub mod operator_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "ListFindings"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_finding(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFindingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFindingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetFinding",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetFinding"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The page of a kind of finding.
+        pub async fn explain_finding(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainFindingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainFindingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ExplainFinding",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ExplainFinding"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn copy_database(
@@ -8023,11 +8362,50 @@ pub mod operator_server {
             tonic::Response<super::RemoveInstanceResponse>,
             tonic::Status,
         >;
+        /// What the data of an instance lay on, from when to when.
+        async fn get_instance_history(
+            &self,
+            request: tonic::Request<super::GetInstanceHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetInstanceHistoryResponse>,
+            tonic::Status,
+        >;
+        /// What it lies on now is what it shall lie on.
+        async fn accept_instance(
+            &self,
+            request: tonic::Request<super::AcceptInstanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptInstanceResponse>,
+            tonic::Status,
+        >;
+        /// Whose data lay on a volume.
+        async fn get_volume_history(
+            &self,
+            request: tonic::Request<super::GetVolumeHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetVolumeHistoryResponse>,
+            tonic::Status,
+        >;
         async fn list_findings(
             &self,
             request: tonic::Request<super::ListFindingsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListFindingsResponse>,
+            tonic::Status,
+        >;
+        async fn get_finding(
+            &self,
+            request: tonic::Request<super::GetFindingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFindingResponse>,
+            tonic::Status,
+        >;
+        /// The page of a kind of finding.
+        async fn explain_finding(
+            &self,
+            request: tonic::Request<super::ExplainFindingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainFindingResponse>,
             tonic::Status,
         >;
         async fn copy_database(
@@ -8994,6 +9372,141 @@ pub mod operator_server {
                     };
                     Box::pin(fut)
                 }
+                "/holdfast.v1.Operator/GetInstanceHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetInstanceHistorySvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetInstanceHistoryRequest>
+                    for GetInstanceHistorySvc<T> {
+                        type Response = super::GetInstanceHistoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetInstanceHistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_instance_history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetInstanceHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/AcceptInstance" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptInstanceSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::AcceptInstanceRequest>
+                    for AcceptInstanceSvc<T> {
+                        type Response = super::AcceptInstanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptInstanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::accept_instance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptInstanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetVolumeHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetVolumeHistorySvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetVolumeHistoryRequest>
+                    for GetVolumeHistorySvc<T> {
+                        type Response = super::GetVolumeHistoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetVolumeHistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_volume_history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetVolumeHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/holdfast.v1.Operator/ListFindings" => {
                     #[allow(non_camel_case_types)]
                     struct ListFindingsSvc<T: Operator>(pub Arc<T>);
@@ -9024,6 +9537,96 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListFindingsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetFinding" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFindingSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetFindingRequest>
+                    for GetFindingSvc<T> {
+                        type Response = super::GetFindingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFindingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_finding(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFindingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ExplainFinding" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainFindingSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ExplainFindingRequest>
+                    for ExplainFindingSvc<T> {
+                        type Response = super::ExplainFindingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainFindingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::explain_finding(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainFindingSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,6 +3,8 @@
 //! A part that the server refuses is named in `untold` with its reason, and shows what was known last.
 
 mod identity;
+
+pub use identity::uuid_in;
 mod replication;
 
 use std::{

@@ -119,6 +119,9 @@ mod tests {
 
     fn of(name: &str, project: &str, service: &str) -> Container {
         Container {
+            config_hash: String::new(),
+            working_directory: String::new(),
+            restart_count: 0,
             name: name.to_owned(),
             project: project.to_owned(),
             service: service.to_owned(),

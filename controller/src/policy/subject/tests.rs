@@ -8,6 +8,7 @@ use super::*;
 
 fn named(name: &str) -> Volume {
     Volume {
+        device: String::new(),
         name: name.to_owned(),
         driver: "local".to_owned(),
         labels: BTreeMap::from([(PROJECT_LABEL.to_owned(), "shop".to_owned())]),
@@ -20,6 +21,9 @@ fn named(name: &str) -> Volume {
 
 fn container(name: &str, volume: &str, destination: &str) -> Container {
     Container {
+        config_hash: String::new(),
+        working_directory: String::new(),
+        restart_count: 0,
         id: name.to_owned(),
         name: name.to_owned(),
         image: String::new(),
@@ -30,6 +34,7 @@ fn container(name: &str, volume: &str, destination: &str) -> Container {
         service: String::new(),
         ports: vec![],
         mounts: vec![Mount {
+            host_path: String::new(),
             kind: MountKind::Volume,
             source: volume.to_owned(),
             destination: destination.to_owned(),
@@ -53,6 +58,7 @@ fn server(container: &str, data_directory: &str) -> Instance {
     });
     let health: InstanceHealth = serde_json::from_value(health).unwrap();
     Instance {
+        data: None,
         name: container.to_owned(),
         engine: Engine::Postgres,
         container: container.to_owned(),

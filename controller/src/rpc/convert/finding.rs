@@ -3,17 +3,19 @@
 use holdfast_proto::wire;
 
 use super::time;
-use crate::detect::{Finding, Severity};
+use crate::detect::{Evidence, Finding, Severity};
 
 impl From<Finding> for wire::Finding {
     fn from(finding: Finding) -> Self {
         let Finding {
             id,
+            code,
             kind,
             key: _,
             severity,
             subject,
             message,
+            evidence,
             advice,
             opened_at,
             closed_at,
@@ -27,7 +29,16 @@ impl From<Finding> for wire::Finding {
             advice,
             opened_at: time(opened_at),
             closed_at: closed_at.and_then(time),
+            code,
+            evidence: evidence.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<Evidence> for wire::Evidence {
+    fn from(evidence: Evidence) -> Self {
+        let Evidence { what, value } = evidence;
+        Self { what, value }
     }
 }
 

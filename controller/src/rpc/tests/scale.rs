@@ -16,6 +16,9 @@ use super::house::House;
 
 fn container(host: usize, number: usize) -> Container {
     Container {
+        config_hash: String::new(),
+        working_directory: String::new(),
+        restart_count: 0,
         id: format!("{host:032x}{number:032x}"),
         name: format!("service-{number}"),
         image: "registry.example.com/team/service:1.2.3".to_owned(),

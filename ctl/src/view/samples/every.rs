@@ -12,6 +12,7 @@ use crate::view::{
     context::{ContextChanged, LoggedIn},
     copy::CopyResult,
     drill::{DrillList, State},
+    finding::Page,
     host::EnrolledHost,
     instance::RemovedInstance,
     job::JobTaken,
@@ -94,6 +95,11 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         ),
         ("ctl volume list", json(&volume_list())),
         ("ctl volume size", json(&volume_size())),
+        (
+            "ctl instance history, ctl volume history",
+            json(&super::data_store::history()),
+        ),
+        ("ctl instance accept", json(&super::data_store::accepted())),
         ("ctl instance list", json(&instance_list())),
         ("ctl instance show", json(&instance_detail())),
         ("ctl instance add", json(&added_instance())),
@@ -175,6 +181,15 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         ),
         ("ctl check history", json(&check_history())),
         ("ctl finding list", json(&finding_list())),
+        ("ctl finding show", json(&finding_list().findings[0])),
+        (
+            "ctl finding explain",
+            json(&Page {
+                code: text("HF0101"),
+                kind: text("double-mount"),
+                page: text("# HF0101 double-mount"),
+            }),
+        ),
         ("ctl operator list", json(&operator_list())),
         (
             "ctl operator invite",

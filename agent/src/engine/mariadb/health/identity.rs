@@ -4,7 +4,12 @@
 //! A MariaDB writes a UUID into `aria_log_control` when its data directory is made (the server's `server_uid` is
 //! made of the machine's addresses, and says nothing of the data). MySQL tells its `server_uuid`, from `auto.cnf`.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fs::File,
+    io::Read as _,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
+};
 
 use mysql_async::{Error, prelude::Queryable};
 
@@ -49,11 +54,12 @@ pub(super) async fn read(
 }
 
 fn control_file(root: &Path, directory: &str) -> Option<String> {
-    let held = open_inside(root, Path::new(directory)).ok()?;
-    let path = format!(
-        "/proc/self/fd/{}/aria_log_control",
-        std::os::fd::AsRawFd::as_raw_fd(&held)
-    );
+    uuid_in(&open_inside(root, Path::new(directory)).ok()?)
+}
+
+/// Of a directory with a control file.
+pub fn uuid_in(directory: &OwnedFd) -> Option<String> {
+    let path = format!("/proc/self/fd/{}/aria_log_control", directory.as_raw_fd());
     let mut head = [0u8; 20];
     File::open(path).ok()?.read_exact(&mut head).ok()?;
     uuid(&head)

@@ -20,6 +20,7 @@ async fn shelf(catalog: &Catalog, volumes: &[&str]) -> Fleet {
 
 fn report(catalog: &Catalog, fleet: &Fleet, volumes: &[&str]) {
     let volume = |name: &&str| Volume {
+        device: String::new(),
         name: (*name).to_owned(),
         driver: "local".to_owned(),
         labels: [].into(),

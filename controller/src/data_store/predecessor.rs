@@ -1,0 +1,103 @@
+//! Which known service an observed one is: pure.
+//!
+//! A compose file without a name of its own gives its services another project when its directory is renamed, and
+//! their volumes another name (incident 4). Such a service is not a new one: it is the known one, on other data.
+
+use std::collections::BTreeMap;
+
+use super::{Known, Observed};
+
+/// Why an observed service is taken for a known one: the better reason is the smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    /// It has the name, and lies where the data shall lie.
+    Both,
+    /// It lies where the data shall lie.
+    Place,
+    Name,
+    /// The same definition in another project, while nothing of the known project runs.
+    Definition,
+}
+
+/// Each observed service with the known one that it is; none: it is new. What does not run beside the one that is
+/// the known service now is left out: it is what that service was before, or will be.
+#[must_use]
+pub fn match_up<'a>(
+    known: &'a [Known],
+    observed: &'a [Observed],
+) -> Vec<(Option<&'a Known>, &'a Observed)> {
+    let mut winners: BTreeMap<u64, ((bool, Reason), usize)> = BTreeMap::new();
+    let candidates: Vec<_> = observed
+        .iter()
+        .map(|one| candidate(known, observed, one))
+        .collect();
+    for (index, (found, one)) in candidates.iter().zip(observed).enumerate() {
+        if let Some((before, reason)) = found {
+            let rank = ((!one.alive, *reason), index);
+            let best = winners.entry(before.id).or_insert(rank);
+            *best = rank.min(*best);
+        }
+    }
+    let settled = candidates.into_iter().zip(observed).enumerate();
+    settled
+        .filter_map(|(index, (found, one))| match found {
+            None => Some((None, one)),
+            Some((before, _)) => match winners.get(&before.id) {
+                Some((_, winner)) if *winner == index => Some((Some(before), one)),
+                _ => one.alive.then_some((None, one)),
+            },
+        })
+        .collect()
+}
+
+fn candidate<'a>(
+    known: &'a [Known],
+    observed: &[Observed],
+    one: &Observed,
+) -> Option<(&'a Known, Reason)> {
+    let here = || known.iter().filter(|known| known.host == one.name.host);
+    let by_name = here().find(|known| known.service == one.service);
+    let by_both = by_name.filter(|known| lies_where_it_shall(known, one));
+    let by_place = || here().find(|known| lies_where_it_shall(known, one));
+    let by_definition = || {
+        here().find(|known| {
+            let mut others = observed.iter();
+            let runs = others.any(|other| {
+                other.alive && other.name.host == known.host && other.service == known.service
+            });
+            !runs && goes_on_as(known, one)
+        })
+    };
+    by_both
+        .map(|known| (known, Reason::Both))
+        .or_else(|| by_place().map(|known| (known, Reason::Place)))
+        .or_else(|| by_name.map(|known| (known, Reason::Name)))
+        .or_else(|| by_definition().map(|known| (known, Reason::Definition)))
+}
+
+fn lies_where_it_shall(known: &Known, one: &Observed) -> bool {
+    let place = &known.accepted.host_path;
+    !place.is_empty() && *place == one.store.host_path
+}
+
+/// The same service of the same compose file, by its definition or by the ports that it takes.
+fn goes_on_as(known: &Known, one: &Observed) -> bool {
+    let (before, now) = (&known.traits, &one.traits);
+    let of_compose =
+        !now.compose_service.is_empty() && before.compose_service == now.compose_service;
+    let same_file = !now.config_hash.is_empty() && before.config_hash == now.config_hash;
+    let same_ports = !now.ports.is_empty() && before.ports == now.ports;
+    let renamed = before.project != now.project && known.accepted.engine == one.store.engine;
+    one.alive && of_compose && renamed && (same_file || same_ports) && volumes_alike(known, one)
+}
+
+/// But for the project that stands before it, the volume has the same name.
+fn volumes_alike(known: &Known, one: &Observed) -> bool {
+    let without = |name: Option<&str>, project: &str| {
+        let own = name?.strip_prefix(project)?.strip_prefix('_')?;
+        Some(own.to_owned())
+    };
+    let before = without(known.accepted.volume_name(), &known.traits.project);
+    let now = without(one.store.volume_name(), &one.traits.project);
+    before.is_some() && before == now
+}
