@@ -3,7 +3,7 @@
 //! One file a detector; [`DETECTORS`] lists them. A finding is identified by its [`Kind`] and a key that stays the
 //! same for as long as the same thing is wrong.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::{
     fleet::{Container, Instance, InstanceHealth, Volume},
     names::HostName,
@@ -23,6 +23,7 @@ pub mod archiver;
 pub mod beside_volume;
 pub mod check;
 pub mod checksums;
+pub mod clock_skew;
 pub mod connections;
 pub mod container_layer;
 pub mod damaged_backup;
@@ -41,6 +42,7 @@ pub mod no_fresh_backup;
 pub mod no_fresh_drill;
 pub mod no_fresh_host_drill;
 pub mod pruning_failing;
+pub mod replication;
 pub mod restart_loop;
 pub mod rpo_broken;
 pub mod same_identifier;
@@ -79,6 +81,8 @@ pub struct HostFacts {
     pub enrolled_at: Option<DateTime<Utc>>,
     /// Last sign of life; none: it never connected.
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// How far its clock is ahead of ours.
+    pub clock_ahead: TimeDelta,
     /// Why the container engine could not be asked; empty when it could.
     pub engine_error: String,
     pub containers: Vec<Container>,
@@ -107,6 +111,7 @@ pub const DETECTORS: &[Detector] = &[
     beside_volume::DETECTOR,
     check::DETECTOR,
     checksums::DETECTOR,
+    clock_skew::DETECTOR,
     connections::DETECTOR,
     container_layer::DETECTOR,
     damaged_backup::DETECTOR,
@@ -121,6 +126,7 @@ pub const DETECTORS: &[Detector] = &[
     no_fresh_drill::DETECTOR,
     no_fresh_host_drill::DETECTOR,
     pruning_failing::DETECTOR,
+    replication::DETECTOR,
     restart_loop::DETECTOR,
     rpo_broken::DETECTOR,
     same_identifier::DETECTOR,
@@ -202,6 +208,7 @@ impl From<&HostState> for HostFacts {
             connected: host.connected,
             enrolled_at: host.enrolled_at,
             last_seen_at: host.last_seen,
+            clock_ahead: host.clock_ahead,
             engine_error: host.report.engine_error.clone(),
             containers: host.report.containers.values().cloned().collect(),
             volumes: host.report.volumes.values().cloned().collect(),

@@ -151,12 +151,14 @@ impl Fleet {
     }
 
     /// A sign of life is no change that anybody waits for: it does not ring.
-    pub fn heartbeat(&self, name: &HostName, rss_bytes: u64, now: Time) {
+    /// `at` is the host's own time when it sent it.
+    pub fn heartbeat(&self, name: &HostName, at: Time, rss_bytes: u64, now: Time) {
         let mut hosts = self.lock();
         if let Some(state) = hosts.states.get_mut(name) {
             let state = Arc::make_mut(state);
             state.last_seen = Some(now);
             state.agent_rss_bytes = rss_bytes;
+            state.clock_ahead = at - now;
             hosts.unsaved.signs.insert(name.clone());
         }
     }

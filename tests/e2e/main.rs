@@ -8,6 +8,8 @@ mod faults;
 mod fleet;
 mod full_disk;
 mod identity;
+#[path = "../incidents/main.rs"]
+mod incidents;
 mod kills;
 mod mariadb;
 mod merge;

@@ -197,6 +197,20 @@ impl Fleet {
         );
     }
 
+    /// Waits until the fleet shows a container of this name, or none any more.
+    pub fn wait_container(&self, name: &str, there: bool) {
+        let what = format!("container {name}: {there}");
+        eventually(Duration::from_secs(60), &what, || {
+            let list = self.ctl.json(&["container", "list"]);
+            let mut all = list["containers"].as_array().into_iter().flatten();
+            if all.any(|container| container["name"] == name) == there {
+                Ok(())
+            } else {
+                Err(list)
+            }
+        });
+    }
+
     /// Waits until the fleet shows an instance as up.
     pub fn wait_instance(&self, full_name: &str) {
         let (host, instance) = full_name.split_once('/').expect("host/instance");

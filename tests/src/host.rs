@@ -47,6 +47,11 @@ impl Host {
     }
 
     #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    #[must_use]
     pub fn address(&self) -> String {
         format!("10.77.0.{}", self.number)
     }
@@ -117,6 +122,8 @@ impl Host {
         if self.engine == Engine::Podman {
             // For its Docker client.
             command.env("DOCKER_HOST", "unix:///run/podman/podman.sock");
+            // For Podman itself.
+            command.env("CONTAINERS_CONF", "/run/containers.conf");
         }
         command
     }

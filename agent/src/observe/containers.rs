@@ -1,6 +1,9 @@
 //! A container as its engine describes it, turned into ours, and what discovery needs beside.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, MountPoint, PortMap,
@@ -31,6 +34,8 @@ pub struct Seen {
     pub mariadb: MariadbEnvironment,
     /// The engine removes it when it ends.
     pub auto_remove: bool,
+    /// Paths of the files that compose made it of.
+    pub compose_files: Vec<PathBuf>,
 }
 
 /// What a container's environment tells about a PostgreSQL in it. Only these variables are kept.
@@ -103,6 +108,12 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
     if host.network_mode.as_deref() == Some("host") {
         addresses = vec!["127.0.0.1".to_owned()];
     }
+    let working_directory = label(&labels, "project.working_dir");
+    let compose_files = label(&labels, "project.config_files")
+        .split(',')
+        .filter(|file| !file.is_empty())
+        .map(|file| Path::new(&working_directory).join(file))
+        .collect();
     let name = inspected.name.unwrap_or_default();
     let container = Container {
         id,
@@ -127,7 +138,7 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
         started_at: state.started_at.as_deref().and_then(time),
         exit_code: state.exit_code.unwrap_or_default(),
         config_hash: label(&labels, "config-hash"),
-        working_directory: label(&labels, "project.working_dir"),
+        working_directory,
         restart_count: inspected
             .restart_count
             .and_then(|count| u32::try_from(count).ok())
@@ -149,6 +160,7 @@ pub fn describe(inspected: ContainerInspectResponse, image_digest: &str) -> Opti
         environment: environment(config.env.as_deref().unwrap_or_default()),
         mariadb: mariadb_environment(config.env.as_deref().unwrap_or_default()),
         auto_remove: host.auto_remove.unwrap_or_default(),
+        compose_files,
         container,
     })
 }

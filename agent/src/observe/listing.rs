@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use bollard::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use holdfast_proto::fleet::{Mount, MountKind, Volume};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::{
@@ -28,6 +29,7 @@ use crate::{
 
 /// Inspections at once.
 const PARALLEL: usize = 4;
+const LARGEST_COMPOSE_FILE: u64 = 1 << 20;
 /// A file system that hangs does not hold the listing up.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -129,6 +131,9 @@ impl Listing {
                 .await;
             if let Some(mut seen) = containers::describe(inspected, &digest) {
                 resolve_links(&mut seen.container.mounts).await;
+                if let Some(hash) = hash_of(&seen.compose_files).await {
+                    seen.container.config_hash = hash;
+                }
                 self.containers.insert(id, seen);
             }
         }
@@ -183,6 +188,22 @@ async fn resolve_links(mounts: &mut [Mount]) {
             mount.host_path = path.display().to_string();
         }
     }
+}
+
+/// Of what compose files say; none when one cannot be read. Compose's own hash of a service has the project's name in it.
+async fn hash_of(files: &[PathBuf]) -> Option<String> {
+    let mut hash = Sha256::new();
+    for file in files {
+        let reading = async {
+            let size = tokio::fs::metadata(file).await.ok()?.len();
+            if size > LARGEST_COMPOSE_FILE {
+                return None;
+            }
+            tokio::fs::read(file).await.ok()
+        };
+        hash.update(timeout(RESOLVED_WITHIN, reading).await.ok()??);
+    }
+    (!files.is_empty()).then(|| hex::encode(hash.finalize()))
 }
 
 /// `None` when there is no such container any more.
@@ -260,6 +281,29 @@ fn repository(reference: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_same_compose_file_in_another_folder_has_the_same_hash() {
+        let home = tempfile::tempdir().unwrap();
+        let file = |folder: &str, text: &str| {
+            let folder = home.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let file = folder.join("compose.yml");
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let before = hash_of(&[file("before", "services: {}")]).await;
+        assert!(before.is_some());
+        assert_eq!(hash_of(&[file("after", "services: {}")]).await, before);
+        assert_ne!(
+            hash_of(&[file("other", "services: {db: {}}")]).await,
+            before
+        );
+        assert_eq!(hash_of(&[]).await, None);
+        assert_eq!(hash_of(&[home.path().join("gone.yml")]).await, None);
+        let large = file("large", &"#".repeat((1 << 20) + 1));
+        assert_eq!(hash_of(&[large]).await, None);
+    }
 
     #[test]
     fn a_face_does_not_change_with_the_clock() {

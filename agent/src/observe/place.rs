@@ -37,14 +37,18 @@ pub async fn of(found: &Found) -> Option<DataPlace> {
 
 /// By what the process and the container say: pure.
 fn placed(found: &Found) -> Option<DataPlace> {
-    let path = match (&found.standing, &found.container) {
-        (Standing::Running(server), _) => server.data_directory().to_owned(),
-        (Standing::Down { .. }, Some(seen)) => {
-            let told = seen.environment.data_directory.clone();
-            let told = told.filter(|_| found.engine == Engine::Postgres);
-            told.unwrap_or_else(|| usual(found.engine).to_owned())
+    // A process that has just begun does not tell yet.
+    let told = match &found.standing {
+        Standing::Running(server) => Some(server.data_directory().to_owned()),
+        Standing::Down { .. } => None,
+    };
+    let path = match told.filter(|path| path.starts_with('/')) {
+        Some(path) => path,
+        None => {
+            let set = found.container.as_ref()?.environment.data_directory.clone();
+            let set = set.filter(|_| found.engine == Engine::Postgres);
+            set.unwrap_or_else(|| usual(found.engine).to_owned())
         }
-        (Standing::Down { .. }, None) => String::new(),
     };
     if !path.starts_with('/') {
         return None;

@@ -263,3 +263,123 @@ impl From<EventRow> for Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{
+        catalog::testing::TestCatalog,
+        data_store::{Observed, VolumeIdentity, advance, observe},
+        detect::tests::facts,
+    };
+
+    fn observed() -> Observed {
+        observe(&facts().hosts, &[]).remove(0)
+    }
+
+    fn swapped() -> Observed {
+        let mut one = observed();
+        one.service = "manualmode/db".to_owned();
+        one.name.instance = "manualmode_db_1".to_owned();
+        one.store.system_identifier = "8".to_owned();
+        one.store.host_path = "/volumes/manualmode_data".to_owned();
+        one.store.volume = Some(VolumeIdentity {
+            name: "manualmode_data".to_owned(),
+            created_at: None,
+            driver: "local".to_owned(),
+        });
+        one
+    }
+
+    /// A service that is known, as the catalog has it.
+    async fn known(catalog: &TestCatalog) -> Known {
+        let host = "web-1".parse().unwrap();
+        let now = catalog.clock.now();
+        catalog.add_host(&host, now).await.unwrap();
+        let step = advance(None, &observed(), now).unwrap();
+        save(catalog, &step).await;
+        catalog.data_stores().await.unwrap().remove(0)
+    }
+
+    async fn save(catalog: &TestCatalog, step: &Step) {
+        let now = catalog.clock.now();
+        let saved = catalog.save_data_store(step, Word::default(), now).await;
+        saved.unwrap();
+    }
+
+    fn kinds(events: &[Event]) -> Vec<EventKind> {
+        events.iter().map(|event| event.kind).collect()
+    }
+
+    #[tokio::test]
+    async fn a_service_keeps_its_history_under_its_new_name() {
+        let catalog = TestCatalog::new().await;
+        let before = known(&catalog).await;
+        assert_eq!(before.accepted, observed().store);
+        let step = advance(Some(&before), &swapped(), catalog.clock.now()).unwrap();
+        save(&catalog, &step).await;
+        let all = catalog.data_stores().await.unwrap();
+        assert_eq!(all, [step.known.clone()]);
+        assert_eq!(all[0].id, before.id);
+
+        for name in ["shop-db", "manualmode_db_1"] {
+            let name = InstanceName {
+                host: before.host.clone(),
+                instance: name.to_owned(),
+            };
+            let events = catalog.instance_history(&name).await.unwrap();
+            assert_eq!(kinds(&events), [EventKind::Swapped, EventKind::FirstSeen]);
+            assert_eq!(events[0].store, Some(swapped().store));
+        }
+        // The line that led away from it belongs to a volume as well.
+        for (volume, lines) in [("shop_data", 2), ("manualmode_data", 1), ("other", 0)] {
+            let events = catalog.volume_history(&before.host, volume).await.unwrap();
+            assert_eq!(events.len(), lines, "{volume}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_two_have_seen_at_once_is_written_once() {
+        let catalog = TestCatalog::new().await;
+        let known = known(&catalog).await;
+        let again = advance(None, &observed(), catalog.clock.now()).unwrap();
+        save(&catalog, &again).await;
+        let events = catalog.instance_history(&known.name()).await.unwrap();
+        assert_eq!(kinds(&events), [EventKind::FirstSeen]);
+        assert_eq!(catalog.data_stores().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_expected_after_an_operator_said_so_and_the_history_stays() {
+        let catalog = TestCatalog::new().await;
+        let known = known(&catalog).await;
+        let word = Word {
+            by: "operator/ann",
+            reason: "it was a try",
+        };
+        let now = catalog.clock.now();
+        catalog.forget_data_store(&known, word, now).await.unwrap();
+        assert_eq!(catalog.data_stores().await.unwrap(), []);
+        let events = catalog.instance_history(&known.name()).await.unwrap();
+        assert_eq!(kinds(&events), [EventKind::Accepted, EventKind::FirstSeen]);
+        let Event {
+            by, reason, store, ..
+        } = &events[0];
+        assert_eq!((by.as_str(), reason.as_str()), (word.by, word.reason));
+        assert_eq!(*store, None);
+        let of_volume = catalog.volume_history(&known.host, "shop_data").await;
+        assert_eq!(of_volume.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_all_the_time_is_noted() {
+        let catalog = TestCatalog::new().await;
+        let known = known(&catalog).await;
+        let later = known.last_seen_at + TimeDelta::hours(1);
+        let noted = catalog.note_data_stores_seen(&[known.id], later).await;
+        noted.unwrap();
+        assert_eq!(catalog.data_stores().await.unwrap()[0].last_seen_at, later);
+    }
+}

@@ -34,17 +34,17 @@ pub fn advance(known: Option<&Known>, observed: &Observed, now: Time) -> Option<
     after.instance.clone_from(&observed.name.instance);
     after.traits.clone_from(&observed.traits);
     after.last_seen_at = now;
-    let event = take(&mut after, observed, now);
-    let renamed = before.service != after.service || before.instance != after.instance;
-    let event = event.or_else(|| {
-        let (from, to) = (&before.service, &after.service);
-        (from != to).then(|| (EventKind::Changed, vec![format!("service {from} → {to}")]))
-    });
+    let mut event = take(&mut after, observed, now);
+    let (from, to) = (&before.service, &after.service);
+    if from != to {
+        let (_, changes) = event.get_or_insert((EventKind::Changed, Vec::new()));
+        changes.push(format!("service {from} → {to}"));
+    }
     let same = Known {
         last_seen_at: before.last_seen_at,
         ..after.clone()
     } == *before;
-    (event.is_some() || renamed || !same).then_some(Step {
+    (event.is_some() || !same).then_some(Step {
         known: after,
         event,
     })

@@ -70,8 +70,13 @@ fn of_instance(host: &HostFacts, instance: &Instance) -> Option<Observed> {
         return None;
     }
     let data = instance.data.clone().unwrap_or_default();
+    // Of a server in a container nobody has told yet where its data lie.
+    let told = data_path(instance).is_some_and(|path| !path.is_empty());
+    if container.is_some() && !told {
+        return None;
+    }
     let path = data_path(instance).unwrap_or_default().to_owned();
-    let told = instance.health.as_ref().map(|h| &h.system_identifier);
+    let identifier = instance.health.as_ref().map(|h| &h.system_identifier);
     let store = DataStore {
         engine: instance.engine,
         container: instance.container.clone(),
@@ -83,7 +88,7 @@ fn of_instance(host: &HostFacts, instance: &Instance) -> Option<Observed> {
         host_path: data.host_path,
         inode: data.inode,
         file_system: data.file_system,
-        system_identifier: match told.filter(|told| !told.is_empty()) {
+        system_identifier: match identifier.filter(|told| !told.is_empty()) {
             Some(told) => told.clone(),
             None => data.system_identifier,
         },

@@ -80,15 +80,17 @@ fn lies_where_it_shall(known: &Known, one: &Observed) -> bool {
     !place.is_empty() && *place == one.store.host_path
 }
 
-/// The same service of the same compose file, by its definition or by the ports that it takes.
+/// The same service of the same compose file, which takes the same ports; or of an edited one that takes them.
 fn goes_on_as(known: &Known, one: &Observed) -> bool {
     let (before, now) = (&known.traits, &one.traits);
     let of_compose =
         !now.compose_service.is_empty() && before.compose_service == now.compose_service;
+    // Two environments of one template have other ports.
+    let same_ports = before.ports == now.ports;
     let same_file = !now.config_hash.is_empty() && before.config_hash == now.config_hash;
-    let same_ports = !now.ports.is_empty() && before.ports == now.ports;
+    let same = same_ports && (same_file || !now.ports.is_empty());
     let renamed = before.project != now.project && known.accepted.engine == one.store.engine;
-    one.alive && of_compose && renamed && (same_file || same_ports) && volumes_alike(known, one)
+    one.alive && of_compose && renamed && same && volumes_alike(known, one)
 }
 
 /// But for the project that stands before it, the volume has the same name.

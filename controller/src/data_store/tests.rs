@@ -278,6 +278,9 @@ fn incident_4_a_project_that_is_renamed_with_its_directory_is_known_again() {
         one.traits.ports = [5432].into();
     });
     assert!(match_up(&[with_ports], &[again])[0].0.is_some());
+    // Another environment of one template has other ports.
+    let other_ports = matches(renamed(|one| one.traits.ports = [5433].into()), None);
+    assert_eq!(other_ports, None);
     // A second environment beside the first is a service of its own.
     assert_eq!(matches(renamed(|_| {}), Some(true)), None);
     // So is another service, another engine, another volume, another host.
@@ -315,8 +318,11 @@ fn incident_4_a_project_that_is_renamed_with_its_directory_is_known_again() {
         "what does not run any more is none of its own"
     );
     let step = after(matched[0].0.unwrap(), matched[0].1);
-    told(&step, EventKind::Returned, "");
-    assert_eq!(step.known.service, "shop/db");
+    told(
+        &step,
+        EventKind::Returned,
+        "service manualmode/db → shop/db",
+    );
 }
 
 #[test]
@@ -340,7 +346,7 @@ fn the_same_place_under_another_name_is_the_same_service() {
     let (before, seen) = match_up(&known, std::slice::from_ref(&one))[0];
     let step = after(before.expect("known by its place"), seen);
     assert_eq!(step.known.swapped, None);
-    told(&step, EventKind::Changed, "");
+    told(&step, EventKind::Changed, "service shop/db → manualmode/db");
 }
 
 #[test]
@@ -391,6 +397,15 @@ fn of_the_containers_of_one_service_the_one_that_runs_is_it() {
         twice(true),
         [pair("shop-db", "shop-db"), pair("shop/db", "a-new-one")]
     );
+}
+
+#[test]
+fn a_server_whose_place_nobody_has_told_yet_is_not_judged() {
+    let mut facts = facts();
+    let instance = &mut facts.hosts[0].instances[0];
+    instance.data = None;
+    instance.health = None;
+    assert_eq!(observe(&facts.hosts, &[]), []);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use holdfast_proto::{
     check::{CheckLimits, CheckOutcome, CheckVerdict},
     fleet::{
         Archiver, Container, ContainerHealth, ContainerState, DataPlace, Engine, Instance,
-        InstanceHealth, LongQuery, Mount, MountKind, ReplicationSlot, Volume,
+        InstanceHealth, LongQuery, MariadbHealth, Mount, MountKind, ReplicationSlot,
+        ReplicationSource, Volume,
     },
 };
 
@@ -121,6 +122,7 @@ pub fn facts() -> Facts {
             connected: true,
             enrolled_at: Some(now() - TimeDelta::days(1)),
             last_seen_at: Some(now()),
+            clock_ahead: chrono::TimeDelta::zero(),
             engine_error: String::new(),
             containers: vec![container],
             volumes: vec![volume("shop_data", false)],
@@ -492,7 +494,10 @@ fn incident_5_data_on_a_volume_without_a_name() {
 
     let bound = seen(|facts| facts.hosts[0].containers[0].mounts[0].kind = MountKind::Bind);
     assert_eq!(bound, []);
-    let bare = seen(|facts| facts.hosts[0].instances[0].container.clear());
+    let bare = seen(|facts| {
+        facts.hosts[0].instances[0].container.clear();
+        facts.hosts[0].containers.clear();
+    });
     assert_eq!(bare, []);
 }
 
@@ -502,4 +507,62 @@ fn keys_stay_while_numbers_change() {
     let other = of_health(|health| health.disk_free_bytes = 50 << 20);
     assert_eq!(one[0].key, other[0].key);
     assert_ne!(one[0].message, other[0].message);
+}
+
+#[test]
+fn a_clock_is_wrong() {
+    let ahead = |seconds| seen(|facts| facts.hosts[0].clock_ahead = TimeDelta::seconds(seconds));
+    assert_eq!(ahead(29), []);
+    one(
+        &ahead(30),
+        "clock-skew",
+        Warning,
+        "half a minute or more ahead of",
+    );
+    one(&ahead(-299), "clock-skew", Warning, "4 min behind");
+    one(&ahead(300), "clock-skew", Critical, "5 min ahead of");
+    let away = seen(|facts| {
+        facts.hosts[0].clock_ahead = TimeDelta::hours(1);
+        facts.hosts[0].connected = false;
+    });
+    assert_eq!(away, [], "what was heard last says nothing of now");
+}
+
+#[test]
+fn replication_stops() {
+    let of = |receiving, applying, lag| {
+        seen(|facts| {
+            let health = facts.hosts[0].instances[0].health.as_mut().unwrap();
+            health.mariadb = Some(MariadbHealth {
+                sources: vec![ReplicationSource {
+                    name: String::new(),
+                    address: "db-1:3306".to_owned(),
+                    receiving,
+                    applying,
+                    lag_seconds: lag,
+                    last_error: "duplicate entry".to_owned(),
+                }],
+                ..MariadbHealth::default()
+            });
+        })
+    };
+    assert_eq!(of(true, true, Some(599)), []);
+    one(
+        &of(true, true, Some(600)),
+        "replication-stopped",
+        Warning,
+        "lags",
+    );
+    one(
+        &of(false, true, None),
+        "replication-stopped",
+        Critical,
+        "fetches nothing",
+    );
+    one(
+        &of(true, false, None),
+        "replication-stopped",
+        Critical,
+        "applies nothing",
+    );
 }

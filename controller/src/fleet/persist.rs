@@ -107,7 +107,7 @@ mod tests {
         fleet.snapshot(&host, snapshot, now);
         persister.save().await.unwrap();
         let later = now + chrono::TimeDelta::seconds(10);
-        fleet.heartbeat(&host, 42, later);
+        fleet.heartbeat(&host, later, 42, later);
         persister.save().await.unwrap();
 
         let again = Fleet::from_known(catalog.load_fleet().await.unwrap());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::{
     fleet::{Container, HostDelta, HostSnapshot, Instance, Volume},
     link::Hello,
@@ -29,6 +29,9 @@ pub struct HostState {
     pub facts: Option<HostFacts>,
     /// Resident memory of the agent, bytes; 0 before the first heartbeat.
     pub agent_rss_bytes: u64,
+    /// How far the host's clock is ahead of ours, as its last heartbeat showed; on the way it loses a moment.
+    #[serde(skip)]
+    pub clock_ahead: TimeDelta,
     pub report: HostReport,
     /// Not kept in the catalog.
     #[serde(skip)]
@@ -73,6 +76,7 @@ impl HostState {
             reported_at: None,
             facts: None,
             agent_rss_bytes: 0,
+            clock_ahead: TimeDelta::zero(),
             report: HostReport::default(),
             recent: Recent::default(),
         }

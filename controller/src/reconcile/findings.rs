@@ -221,6 +221,7 @@ mod tests {
             connected: false,
             enrolled_at: Some(last_seen_at),
             last_seen_at: Some(last_seen_at),
+            clock_ahead: chrono::TimeDelta::zero(),
             engine_error: String::new(),
             containers: vec![],
             volumes: vec![],

@@ -101,6 +101,7 @@ fn host(state: ContainerState, read_only: bool) -> HostFacts {
         connected: true,
         enrolled_at: None,
         last_seen_at: None,
+        clock_ahead: chrono::TimeDelta::zero(),
         engine_error: String::new(),
         containers: vec![Container {
             config_hash: String::new(),

@@ -354,7 +354,8 @@ pub struct Container {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Hash of the service's definition and folder of the project, as compose labelled them; empty when it did not.
+    /// Of what its compose files say, else the hash that compose labelled it with; empty when there is neither. And the
+    /// project's folder.
     #[prost(string, tag = "15")]
     pub config_hash: ::prost::alloc::string::String,
     #[prost(string, tag = "16")]

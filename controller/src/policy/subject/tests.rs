@@ -75,6 +75,7 @@ fn host(volumes: Vec<Volume>) -> HostFacts {
         connected: true,
         enrolled_at: None,
         last_seen_at: None,
+        clock_ahead: chrono::TimeDelta::zero(),
         engine_error: String::new(),
         containers: vec![],
         volumes,

@@ -15,6 +15,7 @@ pub fn host_row(state: &HostState, certificate_expires_at: Option<DateTime<Utc>>
         reported_at: _,
         facts,
         agent_rss_bytes,
+        clock_ahead: _,
         report,
         recent: _,
     } = state;

@@ -103,10 +103,10 @@ impl Heard<'_> {
             AgentMessage::Delta(delta) => fleet.delta(host, delta, now),
             AgentMessage::Heartbeat {
                 sequence,
-                at: _,
+                at,
                 rss_bytes,
             } => {
-                fleet.heartbeat(host, rss_bytes, now);
+                fleet.heartbeat(host, at, rss_bytes, now);
                 let ack = ControllerMessage::HeartbeatAck { sequence };
                 self.session.push(ack);
             }

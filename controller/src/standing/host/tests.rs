@@ -81,6 +81,7 @@ fn facts(name: &str) -> HostFacts {
         connected: true,
         enrolled_at: None,
         last_seen_at: None,
+        clock_ahead: chrono::TimeDelta::zero(),
         engine_error: String::new(),
         containers: vec![],
         volumes: vec![],

@@ -1,0 +1,160 @@
+//! Incident 4: the same compose file from a renamed directory. Nobody saw it for eleven hours.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use e2e::{
+    fleet::Fleet,
+    host::{Engine, Host, succeed},
+    postgres::{Version, psql, wait_for_postgres},
+};
+
+use super::{found, over};
+
+/// A file without a name of its own.
+const COMPOSE: &str = "
+version: '3'
+services:
+  db:
+    image: holdfast-test/postgres:15
+    environment: {POSTGRES_PASSWORD: secret}
+    volumes: ['data:/var/lib/postgresql/data']
+volumes:
+  data:
+";
+
+const FLEET: &str = "
+policies:
+  - name: shops
+    select: {name: postgres}
+    checks: [{name: users, count: select count(*) from users, every: 5s}]
+";
+
+/// The tool that is at home with the engine.
+fn compose(fleet: &Fleet, directory: &Path, args: &[&str]) {
+    let host = fleet.host("web-1");
+    let mut command = host.command(tool(host));
+    // It looks for its file where it is run.
+    command
+        .arg("-f")
+        .arg(directory.join("compose.yml"))
+        .args(args);
+    succeed(command);
+}
+
+fn tool(host: &Host) -> &'static str {
+    match host.engine() {
+        Engine::Docker => "docker-compose",
+        Engine::Podman => "podman-compose",
+    }
+}
+
+fn users(fleet: &Fleet, container: &str, count: u32) {
+    let host = fleet.host("web-1");
+    wait_for_postgres(host, container);
+    let sql = format!(
+        "create table users (id int primary key, email text);
+         insert into users select n, 'user' || n || '@example.org' from generate_series(1, {count}) n"
+    );
+    psql(host, container, "postgres", &sql);
+}
+
+fn directory(fleet: &Fleet, name: &str) -> PathBuf {
+    fleet.dir().join(name)
+}
+
+fn replay(fleet: &Fleet) {
+    let before = directory(fleet, "meaningful");
+    fs::create_dir_all(&before).expect("a directory");
+    fs::write(before.join("compose.yml"), COMPOSE).expect("a file");
+    let file = fleet.dir().join("fleet.yaml");
+    fs::write(&file, FLEET).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    fleet.ctl.ok(&["apply", "-f", file, "--yes"]);
+    compose(fleet, &before, &["up", "-d"]);
+    users(fleet, "meaningful_db_1", 14);
+    fleet.wait_instance("web-1/meaningful_db_1");
+    let history = ["instance", "history", "web-1/meaningful_db_1"];
+    wait_for_count(fleet, "web-1/meaningful_db_1/postgres", 14);
+
+    compose(fleet, &before, &["down"]);
+    let after = directory(fleet, "manualmode");
+    fs::rename(&before, &after).expect("renamed");
+    compose(fleet, &after, &["up", "-d"]);
+    let finding = found(
+        fleet,
+        "identity-swapped",
+        "volume meaningful_data → manualmode_data",
+    );
+    assert_eq!(finding["severity"], "critical");
+    assert_eq!(finding["subject"], "web-1/manualmode_db_1");
+    let evidence = finding["evidence"].to_string();
+    assert!(
+        evidence.contains("meaningful_data is still there"),
+        "{evidence}"
+    );
+
+    // The application's migrations, and the one who registered.
+    users(fleet, "manualmode_db_1", 1);
+    found(fleet, "identity-swapped", "postgres users 14 → 1");
+    let lines = fleet
+        .ctl
+        .ok(&["instance", "history", "web-1/manualmode_db_1"]);
+    assert!(
+        lines.contains("swapped") && lines.contains("first seen"),
+        "{lines}"
+    );
+    let lines = fleet
+        .ctl
+        .ok(&["volume", "history", "web-1/meaningful_data"]);
+    assert!(
+        lines.contains("meaningful_data → manualmode_data"),
+        "{lines}"
+    );
+
+    // Back to the old directory: everything is as it was, and nobody has to say so.
+    compose(fleet, &after, &["down"]);
+    fs::rename(&after, &before).expect("renamed");
+    compose(fleet, &before, &["up", "-d"]);
+    over(fleet, "identity-swapped");
+    let lines = fleet.ctl.ok(&history);
+    assert!(lines.contains("returned"), "{lines}");
+    let counted = psql(
+        fleet.host("web-1"),
+        "meaningful_db_1",
+        "postgres",
+        "select count(*) from users",
+    );
+    assert_eq!(counted, "14");
+}
+
+/// The catalog knows what is counted while all is well.
+fn wait_for_count(fleet: &Fleet, database: &str, count: u64) {
+    e2e::eventually::eventually(
+        std::time::Duration::from_secs(60),
+        &format!("{count} users of {database}"),
+        || {
+            let list = fleet.ctl.json(&["check", "list"]);
+            let mut checks = list["checks"].as_array().into_iter().flatten();
+            let counted = checks
+                .any(|check| check["database"] == database && check["last"]["count"] == count);
+            if counted { Ok(()) } else { Err(list) }
+        },
+    );
+}
+
+#[test]
+fn docker_compose_from_a_renamed_directory_is_a_swap_with_users_14_to_1() {
+    replay(&Fleet::start(1));
+}
+
+#[test]
+fn so_is_podman_compose() {
+    let mut fleet = Fleet::start(0);
+    let host = Host::start_with(Engine::Podman);
+    host.load(Version::V15.archive());
+    fleet.enrol("web-1", host);
+    replay(&fleet);
+}
