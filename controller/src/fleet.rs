@@ -224,7 +224,8 @@ impl Fleet {
         self.ring();
     }
 
-    fn ring(&self) {
+    /// Something else that those who wait for changes look at is new.
+    pub fn ring(&self) {
         self.inner.changes.send_modify(|count| *count += 1);
     }
 

@@ -123,7 +123,16 @@ impl Swapped {
         if !is_near(&self.contents.databases, &now.databases) {
             self.contents.databases.clone_from(&now.databases);
         }
-        self.contents.counts.clone_from(&now.counts);
+        self.contents.take_counts(now);
+    }
+}
+
+impl Contents {
+    /// A check that tells nothing now (its server is stopping) has still counted what it counted.
+    fn take_counts(&mut self, now: &Self) {
+        let told = now.counts.iter();
+        self.counts
+            .extend(told.map(|(name, count)| (name.clone(), *count)));
     }
 }
 
@@ -171,7 +180,7 @@ fn note_contents(after: &mut Known, now: Option<&Contents>, at: Time) {
     if !is_near(&after.contents.databases, &databases) {
         after.contents.databases = databases;
     }
-    after.contents.counts.clone_from(&now.counts);
+    after.contents.take_counts(now);
 }
 
 /// What was large and is not there, or nearly empty: name, bytes before, bytes now.

@@ -56,7 +56,7 @@ fn tell_apart(mut all: Vec<Observed>) -> Vec<Observed> {
     for replica in all.iter_mut().skip(1) {
         replica.service.clone_from(&replica.name.instance);
     }
-    // A container that compose has made beside the one that it is about to replace is none of its own.
+    // What does not run beside the one that does is what the service was before.
     let first_is_alive = all.first().is_some_and(|first| first.alive);
     let mut first = true;
     all.retain(|one| std::mem::take(&mut first) || one.alive || !first_is_alive);
@@ -67,6 +67,10 @@ fn of_instance(host: &HostFacts, instance: &Instance) -> Option<Observed> {
     let container = host.container_of(instance);
     if container.is_none() && !instance.is_up() {
         // Nothing tells of a server that is away and lies in no container.
+        return None;
+    }
+    if container.is_some_and(|container| container.state == ContainerState::Created) {
+        // It has not run yet: neither are there data of its own, nor does anything go on in it.
         return None;
     }
     let data = instance.data.clone().unwrap_or_default();

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use holdfast_proto::fleet::ContainerState;
+
 use super::{
     Accepted, Contents, EventKind, Known, Observed, Step, Time, VolumeIdentity, accept, advance,
     match_up, observe,
@@ -374,7 +376,7 @@ fn of_the_containers_of_one_service_the_one_that_runs_is_it() {
         container.id = "c0".to_owned();
         container.name = "a-new-one".to_owned();
         if !second_runs {
-            container.state = holdfast_proto::fleet::ContainerState::Created;
+            container.state = ContainerState::Exited;
         }
         instance.name.clone_from(&container.name);
         instance.container.clone_from(&container.name);
@@ -391,7 +393,7 @@ fn of_the_containers_of_one_service_the_one_that_runs_is_it() {
     assert_eq!(
         twice(false),
         [pair("shop/db", "shop-db")],
-        "about to be replaced"
+        "what it was before"
     );
     assert_eq!(
         twice(true),
@@ -406,6 +408,37 @@ fn a_server_whose_place_nobody_has_told_yet_is_not_judged() {
     instance.data = None;
     instance.health = None;
     assert_eq!(observe(&facts.hosts, &[]), []);
+}
+
+#[test]
+fn what_has_never_run_is_no_service_yet() {
+    let mut facts = facts();
+    facts.hosts[0].containers[0].state = ContainerState::Created;
+    assert_eq!(observe(&facts.hosts, &[]), []);
+}
+
+#[test]
+fn what_a_check_counted_is_remembered_while_it_cannot_count() {
+    let counting = |count: Option<i64>| {
+        observed(|one| {
+            holding(one, &[("shop", GIB)]);
+            let counts = &mut one.contents.as_mut().unwrap().counts;
+            counts.extend(count.map(|count| ("shop users".to_owned(), count)));
+        })
+    };
+    let before = after(&known(), &counting(Some(14))).known;
+    assert_eq!(advance(Some(&before), &counting(None), now()), None);
+    let fewer = after(&before, &counting(Some(13))).known;
+    assert_eq!(fewer.contents.counts["shop users"], 13);
+    let wrong = |count: Option<i64>| {
+        let mut one = counting(count);
+        on_volume(&mut one, "shop2_data", "9");
+        one
+    };
+    let swapped = after(&fewer, &wrong(Some(1))).known;
+    assert_eq!(advance(Some(&swapped), &wrong(None), now()), None);
+    assert_eq!(swapped.contents.counts["shop users"], 13);
+    assert_eq!(swapped.swapped.unwrap().contents.counts["shop users"], 1);
 }
 
 #[test]

@@ -11,13 +11,15 @@ use std::{
 use holdfast_proto::fleet::Engine;
 
 use crate::engine::postgres::processes::{
-    Mode, Namespaces, arguments, container_of_cgroup, field, namespaces, parent, working_directory,
+    Mode, Namespaces, arguments, container_of_cgroup, field, namespaces, parent, working_in,
 };
 
 /// Programs that are servers, as the kernel shortens their names.
 const PROGRAMS: [&str; 2] = ["mariadbd", "mysqld"];
 const DEFAULT_PORT: u16 = 3306;
 const DEFAULT_SOCKET: &str = "/run/mysqld/mysqld.sock";
+/// What a data directory has: the system tables' directory, before it is there the first file of InnoDB.
+const SYSTEM: [&str; 2] = ["mysql", "ibdata1"];
 /// Other things that such a server listens for: the X protocol, Galera's group and its transfers.
 const OTHER_PORTS: [u16; 6] = [33060, 33062, 4444, 4567, 4568, 9200];
 /// A listening TCP socket, as `/proc/net/tcp` writes its state.
@@ -36,7 +38,7 @@ pub struct Mariadbd {
     pub namespaces: Namespaces,
     /// 64 hex digits from its control group; empty when there are none.
     pub cgroup_container: String,
-    /// As the server sees it.
+    /// As the server sees it; empty when nothing tells yet.
     pub data_directory: String,
     pub port: u16,
     /// As the server sees it; unset when it listens on none.
@@ -118,7 +120,7 @@ fn look(pid: i32, directory: &Path, engine: Engine) -> Option<Mariadbd> {
         cgroup_container: fs::read_to_string(directory.join("cgroup"))
             .map(|text| container_of_cgroup(&text))
             .unwrap_or_default(),
-        data_directory: working_directory(directory),
+        data_directory: data_directory(directory, &arguments),
         port: port(&listening.ports, asked),
         socket: if seen {
             socket
@@ -142,6 +144,14 @@ fn sets_up(arguments: &[String], is_init: bool) -> bool {
     };
     has(&["bootstrap", "initialize", "initialize-insecure"])
         || !is_init && has(&["skip-networking"])
+}
+
+fn data_directory(directory: &Path, arguments: &[String]) -> String {
+    match working_in(directory, &SYSTEM) {
+        // It has just begun.
+        none if none.is_empty() => option(arguments, "datadir").unwrap_or_default(),
+        works_in => works_in,
+    }
 }
 
 /// The value of `--name=value`; underscores and dashes are the same to these servers.

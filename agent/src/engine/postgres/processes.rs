@@ -23,7 +23,7 @@ pub struct Postmaster {
     pub cgroup_container: String,
     /// First process of its own namespace.
     pub is_init: bool,
-    /// As the server sees it.
+    /// As the server sees it; empty when nothing tells yet.
     pub data_directory: String,
     pub port: u16,
     /// As the server sees it; unset when it listens on no socket.
@@ -135,11 +135,14 @@ fn look(pid: i32, directory: &Path) -> Option<Postmaster> {
             .map(|text| container_of_cgroup(&text))
             .unwrap_or_default(),
         is_init,
-        data_directory: if file.data_directory.is_empty() {
-            working_directory(directory)
-        } else {
-            file.data_directory
-        },
+        data_directory: [
+            file.data_directory,
+            working_in(directory, &["PG_VERSION"]),
+            option(&arguments, "-D").unwrap_or_default().to_owned(),
+        ]
+        .into_iter()
+        .find(|told| !told.is_empty())
+        .unwrap_or_default(),
         port,
         socket_directory: file.socket_directory,
         started: file.started,
@@ -184,8 +187,14 @@ fn listens_nowhere_by_command(arguments: &[String]) -> bool {
     })
 }
 
-pub(crate) fn working_directory(directory: &Path) -> String {
-    fs::read_link(directory.join("cwd"))
+/// Where a process works, once that is a directory with one of these in it: a server that has just begun works
+/// somewhere else, in `/` for the most part.
+pub(crate) fn working_in(directory: &Path, holding: &[&str]) -> String {
+    let works_in = directory.join("cwd");
+    if !holding.iter().any(|name| works_in.join(name).exists()) {
+        return String::new();
+    }
+    fs::read_link(works_in)
         .unwrap_or_else(|_| PathBuf::new())
         .to_string_lossy()
         .into_owned()
@@ -237,6 +246,17 @@ mod tests {
         let single = parse_pid_file("-77\n/data\n1795220184\n5432\n\n\n");
         assert!(single.pid < 0 && single.socket_directory.is_none());
         assert_eq!(parse_pid_file(""), PidFile::default());
+    }
+
+    #[test]
+    fn a_server_that_does_not_work_in_its_data_yet_tells_no_directory() {
+        let process = tempfile::tempdir().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(data.path(), process.path().join("cwd")).unwrap();
+        assert_eq!(working_in(process.path(), &["PG_VERSION"]), "");
+        fs::write(data.path().join("PG_VERSION"), "15").unwrap();
+        let told = working_in(process.path(), &["PG_VERSION"]);
+        assert_eq!(told, data.path().display().to_string());
     }
 
     #[test]

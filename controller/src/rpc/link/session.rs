@@ -17,6 +17,7 @@ use crate::{
     catalog::Catalog,
     check::{RecordError, record},
     dispatch::sessions::{EndReason, Session},
+    fleet::Fleet,
 };
 
 /// Intervals without a word after which an agent counts as gone.
@@ -33,7 +34,12 @@ pub async fn run(
 ) {
     let (reports, stored) = mpsc::channel(REPORTS);
     let host = session.host().clone();
-    tokio::spawn(keep_reports(service.catalog.clone(), host.clone(), stored));
+    tokio::spawn(keep_reports(
+        service.catalog.clone(),
+        service.fleet.clone(),
+        host.clone(),
+        stored,
+    ));
     let silence = service.heartbeat_interval * SILENT_AFTER;
     let heard = Heard {
         service: &service,
@@ -128,9 +134,11 @@ impl Heard<'_> {
     }
 }
 
-/// Beside the session, so that a slow catalog does not make an agent look silent.
+/// Beside the session, so that a slow catalog does not make an agent look silent. What was counted is looked at at
+/// once: a moment later its server may be another one.
 async fn keep_reports(
     catalog: Catalog,
+    fleet: Fleet,
     host: HostName,
     mut reports: mpsc::Receiver<(u64, CheckOutcome)>,
 ) {
@@ -143,5 +151,6 @@ async fn keep_reports(
                 "a check report was not stored"
             );
         }
+        fleet.ring();
     }
 }
