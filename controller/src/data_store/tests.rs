@@ -433,6 +433,8 @@ fn what_a_check_counted_is_remembered_while_it_cannot_count() {
     let wrong = |count: Option<i64>| {
         let mut one = counting(count);
         on_volume(&mut one, "shop2_data", "9");
+        let databases = &mut one.contents.as_mut().unwrap().databases;
+        databases.insert("shop".to_owned(), 8 << 20);
         one
     };
     let swapped = after(&fewer, &wrong(Some(1))).known;
