@@ -1,7 +1,7 @@
 //! How a data directory is, told from the files of real servers: well, killed, and damaged.
 //!
 //! Needs Docker on its usual socket, root, and the images `holdfast-test/mariadb:10.11`, `:11.8` and
-//! `holdfast-test/mysql:9`.
+//! `holdfast-test/mysql:9.7`.
 
 use std::{
     fs,
@@ -229,7 +229,7 @@ async fn mariadb_well_and_damaged() {
 
 #[tokio::test]
 async fn mysql_well_and_damaged() {
-    let blog = Blog::start("mysql-triage", "holdfast-test/mysql:9", "mysqld");
+    let blog = Blog::start("mysql-triage", "holdfast-test/mysql:9.7", "mysqld");
     well(&blog, Engine::Mysql).await;
     blog.damaged("ibdata1", remove, DataLost, "system-tablespace-missing")
         .await;

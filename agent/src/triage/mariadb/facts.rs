@@ -118,19 +118,24 @@ impl Facts {
     }
 }
 
+/// As the server noted it when it set the directory up, or upgraded it.
 fn version(directory: &Directory) -> String {
     let files = ["mariadb_upgrade_info", "mysql_upgrade_info"];
     let told = files
         .iter()
         .find_map(|name| directory.read(name, SMALL).seen().cloned());
-    let told = told.unwrap_or_default();
-    let line = String::from_utf8_lossy(&told)
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    line.trim_end_matches("-MariaDB").to_owned()
+    if let Some(told) = told {
+        let text = String::from_utf8_lossy(&told);
+        let line = text.lines().next().unwrap_or_default().trim();
+        return line.trim_end_matches("-MariaDB").to_owned();
+    }
+    let told = directory.read("mysql_upgrade_history", SMALL);
+    let text = told.seen().map(|text| String::from_utf8_lossy(text));
+    // A list of all upgrades, the newest last.
+    let text = text.unwrap_or_default();
+    let newest = text.rsplit_once("\"version\":\"");
+    let version = newest.and_then(|(_, rest)| rest.split('"').next());
+    version.unwrap_or_default().to_owned()
 }
 
 fn innodb(directory: &Directory, path: &str) -> Look<Tablespace> {

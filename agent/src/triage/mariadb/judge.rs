@@ -4,7 +4,7 @@ use holdfast_proto::task::DataVerdict::{DataLost, NeedsRecovery, Sound, Unknown,
 
 use super::{
     facts::{Facts, Tablespace},
-    tablespace::Checksum,
+    tablespace::{Checksum, Flaw},
 };
 use crate::triage::{
     directory::Look,
@@ -64,14 +64,13 @@ fn holders(facts: &Facts, found: &mut Found) {
 fn system(facts: &Facts, found: &mut Found) {
     match &facts.system {
         Look::Seen(file) => {
-            let whole = tablespace(
-                "ibdata1",
-                file,
-                !facts.system_goes_on,
-                "system-tablespace-damaged",
-                found,
-            );
-            if whole {
+            let system = File {
+                path: "ibdata1",
+                of: file,
+                alone: !facts.system_goes_on,
+                system: true,
+            };
+            if system.judge(Written::of(facts), found) {
                 found.add(
                     "system-tablespace",
                     Sound,
@@ -95,7 +94,13 @@ fn system(facts: &Facts, found: &mut Found) {
     }
     match &facts.dictionary {
         Look::Seen(file) => {
-            tablespace("mysql.ibd", file, true, "system-tablespace-damaged", found);
+            let dictionary = File {
+                path: "mysql.ibd",
+                of: file,
+                alone: true,
+                system: true,
+            };
+            dictionary.judge(Written::of(facts), found);
         }
         Look::Missing => found.add(
             "system-tablespace-missing",
@@ -106,41 +111,91 @@ fn system(facts: &Facts, found: &mut Found) {
     }
 }
 
-/// Whether nothing is wrong with it.
-fn tablespace(
-    path: &str,
-    file: &Tablespace,
-    alone: bool,
-    code: &'static str,
-    found: &mut Found,
-) -> bool {
-    let first = match &file.first {
-        Ok(first) => first,
-        Err(flaw) => {
-            found.add(code, DataLost, format!("{path}: {}", flaw.words()));
-            return false;
+/// How sure it is that a first page is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// The server stopped in order: all of it is.
+    All,
+    /// A server runs: the newest may be in its memory and its log alone.
+    ByAndBy,
+    /// It was killed: recovery writes what the log has.
+    AfterRecovery,
+}
+
+impl Written {
+    fn of(facts: &Facts) -> Self {
+        if !facts.holders.is_empty() {
+            Self::ByAndBy
+        } else if facts.temporary {
+            Self::AfterRecovery
+        } else {
+            Self::All
         }
-    };
-    if alone && file.bytes < first.least_bytes {
-        let what = format!(
-            "{path} is cut off: it holds {} bytes of {}",
-            file.bytes, first.least_bytes
-        );
-        found.add(code, DataLost, what);
-        return false;
     }
-    match first.checksum {
-        Checksum::Holds => true,
-        Checksum::Wrong => {
-            let what = format!("the checksum of the first page of {path} is wrong");
-            found.add(code, DataLost, what);
-            false
+}
+
+/// A file of InnoDB, and what it is for.
+struct File<'a> {
+    path: &'a str,
+    of: &'a Tablespace,
+    /// It has no other files that it goes on in.
+    alone: bool,
+    /// Of the server itself: its first page was written when it was made.
+    system: bool,
+}
+
+impl File<'_> {
+    /// Whether nothing is wrong with it.
+    fn judge(&self, written: Written, found: &mut Found) -> bool {
+        let path = self.path;
+        let damaged = if self.system {
+            "system-tablespace-damaged"
+        } else {
+            "tablespace-damaged"
+        };
+        let (code, verdict, what) = match &self.of.first {
+            Ok(first) if self.alone && self.of.bytes < first.least_bytes => {
+                let (bytes, least) = (self.of.bytes, first.least_bytes);
+                let what = format!("{path} is cut off: it holds {bytes} bytes of {least}");
+                found.add(damaged, DataLost, what);
+                return false;
+            }
+            Ok(first) => match first.checksum {
+                Checksum::Holds => return true,
+                Checksum::Wrong => {
+                    let what = format!("the checksum of the first page of {path} is wrong");
+                    (damaged, DataLost, what)
+                }
+                Checksum::NotTheUsual => {
+                    let what =
+                        format!("the first page of {path} does not carry the usual checksum");
+                    ("checksum-unknown", Unknown, what)
+                }
+            },
+            Err(flaw @ (Flaw::Short | Flaw::Empty)) if self.system => {
+                found.add(damaged, DataLost, format!("{path}: {}", flaw.words()));
+                return false;
+            }
+            Err(flaw) => (damaged, DataLost, format!("{path}: {}", flaw.words())),
+        };
+        match written {
+            Written::All => found.add(code, verdict, what),
+            Written::ByAndBy => {
+                found.add(
+                    "not-yet-written",
+                    Sound,
+                    format!("{what}; a server that runs may not have written it yet"),
+                );
+            }
+            Written::AfterRecovery => {
+                found.add(
+                    "not-yet-written",
+                    NeedsRecovery,
+                    format!("{what}; recovery writes what the log has of it"),
+                );
+            }
         }
-        Checksum::NotTheUsual => {
-            let what = format!("the first page of {path} does not carry the usual checksum");
-            found.add("checksum-unknown", Unknown, what);
-            false
-        }
+        false
     }
 }
 
@@ -185,11 +240,18 @@ fn aria(facts: &Facts, found: &mut Found) {
 }
 
 fn tables(facts: &Facts, found: &mut Found) {
+    let written = Written::of(facts);
     let mut whole = 0;
     for (path, table) in &facts.tables {
         match table {
-            Look::Seen(file) => {
-                whole += usize::from(tablespace(path, file, true, "tablespace-damaged", found))
+            Look::Seen(of) => {
+                let file = File {
+                    path,
+                    of,
+                    alone: true,
+                    system: false,
+                };
+                whole += usize::from(file.judge(written, found));
             }
             // Removed while we looked.
             Look::Missing => {}

@@ -118,6 +118,23 @@ fn what_is_cut_off_or_flipped_is_damaged() {
 }
 
 #[test]
+fn a_table_that_a_killed_server_has_not_written_yet_is_recovered() {
+    let data = Data::new();
+    data.put("shop/users.ibd", &[0; 65536]);
+    data.put("ibtmp1", b"");
+    let evidence = data.evidence();
+    let unwritten = evidence.iter().find(|one| one.code == "not-yet-written");
+    assert_eq!(unwritten.unwrap().verdict, NeedsRecovery, "{evidence:#?}");
+    assert_eq!(evidence[0].verdict, NeedsRecovery);
+    // A file is never shorter than what was written of it says.
+    data.put("shop/users.ibd", &long(5, 4)[..32768]);
+    data.says(DataLost, "tablespace-damaged");
+    data.put("shop/users.ibd", &long(5, 4));
+    data.put("ibdata1", &[0; 65536]);
+    data.says(DataLost, "system-tablespace-damaged");
+}
+
+#[test]
 fn a_mysql_keeps_its_dictionary_in_a_file_of_its_own_and_has_no_aria() {
     let data = Data::new();
     data.remove("aria_log_control");

@@ -73,8 +73,8 @@ pub struct Facts {
     pub tablespaces: BTreeMap<(u32, u32), Look<Files>>,
     pub owner: u32,
     pub mode: u32,
-    /// Of somebody else, or not to be read by their owner: the first few, with the reason.
-    pub strange: Vec<String>,
+    /// Of somebody else, or not to be read by their owner: the first few.
+    pub strange: Vec<Strange>,
     /// `postmaster.pid` is there; the process that it names, in the server's numbering.
     pub lock: Option<i64>,
     pub holders: Vec<Holder>,
@@ -100,6 +100,21 @@ pub struct Relations {
     pub all: Vec<Relation>,
     /// Pages of `pg_class` that are none.
     pub bad_pages: usize,
+}
+
+/// What the server cannot use, though we can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strange {
+    pub path: String,
+    pub how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It belongs to this user.
+    Owner(u32),
+    /// It has these permission bits.
+    Mode(u32),
 }
 
 /// Where the server finds its settings.
@@ -156,7 +171,7 @@ pub fn read(directory: &Directory, around: Around) -> Facts {
         .seen()
         .map(|text| line(text));
     let major = major(&version, version_inside.as_deref());
-    let mut fates = Fates::new(directory);
+    let mut fates = Fates::new(directory, known.as_ref());
     let shared_map = map(directory, "global");
     let shared_files = files(directory, "global");
     let databases = databases(directory, &shared_map, major, &mut fates);
@@ -296,7 +311,7 @@ fn walk(
         let read = directory.pieces(&part, PAGES * heap::PAGE, |piece| {
             length += piece.len() as u64;
             for page in piece.chunks(heap::PAGE) {
-                match heap::rows(page, &mut |transaction| fates.of(transaction)) {
+                match heap::rows(page, fates) {
                     Ok(rows) => goes_on = goes_on && rows.into_iter().all(|row| take(row)),
                     Err(heap::BadPage) => bad += 1,
                 }
@@ -315,17 +330,31 @@ fn walk(
 struct Fates<'a> {
     directory: &'a Directory,
     segments: BTreeMap<u32, Vec<u8>>,
+    /// The first that began after the newest checkpoint, where that matters.
+    recent: Option<u32>,
 }
 
 impl<'a> Fates<'a> {
-    fn new(directory: &'a Directory) -> Self {
+    fn new(directory: &'a Directory, control: Option<&Control>) -> Self {
+        let control = control.filter(|control| !control.state.is_clean());
+        // Their numbers go round.
+        let recent =
+            control.and_then(|control| u32::try_from(control.next_transaction & 0xFFFF_FFFF).ok());
         Self {
             directory,
             segments: BTreeMap::new(),
+            recent,
         }
     }
+}
 
-    fn of(&mut self, transaction: u32) -> Fate {
+impl heap::Transactions for Fates<'_> {
+    fn is_recent(&self, transaction: u32) -> bool {
+        let after = |first: u32| transaction.wrapping_sub(first).cast_signed() >= 0;
+        transaction >= heap::FIRST_NORMAL && self.recent.is_some_and(after)
+    }
+
+    fn fate(&mut self, transaction: u32) -> Fate {
         if transaction < heap::FIRST_NORMAL {
             return Fate::Committed;
         }
@@ -528,7 +557,7 @@ fn newest_transactions(directory: &Directory, control: &Control) -> (String, boo
 /// How many are told of.
 const STRANGE_TOLD: usize = 5;
 
-fn strange(directory: &Directory, owner: u32) -> Vec<String> {
+fn strange(directory: &Directory, owner: u32) -> Vec<Strange> {
     let mut found = Vec::new();
     let mut folders = vec![
         (String::new(), directory.folder(".")),
@@ -553,11 +582,15 @@ fn strange(directory: &Directory, owner: u32) -> Vec<String> {
                 FileKind::File => 0o600,
                 FileKind::Link | FileKind::Other => continue,
             };
-            if entry.uid != owner {
-                found.push(format!("{path}{name} belongs to user {}", entry.uid));
+            let how = if entry.uid != owner {
+                How::Owner(entry.uid)
             } else if entry.mode & wanted != wanted {
-                found.push(format!("{path}{name} has the mode {:04o}", entry.mode));
-            }
+                How::Mode(entry.mode)
+            } else {
+                continue;
+            };
+            let path = format!("{path}{name}");
+            found.push(Strange { path, how });
             if found.len() == STRANGE_TOLD {
                 return found;
             }

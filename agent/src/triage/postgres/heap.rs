@@ -36,14 +36,18 @@ pub enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadPage;
 
+/// What is known of transactions.
+pub trait Transactions {
+    fn fate(&mut self, transaction: u32) -> Fate;
+    /// It began after the newest checkpoint: what it made may be in the log alone.
+    fn is_recent(&self, transaction: u32) -> bool;
+}
+
 /// The fields of every row that is certainly there, one after the other.
 ///
 /// # Errors
 /// When it is no page of a table.
-pub fn rows<'a>(
-    page: &'a [u8],
-    fate: &mut dyn FnMut(u32) -> Fate,
-) -> Result<Vec<&'a [u8]>, BadPage> {
+pub fn rows<'a>(page: &'a [u8], known: &mut impl Transactions) -> Result<Vec<&'a [u8]>, BadPage> {
     let field = |at| u16_at(page, at).map(usize::from).ok_or(BadPage);
     let (lower, upper, special) = (field(12)?, field(14)?, field(16)?);
     if page.len() != PAGE {
@@ -54,7 +58,8 @@ pub fn rows<'a>(
         return Ok(Vec::new());
     }
     let in_order = PAGE_HEADER <= lower && lower <= upper && upper <= special && special <= PAGE;
-    if !in_order || u16_at(page, 18) != Some(LAYOUT) {
+    let pointers = lower.saturating_sub(PAGE_HEADER).is_multiple_of(POINTER);
+    if !in_order || !pointers || u16_at(page, 18) != Some(LAYOUT) {
         return Err(BadPage);
     }
     let mut found = Vec::new();
@@ -66,20 +71,21 @@ pub fn rows<'a>(
         let (offset, length) = ((pointer & 0x7FFF) as usize, (pointer >> 17) as usize);
         let row = page.get(offset..offset + length).ok_or(BadPage)?;
         let begin = usize::from(u8_at(row, 22).ok_or(BadPage)?);
-        if is_there(row, fate).ok_or(BadPage)? {
+        if is_there(row, known).ok_or(BadPage)? {
             found.push(row.get(begin..).ok_or(BadPage)?);
         }
     }
     Ok(found)
 }
 
-fn is_there(row: &[u8], fate: &mut dyn FnMut(u32) -> Fate) -> Option<bool> {
+fn is_there(row: &[u8], known: &mut impl Transactions) -> Option<bool> {
     let (maker, remover) = (u32_at(row, 0)?, u32_at(row, 4)?);
     let marks = u16_at(row, 20)?;
     let made = match marks & FROZEN {
+        _ if known.is_recent(maker) => false,
         FROZEN | MADE => true,
         NOT_MADE => false,
-        _ => fate(maker) == Fate::Committed,
+        _ => known.fate(maker) == Fate::Committed,
     };
     if !made {
         return Some(false);
@@ -90,7 +96,7 @@ fn is_there(row: &[u8], fate: &mut dyn FnMut(u32) -> Fate) -> Option<bool> {
     if marks & (REMOVED | SEVERAL) != 0 {
         return Some(false);
     }
-    Some(fate(remover) == Fate::Aborted)
+    Some(known.fate(remover) == Fate::Aborted)
 }
 
 /// How a transaction ended, from the bytes of the segment of `pg_xact` that holds it.
@@ -144,6 +150,23 @@ pub mod tests {
         page
     }
 
+    /// Up to 1000 nothing is recent.
+    struct Ended(Fate);
+
+    impl Transactions for Ended {
+        fn fate(&mut self, transaction: u32) -> Fate {
+            match transaction {
+                100 => Fate::Committed,
+                101 => Fate::Aborted,
+                _ => self.0,
+            }
+        }
+
+        fn is_recent(&self, transaction: u32) -> bool {
+            transaction > 1000
+        }
+    }
+
     #[test]
     fn only_rows_that_are_certainly_there_count() {
         let cases = [
@@ -160,15 +183,12 @@ pub mod tests {
             (7, 100, MADE, false),
             (7, 101, MADE, true),
             (7, 102, MADE, false),
+            // What recovery makes again.
+            (1001, 0, FROZEN | NOT_REMOVED, false),
         ];
         for (maker, remover, marks, there) in cases {
             let page = page(&[(maker, remover, marks, vec![42])]);
-            let mut ended = |transaction| match transaction {
-                100 => Fate::Committed,
-                101 => Fate::Aborted,
-                _ => Fate::Unknown,
-            };
-            let rows = rows(&page, &mut ended).unwrap();
+            let rows = rows(&page, &mut Ended(Fate::Unknown)).unwrap();
             assert_eq!(!rows.is_empty(), there, "{maker} {remover} {marks:x}");
             assert!(rows.iter().all(|row| row[0] == 42));
         }
@@ -176,11 +196,11 @@ pub mod tests {
 
     #[test]
     fn an_empty_page_is_none_and_a_broken_one_is_told() {
-        let nobody = &mut |_| Fate::Unknown;
+        let nobody = &mut Ended(Fate::Unknown);
         assert_eq!(rows(&[0; PAGE], nobody), Ok(Vec::new()));
         assert_eq!(rows(&[0; 100], nobody), Err(BadPage));
         let whole = page(&[(7, 0, FROZEN, vec![1])]);
-        for (at, byte) in [(18, 9), (12, 255), (13, 255), (26, 255), (27, 255)] {
+        for (at, byte) in [(18, 9), (12, 255), (13, 255), (27, 255)] {
             let mut broken = whole.clone();
             broken[at] = byte;
             assert_eq!(rows(&broken, nobody), Err(BadPage), "{at}");
@@ -205,8 +225,8 @@ pub mod tests {
             bytes[14..16].copy_from_slice(&4000u16.to_le_bytes());
             bytes[16..18].copy_from_slice(&8192u16.to_le_bytes());
             bytes[18..20].copy_from_slice(&LAYOUT.to_le_bytes());
-            let _ = rows(&bytes, &mut |_| Fate::Committed);
-            let _ = rows(&bytes[..100], &mut |_| Fate::Committed);
+            let _ = rows(&bytes, &mut Ended(Fate::Committed));
+            let _ = rows(&bytes[..100], &mut Ended(Fate::Committed));
         }
     }
 }

@@ -7,7 +7,7 @@ use holdfast_proto::task::DataVerdict::{
 use super::{
     catalog::{DEFAULT, Kind, well_known},
     control::{self, Control, Flaw, State},
-    facts::{Facts, Files, Inside, Map, Settings, place, shared_name},
+    facts::{Facts, Files, How, Inside, Map, Settings, Strange, place, shared_name},
     wal,
 };
 use crate::triage::{
@@ -193,9 +193,19 @@ fn rights(facts: &Facts, found: &mut Found) {
         );
         found.add("wrong-mode", Unknown, what);
     }
-    for strange in &facts.strange {
-        let what = format!("{strange}, and the data directory to user {}", facts.owner);
-        found.add("wrong-owner", Unknown, what);
+    for Strange { path, how } in &facts.strange {
+        match how {
+            How::Owner(uid) => {
+                let whose = facts.owner;
+                let what =
+                    format!("{path} belongs to user {uid}, and the data directory to user {whose}");
+                found.add("wrong-owner", Unknown, what);
+            }
+            How::Mode(mode) => {
+                let what = format!("{path} has the mode {mode:04o}: the server cannot use it");
+                found.add("wrong-mode", Unknown, what);
+            }
+        }
     }
 }
 
@@ -308,7 +318,10 @@ fn log(facts: &Facts, control: &Control, found: &mut Found) {
             found.add("wal-segment-damaged", WalDamaged, what);
         }
     }
-    if let Some(Err(flaw)) = facts.wal.checkpoint {
+    // In a segment that is none there is no record either.
+    if let Some(Err(flaw)) = facts.wal.checkpoint
+        && own(at) == Some(true)
+    {
         let what = format!(
             "the record of the newest checkpoint ({}) cannot be read: {}",
             position(control.checkpoint),

@@ -299,6 +299,16 @@ fn a_row_that_may_be_none_is_not_missed() {
 }
 
 #[test]
+fn what_was_made_since_the_last_checkpoint_is_left_to_recovery() {
+    let cluster = Cluster::new();
+    let fresh = catalog::tests::class_row(16_400, "fresh", b'r', 16_400, 17);
+    cluster.relations(&[(741, 0, FROZEN, fresh)]);
+    cluster.says(DataLost, "table-missing");
+    cluster.stop(false);
+    cluster.says(NeedsRecovery, "not-stopped-in-order");
+}
+
+#[test]
 fn an_empty_file_counts_where_pages_must_be() {
     let cluster = Cluster::new();
     cluster.put("base/16384/16388", &[]);
