@@ -312,7 +312,7 @@ fn walk(
             length += piece.len() as u64;
             for page in piece.chunks(heap::PAGE) {
                 match heap::rows(page, fates) {
-                    Ok(rows) => goes_on = goes_on && rows.into_iter().all(|row| take(row)),
+                    Ok(rows) => goes_on = goes_on && rows.into_iter().all(&mut *take),
                     Err(heap::BadPage) => bad += 1,
                 }
             }
