@@ -15,4 +15,5 @@ pub mod repository;
 pub mod run;
 pub mod secret;
 pub mod task;
+pub mod triage;
 pub mod volume;

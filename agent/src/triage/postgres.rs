@@ -1,0 +1,12 @@
+//! PostgreSQL: its files read, and judged.
+
+pub mod catalog;
+pub mod control;
+pub mod facts;
+pub mod filenode_map;
+pub mod heap;
+pub mod judge;
+pub mod wal;
+
+#[cfg(test)]
+mod tests;
