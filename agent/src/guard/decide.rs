@@ -258,7 +258,12 @@ impl View<'_> {
         let is = |container: &&Container| is_called(container, target);
         let passed = self.claims.find(target);
         match self.engine {
-            Engine::Says(containers) => Ok(containers.iter().filter(is).cloned().collect()),
+            Engine::Says(containers) => {
+                let listed = |id: &str| containers.iter().any(|container| container.id == id);
+                let unseen = passed.filter(|container| !listed(&container.id));
+                let found = containers.iter().filter(is).cloned();
+                Ok(found.chain(unseen).collect())
+            }
             Engine::NotAsked if !self.facts.is_fresh(self.now) && !self.facts.data.is_empty() => {
                 Err(Verdict::Ask)
             }

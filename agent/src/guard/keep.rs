@@ -186,8 +186,8 @@ fn follow_links(facts: &mut Facts) {
 mod tests {
     use holdfast_chassis::clock::ManualClock;
     use holdfast_proto::fleet::{
-        Container, ContainerHealth, ContainerState, Database, Engine, Instance, InstanceHealth,
-        Mount, MountKind, Volume,
+        Archiver, Container, ContainerHealth, ContainerState, Database, Engine, Instance,
+        InstanceHealth, Mount, MountKind, Volume,
     };
 
     use super::*;
@@ -285,7 +285,23 @@ mod tests {
                 database("t", true),
                 database("shop", false),
             ],
-            ..InstanceHealth::default()
+            version_num: 170_006,
+            system_identifier: "7".to_owned(),
+            in_recovery: false,
+            started_at: None,
+            connections_used: 1,
+            connections_max: 100,
+            long_queries: vec![],
+            longest_query_seconds: 0.0,
+            archiver: Archiver::default(),
+            slots: vec![],
+            transaction_id_age: 0,
+            checksums_on: false,
+            checksum_failures: 0,
+            disk_total_bytes: 1,
+            disk_free_bytes: 1,
+            mariadb: None,
+            untold: vec![],
         }
     }
 
