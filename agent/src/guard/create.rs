@@ -14,7 +14,7 @@ pub struct Create {
     /// Unset: the engine makes one up.
     pub name: Option<String>,
     pub mounts: Vec<Asked>,
-    pub volumes_from: Vec<From>,
+    pub volumes_from: Vec<MountsOf>,
     /// It is removed when it ends. Its client waits for that, also when it is never started.
     pub auto_remove: bool,
     pub service: Option<Service>,
@@ -42,7 +42,7 @@ pub enum Source {
 
 /// All mounts of another container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct From {
+pub struct MountsOf {
     pub container: String,
     pub read_only: bool,
 }
@@ -134,10 +134,10 @@ fn asked(mount: &Json) -> Result<Option<Asked>, Twice> {
     }))
 }
 
-fn volumes_from(text: &Json) -> Option<From> {
+fn volumes_from(text: &Json) -> Option<MountsOf> {
     let text = text.text()?;
     let (container, mode) = text.split_once(':').unwrap_or((text, ""));
-    Some(From {
+    Some(MountsOf {
         container: container.to_owned(),
         read_only: mode.split(',').any(|word| word == "ro"),
     })

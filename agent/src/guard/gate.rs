@@ -37,6 +37,8 @@ use crate::container::ContainerEngine;
 const LONGEST: Duration = Duration::from_secs(3);
 /// Of that for the engine's word.
 const ENGINE_ANSWERS: Duration = Duration::from_secs(2);
+/// A refusal is told before it is on the disk when that takes longer.
+const JOURNAL_TAKES: Duration = Duration::from_secs(1);
 /// Questions to the engine at once.
 const QUESTIONS: usize = 8;
 
@@ -287,9 +289,11 @@ impl Gate {
         };
         info!(call = refused.call, "refused: {}", refused.sentence);
         let path = self.paths.refusals();
-        let written = spawn_blocking(move || journal::append(&path, &refused)).await;
-        if let Ok(Err(error)) = written {
-            warn!(%error, "a refusal could not be kept");
+        let write = spawn_blocking(move || journal::append(&path, &refused));
+        match timeout(JOURNAL_TAKES, write).await {
+            Ok(Ok(Err(error))) => warn!(%error, "a refusal could not be kept"),
+            Ok(_) => {}
+            Err(_) => warn!("a refusal is not kept yet: the disk is slow"),
         }
     }
 }
