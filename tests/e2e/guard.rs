@@ -596,7 +596,11 @@ fn whatever_becomes_of_the_guard_docker_comes_back() {
         "hung, after recover: docker ps after {:?}",
         answers_within(&host, 5)
     );
-    Guard::signal(supervisor, "CONT");
+    // `nsenter` stops with what it has started, and continues it.
+    let mut parent = Command::new("ps");
+    parent.args(["-o", "ppid=", "-p", &supervisor.to_string()]);
+    let parent = succeed(parent).trim().parse().expect("a process id");
+    Guard::signal(parent, "CONT");
 
     // Upgraded: the guard ends and comes back, and calls wait.
     guard.wait(&host);
