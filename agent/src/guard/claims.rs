@@ -44,8 +44,10 @@ pub struct Claim {
     start: Option<Start>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Start {
+    /// As the call named it: a container may be renamed between its create and its start.
+    target: String,
     at: DateTime<Utc>,
     answered: bool,
 }
@@ -84,13 +86,17 @@ impl Claims {
     }
 
     /// A start passes.
-    pub fn start(&mut self, container: &Container, now: DateTime<Utc>) {
+    pub fn start(&mut self, container: &Container, target: &str, now: DateTime<Utc>) {
         let start = Some(Start {
+            target: target.to_owned(),
             at: now,
             answered: false,
         });
         match self.by_id(&container.id) {
-            Some(claim) => claim.start = start,
+            Some(claim) => {
+                claim.name = container.names.first().cloned();
+                claim.start = start;
+            }
             None => self.push(Claim {
                 fingerprint: 0,
                 id: Some(container.id.clone()),
@@ -106,12 +112,13 @@ impl Claims {
 
     /// The engine has answered a start.
     pub fn started(&mut self, target: &str, runs: bool) {
-        let of_target = self.passed.iter_mut().filter(|claim| claim.is(target));
-        for claim in of_target {
-            claim.start = claim.start.filter(|_| runs).map(|start| Start {
-                answered: true,
-                ..start
-            });
+        for claim in &mut self.passed {
+            if let Some(start) = claim.start.as_mut().filter(|start| start.target == target) {
+                start.answered = true;
+                if !runs {
+                    claim.start = None;
+                }
+            }
         }
     }
 
@@ -130,7 +137,7 @@ impl Claims {
 
     /// Drops what is over.
     pub fn tidy(&mut self, now: DateTime<Utc>) {
-        self.passed.retain(|claim| match claim.start {
+        self.passed.retain(|claim| match &claim.start {
             Some(start) => now - start.at < FACTS_TAKE,
             None => now - claim.created_at < REMEMBERED,
         });
@@ -163,14 +170,15 @@ impl Claim {
     /// The engine is about to start it, and nobody sees it running yet.
     #[must_use]
     pub fn is_starting(&self, now: DateTime<Utc>) -> bool {
-        self.start
-            .is_some_and(|start| !start.answered && now - start.at < START_TAKES)
+        let start = self.start.as_ref();
+        start.is_some_and(|start| !start.answered && now - start.at < START_TAKES)
     }
 
     /// It was started a moment ago: the facts may not know yet what it is.
     #[must_use]
     pub fn was_started(&self, now: DateTime<Utc>) -> bool {
-        self.start.is_some_and(|start| now - start.at < FACTS_TAKE)
+        let start = self.start.as_ref();
+        start.is_some_and(|start| now - start.at < FACTS_TAKE)
     }
 
     /// It was made this moment, and is about to be started.
@@ -234,14 +242,14 @@ mod tests {
         for target in ["copy", "/copy", "abcdef", "abc"] {
             let found: Vec<_> = claims.find(target).collect();
             assert_eq!(found[0].id, "abcdef", "{target}");
-            claims.start(&found[0], at(1));
+            claims.start(&found[0], target, at(1));
         }
         assert!(
             claims
                 .iter()
                 .all(|claim| claim.is_starting(at(2)) && !claim.is_reserved(at(2)))
         );
-        claims.started("copy", true);
+        claims.started("abc", true);
         assert!(
             claims
                 .iter()
@@ -249,6 +257,26 @@ mod tests {
         );
         claims.tidy(at(1) + FACTS_TAKE);
         assert_eq!(claims.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_container_that_was_renamed_before_its_start_is_known_by_the_call() {
+        let mut claims = Claims::default();
+        claims.create(7, &named("tmp"), vec![], at(0));
+        claims.created(7, Some("abc"));
+        let renamed = Container {
+            id: "abc".to_owned(),
+            names: vec!["db".to_owned()],
+            ..Container::default()
+        };
+        claims.start(&renamed, "db", at(1));
+        assert!(
+            claims
+                .iter()
+                .all(|claim| claim.is_starting(at(2)) && claim.shown() == "db")
+        );
+        claims.started("db", true);
+        assert!(claims.iter().all(|claim| !claim.is_starting(at(2))));
     }
 
     #[test]
@@ -262,10 +290,10 @@ mod tests {
             names: vec!["db".to_owned()],
             ..Container::default()
         };
-        claims.start(&container, at(0));
+        claims.start(&container, "db", at(0));
         claims.started("db", false);
         assert!(claims.iter().all(|claim| !claim.was_started(at(1))));
-        claims.start(&container, at(0));
+        claims.start(&container, "db", at(0));
         assert!(
             claims
                 .iter()

@@ -195,9 +195,9 @@ impl Gate {
                 claims.create(fingerprint, create, all, now);
             }
             Request::Start { container } => {
-                for container in view.starting(container) {
-                    if reaches_any(&container, facts) {
-                        claims.start(&container, now);
+                for found in view.starting(container) {
+                    if reaches_any(&found, facts) {
+                        claims.start(&found, container, now);
                     }
                 }
             }

@@ -152,7 +152,7 @@ impl Host {
         self.ask("POST", &format!("/containers/{id}/start"), "")?;
         let found: Vec<_> = self.claims.find(id).collect();
         for container in found {
-            self.claims.start(&container, now());
+            self.claims.start(&container, id, now());
         }
         Ok(())
     }
