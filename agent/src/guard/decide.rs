@@ -259,10 +259,12 @@ impl View<'_> {
         let passed = self.claims.find(target);
         match self.engine {
             Engine::Says(containers) => {
-                let listed = |id: &str| containers.iter().any(|container| container.id == id);
-                let unseen = passed.filter(|container| !listed(&container.id));
-                let found = containers.iter().filter(is).cloned();
-                Ok(found.chain(unseen).collect())
+                let found: Vec<_> = containers.iter().filter(is).cloned().collect();
+                // What has passed counts only where the list is older: names go from one container to the next.
+                match found.is_empty() {
+                    true => Ok(passed.collect()),
+                    false => Ok(found),
+                }
             }
             Engine::NotAsked if !self.facts.is_fresh(self.now) && !self.facts.data.is_empty() => {
                 Err(Verdict::Ask)

@@ -427,6 +427,18 @@ fn what_concerns_no_database_is_answered_from_memory() {
 }
 
 #[test]
+fn a_name_that_belonged_to_another_container_means_the_one_that_has_it_now() {
+    let mut host = Host::shop();
+    host.claims.start(
+        &container("old", "shop-db", "shop_db", true),
+        "shop-db",
+        now(),
+    );
+    host.claims.started("shop-db", true);
+    assert_eq!(host.ask("POST", "/containers/shop-db/restart", ""), Ok(()));
+}
+
+#[test]
 fn a_start_that_cannot_be_checked_is_refused() {
     let mut host = Host::shop();
     host.engine = None;
