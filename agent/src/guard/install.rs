@@ -182,8 +182,8 @@ pub fn recover(sites: &Sites, only_if_dead: bool, out: &mut dyn Write) -> Result
         units::start_docker()?;
         writeln!(out, "started Docker")?;
     }
-    let engines = sites.engines.iter().filter(|socket| socket.exists());
-    let socket = engines.cloned().next();
+    let mut engines = sites.engines.iter().filter(|socket| socket.exists());
+    let socket = engines.next().cloned();
     let socket = socket.ok_or_else(|| EngineFailure::Silent(sites.engines.clone()))?;
     let mut last = Ok(());
     let answers = wait(ENGINE_SETTLES, || {
