@@ -223,6 +223,7 @@ mod tests {
                 mountpoint: path.to_str().unwrap().to_owned(),
                 anonymous: false,
                 used_by: vec![],
+                device: String::new(),
             });
             path
         }
@@ -243,11 +244,15 @@ mod tests {
                     source: volume.to_owned(),
                     destination: "/var/lib/postgresql/data".to_owned(),
                     read_only: false,
+                    host_path: String::new(),
                 }],
                 created_at: None,
                 started_at: None,
                 exit_code: 0,
                 labels: BTreeMap::new(),
+                config_hash: String::new(),
+                working_directory: String::new(),
+                restart_count: 0,
             }];
             self.snapshot.instances = vec![Instance {
                 name: "shop-db".to_owned(),
@@ -257,6 +262,7 @@ mod tests {
                 down_reason: String::new(),
                 health,
                 registered: false,
+                data: None,
             }];
         }
 
