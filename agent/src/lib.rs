@@ -6,6 +6,7 @@ pub mod config;
 pub mod container;
 pub mod credentials;
 pub mod engine;
+pub mod guard;
 pub mod identity;
 pub mod join;
 pub mod link;
