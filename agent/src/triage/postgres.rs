@@ -6,6 +6,8 @@ pub mod facts;
 pub mod filenode_map;
 pub mod heap;
 pub mod judge;
+pub mod relations;
+pub mod rows;
 pub mod wal;
 
 #[cfg(test)]
