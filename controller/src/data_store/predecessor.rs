@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_proto::names::HostName;
+
 use super::{Known, Observed};
 
 /// Why an observed service is taken for a known one: the better reason is the smaller.
@@ -26,53 +28,66 @@ pub fn match_up<'a>(
     known: &'a [Known],
     observed: &'a [Observed],
 ) -> Vec<(Option<&'a Known>, &'a Observed)> {
-    let mut winners: BTreeMap<u64, ((bool, Reason), usize)> = BTreeMap::new();
-    let candidates: Vec<_> = observed
-        .iter()
-        .map(|one| candidate(known, observed, one))
-        .collect();
-    for (index, (found, one)) in candidates.iter().zip(observed).enumerate() {
-        if let Some((before, reason)) = found {
-            let rank = ((!one.alive, *reason), index);
-            let best = winners.entry(before.id).or_insert(rank);
-            *best = rank.min(*best);
+    let mut hosts: BTreeMap<&HostName, Host<'a>> = BTreeMap::new();
+    for one in observed {
+        hosts.entry(&one.name.host).or_default().observed.push(one);
+    }
+    for one in known {
+        if let Some(host) = hosts.get_mut(&one.host) {
+            host.known.push(one);
         }
     }
-    let settled = candidates.into_iter().zip(observed).enumerate();
-    settled
-        .filter_map(|(index, (found, one))| match found {
-            None => Some((None, one)),
-            Some((before, _)) => match winners.get(&before.id) {
-                Some((_, winner)) if *winner == index => Some((Some(before), one)),
-                _ => one.alive.then_some((None, one)),
-            },
-        })
-        .collect()
+    hosts.values().flat_map(Host::match_up).collect()
 }
 
-fn candidate<'a>(
-    known: &'a [Known],
-    observed: &[Observed],
-    one: &Observed,
-) -> Option<(&'a Known, Reason)> {
-    let here = || known.iter().filter(|known| known.host == one.name.host);
-    let by_name = here().find(|known| known.service == one.service);
-    let by_both = by_name.filter(|known| lies_where_it_shall(known, one));
-    let by_place = || here().find(|known| lies_where_it_shall(known, one));
-    let by_definition = || {
-        here().find(|known| {
-            let mut others = observed.iter();
-            let runs = others.any(|other| {
-                other.alive && other.name.host == known.host && other.service == known.service
-            });
-            !runs && goes_on_as(known, one)
-        })
-    };
-    by_both
-        .map(|known| (known, Reason::Both))
-        .or_else(|| by_place().map(|known| (known, Reason::Place)))
-        .or_else(|| by_name.map(|known| (known, Reason::Name)))
-        .or_else(|| by_definition().map(|known| (known, Reason::Definition)))
+/// What is known of a host, and what is seen there.
+#[derive(Debug, Default)]
+struct Host<'a> {
+    known: Vec<&'a Known>,
+    observed: Vec<&'a Observed>,
+}
+
+impl<'a> Host<'a> {
+    fn match_up(&self) -> Vec<(Option<&'a Known>, &'a Observed)> {
+        let mut winners: BTreeMap<u64, ((bool, Reason), usize)> = BTreeMap::new();
+        let seen = self.observed.iter();
+        let candidates: Vec<_> = seen.map(|one| (self.candidate(one), *one)).collect();
+        for (index, (found, one)) in candidates.iter().enumerate() {
+            if let Some((before, reason)) = found {
+                let rank = ((!one.alive, *reason), index);
+                let best = winners.entry(before.id).or_insert(rank);
+                *best = rank.min(*best);
+            }
+        }
+        let settled = candidates.into_iter().enumerate();
+        settled
+            .filter_map(|(index, (found, one))| match found {
+                None => Some((None, one)),
+                Some((before, _)) => match winners.get(&before.id) {
+                    Some((_, winner)) if *winner == index => Some((Some(before), one)),
+                    _ => one.alive.then_some((None, one)),
+                },
+            })
+            .collect()
+    }
+
+    fn candidate(&self, one: &Observed) -> Option<(&'a Known, Reason)> {
+        let find = |is: &dyn Fn(&Known) -> bool| self.known.iter().copied().find(|known| is(known));
+        let by_name = find(&|known| known.service == one.service);
+        let by_both = by_name.filter(|known| lies_where_it_shall(known, one));
+        let by_place = || find(&|known| lies_where_it_shall(known, one));
+        let by_definition = || find(&|known| !self.runs(known) && goes_on_as(known, one));
+        by_both
+            .map(|known| (known, Reason::Both))
+            .or_else(|| by_place().map(|known| (known, Reason::Place)))
+            .or_else(|| by_name.map(|known| (known, Reason::Name)))
+            .or_else(|| by_definition().map(|known| (known, Reason::Definition)))
+    }
+
+    fn runs(&self, known: &Known) -> bool {
+        let mut observed = self.observed.iter();
+        observed.any(|one| one.alive && one.service == known.service)
+    }
 }
 
 fn lies_where_it_shall(known: &Known, one: &Observed) -> bool {
