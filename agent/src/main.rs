@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use holdfast_agent::{
     config::{Config, Inputs, LogFormat, commented_defaults},
     credentials::{Credential, Credentials},
+    guard::cmd::Guard,
     identity::Enrolment,
     join::{Join, Next},
     run::run,
@@ -44,6 +45,8 @@ enum Command {
     /// Passwords of database servers; they stay on this host.
     #[command(subcommand)]
     Credential(CredentialCommand),
+    /// Refuse what would destroy a database of this host: a Docker authorization plugin.
+    Guard(Guard),
     /// Show every setting with its default.
     Config,
     /// Show the version.
@@ -87,7 +90,10 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             eprintln!("error: {error}");
-            return USAGE.into();
+            match cli.fallback() {
+                Some(config) => config,
+                None => return USAGE.into(),
+            }
         }
     };
     let standard = cli.settings.config.is_none() && cli.settings.state_dir.is_none();
@@ -95,6 +101,7 @@ fn main() -> ExitCode {
         Command::Run => work(config, None),
         Command::Join(join) => work(config, Some((join, standard))),
         Command::Credential(CredentialCommand::Set(set)) => set_credential(&config, set),
+        Command::Guard(guard) => guard_host(guard, &config, cli.settings.arguments()),
         Command::Config => print(&commented_defaults()),
         Command::Version => print(&format!("holdfast-agent {}\n", env!("CARGO_PKG_VERSION"))),
     };
@@ -107,7 +114,43 @@ fn main() -> ExitCode {
     }
 }
 
+impl Cli {
+    /// For what has to work in an emergency, also with a configuration that is refused: the defaults.
+    fn fallback(&self) -> Option<Config> {
+        match &self.command {
+            Command::Guard(guard) if guard.must_not_fail() => Config::load(&Inputs {
+                // A file that is there and says nothing.
+                file: Some("/dev/null".into()),
+                ..Inputs::default()
+            })
+            .ok(),
+            _ => None,
+        }
+    }
+}
+
+fn guard_host(guard: Guard, config: &Config, arguments: String) -> Result<(), Failure> {
+    let _telemetry = match guard.is_process() {
+        true => Some(telemetry::init(&log_settings(config))?),
+        false => None,
+    };
+    guard.run(config, arguments)
+}
+
 impl Settings {
+    /// As they were typed, each with a space before it.
+    fn arguments(&self) -> String {
+        let config = self
+            .config
+            .as_ref()
+            .map(|path| format!(" --config {}", path.display()));
+        let state_dir = self
+            .state_dir
+            .as_ref()
+            .map(|dir| format!(" --state-dir {dir}"));
+        [config, state_dir].into_iter().flatten().collect()
+    }
+
     fn inputs(&self) -> Inputs {
         let state_dir = self.state_dir.clone().map(|dir| ("state_dir", dir));
         Inputs {
@@ -120,16 +163,7 @@ impl Settings {
 
 /// Runs the agent; joins first when asked to. `bool`: the systemd unit would run the same.
 fn work(config: Config, join: Option<(Join, bool)>) -> Result<(), Failure> {
-    let settings = telemetry::Settings {
-        service: "holdfast-agent",
-        version: env!("CARGO_PKG_VERSION"),
-        format: match config.log_format {
-            LogFormat::Text => telemetry::LogFormat::Text,
-            LogFormat::Json => telemetry::LogFormat::Json,
-        },
-        default_filter: Cow::Owned(config.log_filter.clone()),
-    };
-    let _telemetry = telemetry::init(&settings)?;
+    let _telemetry = telemetry::init(&log_settings(&config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(config.threads))
         .thread_name("agent")
@@ -146,6 +180,18 @@ fn work(config: Config, join: Option<(Join, bool)>) -> Result<(), Failure> {
         Box::pin(run(config, enrolment, shutdown)).await?;
         Ok(())
     })
+}
+
+fn log_settings(config: &Config) -> telemetry::Settings {
+    telemetry::Settings {
+        service: "holdfast-agent",
+        version: env!("CARGO_PKG_VERSION"),
+        format: match config.log_format {
+            LogFormat::Text => telemetry::LogFormat::Text,
+            LogFormat::Json => telemetry::LogFormat::Json,
+        },
+        default_filter: Cow::Owned(config.log_filter.clone()),
+    }
 }
 
 fn threads(configured: usize) -> usize {

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     container::{ContainerEngine, held},
     credentials::Credentials,
+    guard::{keep, paths::Paths, token},
     identity::{self, Enrolment},
     link::{self, Facts},
     observe::{host, instances::Instances, observer, registrations, reports::Reports},
@@ -74,7 +75,8 @@ pub async fn run(
         grants: Grants::default(),
         refusals: Refusals::default(),
     };
-    let containers = ContainerEngine::new(config.sockets.clone());
+    let guard = Paths::of(&config.state_dir);
+    let containers = engine(&config, &guard);
     let instances = Instances::default();
     let reports = Reports::default();
     let (ask, asked) = mpsc::channel(ASKS);
@@ -121,6 +123,13 @@ pub async fn run(
         let (clock, shutdown) = (Arc::clone(&clock), shutdown.clone());
         tokio::spawn(listen(peers.clone(), address, clock, shutdown));
     }
+    parts.spawn(keep::run(
+        enrolment.host.clone(),
+        guard,
+        reports.clone(),
+        Arc::clone(&clock),
+        shutdown.clone(),
+    ));
     parts.spawn(registrations::keep(stored, registered.subscribe()));
     parts.spawn(check::run(environment, schedule, report, shutdown.clone()));
     parts.spawn(link::run(
@@ -164,6 +173,23 @@ async fn listen(
     if let Err(error) = peers.serve(address, clock, shutdown).await {
         let error = Chain(&error);
         error!(%error, "other agents cannot reach this one directly");
+    }
+}
+
+/// Known to the guard, where there is one, as the agent's own.
+fn engine(config: &Config, guard: &Paths) -> ContainerEngine {
+    let token = guard
+        .prepare()
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            token::load_or_make(&guard.token()).map_err(|error| Chain(&error).to_string())
+        });
+    match token {
+        Ok(token) => ContainerEngine::with_token(config.sockets.clone(), &token),
+        Err(error) => {
+            warn!(error, "a guard would take this agent for anybody");
+            ContainerEngine::new(config.sockets.clone())
+        }
     }
 }
 

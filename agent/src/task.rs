@@ -25,6 +25,7 @@ mod send_image;
 mod stage_database;
 mod start_sandbox;
 mod swap_volume;
+mod triage_data;
 mod unmerge_rows;
 mod unpublish_database;
 
@@ -207,5 +208,8 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::RemoveVolume(spec) => remove_volume::run(spec, context)
             .await
             .map(TaskResult::RemovedVolume),
+        TaskSpec::TriageData(spec) => triage_data::run(spec, context)
+            .await
+            .map(TaskResult::TriagedData),
     }
 }

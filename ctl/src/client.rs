@@ -20,6 +20,7 @@ mod policy;
 mod read;
 mod repository;
 mod restore;
+mod triage;
 
 pub use backup::{BackupSpec, Started};
 pub use call_error::{CallError, CallProblem, Doing};
@@ -30,6 +31,7 @@ pub use job::{CopySpec, Update, Watch};
 pub use merge::MergeSpec;
 pub use repository::RecoveryKey;
 pub use restore::RestoreSpec;
+pub use triage::TriageOf;
 
 /// A job's proof names every table; a database can have many.
 const LARGEST_ANSWER: usize = 256 << 20;

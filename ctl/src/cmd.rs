@@ -26,6 +26,7 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod status;
+mod triage;
 pub mod version;
 pub mod volume;
 

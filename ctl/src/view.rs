@@ -29,6 +29,7 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod status;
+pub mod triage;
 pub mod version;
 pub mod volume;
 

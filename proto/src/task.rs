@@ -11,9 +11,11 @@ use crate::{
 };
 
 mod merge;
+mod triage;
 mod volume;
 
 pub use merge::{MergeRow, MergeRows, MergedRows, MergedTable, UnmergeRows, UnmergedRows};
+pub use triage::{DataEvidence, DataTriage, DataVerdict, TriageData, TriagedData};
 pub use volume::{
     BackUpVolume, BackedUpVolume, DescribeVolume, HeldContainers, HoldContainers, MeasureVolume,
     MeasuredVolume, ReleaseContainers, ReleasedContainers, RemoveVolume, RemovedVolume,
@@ -48,6 +50,7 @@ pub enum TaskSpec {
     RestoreVolume(RestoreVolume),
     SwapVolume(SwapVolume),
     RemoveVolume(RemoveVolume),
+    TriageData(TriageData),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +81,7 @@ pub enum TaskResult {
     RestoredVolume(RestoredVolume),
     SwappedVolume(SwappedVolume),
     RemovedVolume(RemovedVolume),
+    TriagedData(TriagedData),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod drill;
 mod faults;
 mod fleet;
 mod full_disk;
+mod guard;
 mod identity;
 #[path = "../incidents/main.rs"]
 mod incidents;

@@ -56,6 +56,13 @@ impl Host {
         format!("10.77.0.{}", self.number)
     }
 
+    /// The settings file of its Docker, as this machine sees it.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        let home = hosts_dir().join(self.number.to_string());
+        home.join("etc/daemon.json")
+    }
+
     pub fn up(&self) {
         self.machine(&["up"]);
     }

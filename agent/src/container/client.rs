@@ -5,9 +5,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use holdfast_proto::task::{FailureKind, TaskFailure};
+use hyper::header::{HeaderName, HeaderValue};
 
 /// Where engines listen by default, in the order of asking.
 pub const USUAL_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+
+/// By which the guard knows the agent.
+const HEADER: HeaderName = HeaderName::from_static(crate::guard::token::HEADER);
 
 /// Of one request, up to the head of its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -19,6 +23,7 @@ pub struct ContainerEngine(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sockets: Vec<PathBuf>,
+    token: Option<HeaderValue>,
     current: ArcSwapOption<Connected>,
 }
 
@@ -67,8 +72,21 @@ impl ContainerEngine {
     /// Uses the first of these sockets that exists, asked again each time the engine is lost.
     #[must_use]
     pub fn new(sockets: Vec<PathBuf>) -> Self {
+        Self::make(sockets, None)
+    }
+
+    /// The same, with a header on each request by which the guard knows who asks. It is no secret to the engine.
+    #[must_use]
+    pub fn with_token(sockets: Vec<PathBuf>, token: &str) -> Self {
+        let mut token = HeaderValue::from_str(token).ok();
+        token.iter_mut().for_each(|token| token.set_sensitive(true));
+        Self::make(sockets, token)
+    }
+
+    fn make(sockets: Vec<PathBuf>, token: Option<HeaderValue>) -> Self {
         Self(Arc::new(Inner {
             sockets,
+            token,
             current: ArcSwapOption::empty(),
         }))
     }
@@ -112,10 +130,15 @@ impl ContainerEngine {
             REQUEST_TIMEOUT.as_secs(),
             API_DEFAULT_VERSION,
         )
-        .map_err(no_answer)?
-        .negotiate_version()
-        .await
         .map_err(no_answer)?;
+        let docker = match self.0.token.clone() {
+            Some(token) => docker.with_request_modifier(move |mut request| {
+                request.headers_mut().insert(HEADER, token.clone());
+                request
+            }),
+            None => docker,
+        };
+        let docker = docker.negotiate_version().await.map_err(no_answer)?;
         let version = docker.version().await.map_err(no_answer)?;
         let podman = version
             .components

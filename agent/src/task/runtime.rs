@@ -313,6 +313,7 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::RestoreVolume(_) => "restore-volume",
         TaskSpec::SwapVolume(_) => "swap-volume",
         TaskSpec::RemoveVolume(_) => "remove-volume",
+        TaskSpec::TriageData(_) => "triage-data",
     }
 }
 

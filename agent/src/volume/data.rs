@@ -1,26 +1,47 @@
 //! Whether a database server keeps its data in a volume: by the files that each of them has.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Folders below the uppermost one that are looked into: `pgdata`, `18/docker`.
 const DEPTH: usize = 2;
 /// At most so many folders are looked into.
 const MOST: usize = 200;
 
+/// A data directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// "PostgreSQL 16".
+    pub server: String,
+    /// In the folder that was looked into; empty: that itself.
+    pub inside: PathBuf,
+}
+
 /// Data directories in the folder, for people: "PostgreSQL 16 in pgdata". What cannot be looked at is none.
 #[must_use]
 pub fn directories(volume: &Path) -> Vec<String> {
+    let told = |found: Found| match found.inside.as_os_str().is_empty() {
+        true => found.server,
+        false => format!("{} in {}", found.server, found.inside.display()),
+    };
+    let mut told: Vec<_> = find(volume).into_iter().map(told).collect();
+    told.sort();
+    told
+}
+
+/// The same, for programs.
+#[must_use]
+pub fn find(volume: &Path) -> Vec<Found> {
     let mut found = Vec::new();
     let mut waiting = vec![(volume.to_owned(), 0)];
     let mut looked = 0;
     while let Some((folder, depth)) = waiting.pop() {
         looked += 1;
         if let Some(server) = server(&folder) {
-            let inside = folder.strip_prefix(volume).unwrap_or(&folder);
-            found.push(match inside.as_os_str().is_empty() {
-                true => server,
-                false => format!("{server} in {}", inside.display()),
-            });
+            let inside = folder.strip_prefix(volume).unwrap_or(&folder).to_owned();
+            found.push(Found { server, inside });
             continue;
         }
         if depth == DEPTH || looked > MOST {

@@ -17,3 +17,4 @@ mod keeping;
 mod merging;
 mod observation;
 mod server;
+mod triage;

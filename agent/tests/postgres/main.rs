@@ -26,3 +26,4 @@ mod health;
 mod images;
 mod keeping;
 mod merging;
+mod triage;

@@ -284,6 +284,7 @@ pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
         TaskResult::RestoredVolume(_) => "a restored volume",
         TaskResult::SwappedVolume(_) => "exchanged volumes",
         TaskResult::RemovedVolume(_) => "a removed volume",
+        TaskResult::TriagedData(_) => "how a data directory is",
     };
     defect(format!("the agent answered {verb} with {got}"))
 }

@@ -22,6 +22,7 @@ mod repository;
 mod restore;
 mod retention;
 mod task;
+mod triage;
 mod volume;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -206,6 +207,10 @@ impl Operator for OperatorService {
     ) -> Reply<wire::RemoveInstanceResponse> {
         self.answer(Call::RemoveInstance, request, instance::remove)
             .await
+    }
+
+    async fn triage(&self, request: Request<wire::TriageRequest>) -> Reply<wire::TriageResponse> {
+        self.answer(Call::Triage, request, triage::ask_for).await
     }
 
     async fn list_findings(

@@ -21,6 +21,7 @@ pub enum Call {
     GetInstanceHistory,
     AcceptInstance,
     GetVolumeHistory,
+    Triage,
     ListFindings,
     GetFinding,
     ExplainFinding,
@@ -98,6 +99,7 @@ impl Call {
             | Self::ListInstances
             | Self::GetInstanceHistory
             | Self::GetVolumeHistory
+            | Self::Triage
             | Self::ListFindings
             | Self::GetFinding
             | Self::ExplainFinding
@@ -159,7 +161,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 60] = [
+    pub const TABLE: [(Call, Role); 61] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -176,6 +178,7 @@ pub mod tests {
         (Call::GetInstanceHistory, Role::Viewer),
         (Call::AcceptInstance, Role::Operator),
         (Call::GetVolumeHistory, Role::Viewer),
+        (Call::Triage, Role::Viewer),
         (Call::ListFindings, Role::Viewer),
         (Call::GetFinding, Role::Viewer),
         (Call::ExplainFinding, Role::Viewer),

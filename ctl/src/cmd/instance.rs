@@ -9,8 +9,9 @@ use holdfast_proto::{
     names::{HostName, InstanceName},
 };
 
+use super::triage::triage;
 use crate::{
-    client::{Doing as _, NewInstance},
+    client::{Doing as _, NewInstance, TriageOf},
     complete,
     confirm::{Given, confirm},
     exit::Exit,
@@ -55,6 +56,12 @@ pub enum Instance {
         /// Why; it is kept in the history.
         #[arg(long)]
         reason: String,
+    },
+    /// Say from the files alone how an instance's data are, whether it runs or not; reads only.
+    Triage {
+        /// HOST/INSTANCE.
+        #[arg(add = ArgValueCompleter::new(complete::instances))]
+        name: InstanceName,
     },
     /// Register a server that is not in a container; its password stays on the agent's host.
     Add(Add),
@@ -142,6 +149,11 @@ impl Instance {
             Self::Show { name } => show(session, &name).await?,
             Self::History { name } => history(session, name).await?,
             Self::Accept { name, reason } => accept(session, name, reason).await?,
+            Self::Triage { name } => {
+                let (host, instance) = (name.host.clone(), name.instance.clone());
+                let of = TriageOf::Instance(instance);
+                return triage(session, host, of, Typed::Instance(name)).await;
+            }
             Self::Add(add) => register(session, add).await?,
             Self::Remove { name, yes } => remove(session, name, yes.into()).await?,
         }

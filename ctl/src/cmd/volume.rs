@@ -6,8 +6,9 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 use holdfast_proto::names::HostName;
 
+use super::triage::triage;
 use crate::{
-    client::Doing as _,
+    client::{Doing as _, TriageOf},
     complete,
     exit::Exit,
     failure::Failure,
@@ -35,6 +36,12 @@ pub enum Volume {
     },
     /// Measure a volume on its host.
     Size {
+        /// HOST/VOLUME.
+        #[arg(add = ArgValueCompleter::new(complete::volumes))]
+        volume: VolumeName,
+    },
+    /// Say from the files alone how the databases in a volume are; reads only.
+    Triage {
         /// HOST/VOLUME.
         #[arg(add = ArgValueCompleter::new(complete::volumes))]
         volume: VolumeName,
@@ -85,6 +92,14 @@ impl Volume {
             }
             Self::History { volume } => history(session, volume).await?,
             Self::Size { volume } => size(session, volume).await?,
+            Self::Triage { volume } => {
+                let VolumeName { host, volume } = volume;
+                let typed = Typed::Volume {
+                    host: host.clone(),
+                    name: volume.clone(),
+                };
+                return triage(session, host, TriageOf::Volume(volume), typed).await;
+            }
         }
         Ok(Exit::Ok)
     }

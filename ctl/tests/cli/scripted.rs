@@ -193,6 +193,7 @@ operator_service! {
     get_instance_history: GetInstanceHistoryRequest => GetInstanceHistoryResponse,
     accept_instance: AcceptInstanceRequest => AcceptInstanceResponse,
     get_volume_history: GetVolumeHistoryRequest => GetVolumeHistoryResponse,
+    triage: TriageRequest => TriageResponse,
     list_findings: ListFindingsRequest => ListFindingsResponse,
     get_finding: GetFindingRequest => GetFindingResponse,
     explain_finding: ExplainFindingRequest => ExplainFindingResponse,

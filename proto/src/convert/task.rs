@@ -3,17 +3,18 @@
 use super::{choices, enums, messages};
 use crate::task::{
     AssertionOutcome, BackUpDatabase, BackUpVolume, BackedUpDatabase, BackedUpVolume, Collation,
-    DatabaseFacts, DatabaseGrant, DatabaseProperties, DatabaseSetting, DatabaseTarget,
-    DescribeDatabase, DescribeVolume, DropDatabase, DropRoles, DroppedDatabase, DroppedRoles,
-    ExamineDatabase, Examined, ExaminedDatabase, Extension, FailureKind, HeldContainers,
-    HoldContainers, MeasureVolume, MeasuredVolume, MergeRow, MergeRows, MergedRows, MergedTable,
-    ProbeInstance, ProbedInstance, PublishDatabase, PublishedDatabase, ReceiveImage, ReceivedImage,
-    ReleaseContainers, ReleasedContainers, RemoveSandbox, RemoveVolume, RemovedSandbox,
-    RemovedVolume, RepositoryRef, RestoreImage, RestoreVolume, RestoredImage, RestoredVolume, Role,
-    RoleLeft, RunCheck, SandboxLimits, Selection, SendImage, SentImage, StageDatabase,
-    StagedDatabase, StartSandbox, StartedSandbox, SwapVolume, SwappedVolume, TableName,
-    TaskFailure, TaskPhase, TaskProgress, TaskResult, TaskSpec, UnmergeRows, UnmergedRows,
-    UnpublishDatabase, UnpublishedDatabase, VolumeFacts, VolumeImage, VolumeUser,
+    DataEvidence, DataTriage, DataVerdict, DatabaseFacts, DatabaseGrant, DatabaseProperties,
+    DatabaseSetting, DatabaseTarget, DescribeDatabase, DescribeVolume, DropDatabase, DropRoles,
+    DroppedDatabase, DroppedRoles, ExamineDatabase, Examined, ExaminedDatabase, Extension,
+    FailureKind, HeldContainers, HoldContainers, MeasureVolume, MeasuredVolume, MergeRow,
+    MergeRows, MergedRows, MergedTable, ProbeInstance, ProbedInstance, PublishDatabase,
+    PublishedDatabase, ReceiveImage, ReceivedImage, ReleaseContainers, ReleasedContainers,
+    RemoveSandbox, RemoveVolume, RemovedSandbox, RemovedVolume, RepositoryRef, RestoreImage,
+    RestoreVolume, RestoredImage, RestoredVolume, Role, RoleLeft, RunCheck, SandboxLimits,
+    Selection, SendImage, SentImage, StageDatabase, StagedDatabase, StartSandbox, StartedSandbox,
+    SwapVolume, SwappedVolume, TableName, TaskFailure, TaskPhase, TaskProgress, TaskResult,
+    TaskSpec, TriageData, TriagedData, UnmergeRows, UnmergedRows, UnpublishDatabase,
+    UnpublishedDatabase, VolumeFacts, VolumeImage, VolumeUser,
 };
 
 messages! {
@@ -103,6 +104,10 @@ messages! {
     SwappedVolume { changed }
     RemoveVolume { volume, job }
     RemovedVolume { existed }
+    TriageData { instance, volume, shown }
+    TriagedData { directories }
+    DataTriage { path, engine, version, system_identifier, running, verdict, evidence, runbook, next }
+    DataEvidence { code, verdict, what }
     ProbeInstance { instance }
     ProbedInstance { up, reached_by, down_reason }
     TaskProgress {
@@ -114,6 +119,7 @@ messages! {
 
 enums! {
     TaskPhase { Prepare, Schema, Data, Indexes, Constraints, ReadBack, Analyze }
+    DataVerdict { Sound, NeedsRecovery, Unknown, IndexBroken, WalDamaged, DataLost }
     FailureKind { Invalid, Conflict, Unavailable, Exhausted, DataMismatch, Cancelled, Refused, Internal }
 }
 
@@ -123,6 +129,7 @@ choices! {
         UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
         RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase, MergeRows, UnmergeRows,
         DescribeVolume, HoldContainers, ReleaseContainers, BackUpVolume, RestoreVolume, SwapVolume, RemoveVolume,
+        TriageData,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
@@ -130,5 +137,6 @@ choices! {
         BackedUpDatabase, RestoredImage, StartedSandbox, RemovedSandbox, ExaminedDatabase,
         MergedRows, UnmergedRows,
         VolumeFacts, HeldContainers, ReleasedContainers, BackedUpVolume, RestoredVolume, SwappedVolume, RemovedVolume,
+        TriagedData,
     }
 }

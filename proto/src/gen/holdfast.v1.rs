@@ -2185,7 +2185,7 @@ pub mod peer_server {
 pub struct TaskSpec {
     #[prost(
         oneof = "task_spec::Verb",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56, 60"
     )]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
@@ -2243,13 +2243,15 @@ pub mod task_spec {
         SwapVolume(super::SwapVolume),
         #[prost(message, tag = "56")]
         RemoveVolume(super::RemoveVolume),
+        #[prost(message, tag = "60")]
+        TriageData(super::TriageData),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
     #[prost(
         oneof = "task_result::Result",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56, 60"
     )]
     pub result: ::core::option::Option<task_result::Result>,
 }
@@ -2307,6 +2309,8 @@ pub mod task_result {
         SwappedVolume(super::SwappedVolume),
         #[prost(message, tag = "56")]
         RemovedVolume(super::RemovedVolume),
+        #[prost(message, tag = "60")]
+        TriagedData(super::TriagedData),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -3268,6 +3272,67 @@ pub struct ProbedInstance {
     #[prost(string, tag = "3")]
     pub down_reason: ::prost::alloc::string::String,
 }
+/// Say from its files alone how a data directory is. Reads only, and asks no server. Either an instance or a volume is
+/// named.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriageData {
+    /// One that runs, or whose container is there.
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Every data directory in it, whoever uses it.
+    #[prost(string, tag = "2")]
+    pub volume: ::prost::alloc::string::String,
+    /// HOST/INSTANCE or HOST/VOLUME, for the words of the answer.
+    #[prost(string, tag = "3")]
+    pub shown: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TriagedData {
+    /// Empty: the volume holds none that can be recognised.
+    #[prost(message, repeated, tag = "1")]
+    pub directories: ::prost::alloc::vec::Vec<DataTriage>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DataTriage {
+    /// On the host; of a server outside containers as it sees it.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(enumeration = "Engine", tag = "2")]
+    pub engine: i32,
+    /// "17", "10.11.6"; empty when nothing tells.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// Empty when it cannot be read, or the engine has none.
+    #[prost(string, tag = "4")]
+    pub system_identifier: ::prost::alloc::string::String,
+    /// Whether a server has it open now.
+    #[prost(bool, tag = "5")]
+    pub running: bool,
+    /// That of the worst evidence.
+    #[prost(enumeration = "DataVerdict", tag = "6")]
+    pub verdict: i32,
+    /// The worst first.
+    #[prost(message, repeated, tag = "7")]
+    pub evidence: ::prost::alloc::vec::Vec<DataEvidence>,
+    /// Which one mends it; empty: nothing is to be done.
+    #[prost(string, tag = "8")]
+    pub runbook: ::prost::alloc::string::String,
+    /// What to do next; empty: nothing.
+    #[prost(string, tag = "9")]
+    pub next: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataEvidence {
+    /// Stable: "system-index-missing".
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// What this alone would mean.
+    #[prost(enumeration = "DataVerdict", tag = "2")]
+    pub verdict: i32,
+    /// One sentence.
+    #[prost(string, tag = "3")]
+    pub what: ::prost::alloc::string::String,
+}
 /// Where a running task stands. Totals are 0 while unknown.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TaskProgress {
@@ -3305,6 +3370,54 @@ pub struct TaskFailure {
     pub advice: ::prost::alloc::string::String,
     #[prost(bool, tag = "4")]
     pub retryable: bool,
+}
+/// How a data directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DataVerdict {
+    Unspecified = 0,
+    /// Nothing speaks against it, and everything could be read.
+    Sound = 1,
+    /// The server did not stop in order, and recovers by itself: normal.
+    NeedsRecovery = 2,
+    /// Something could not be read, by us or by the server.
+    Unknown = 3,
+    /// What is broken can be built anew from the rest.
+    IndexBroken = 4,
+    /// The log is damaged that a recovery would need.
+    WalDamaged = 5,
+    /// A table, or a file that the server cannot do without, is lost or damaged.
+    DataLost = 6,
+}
+impl DataVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DATA_VERDICT_UNSPECIFIED",
+            Self::Sound => "DATA_VERDICT_SOUND",
+            Self::NeedsRecovery => "DATA_VERDICT_NEEDS_RECOVERY",
+            Self::Unknown => "DATA_VERDICT_UNKNOWN",
+            Self::IndexBroken => "DATA_VERDICT_INDEX_BROKEN",
+            Self::WalDamaged => "DATA_VERDICT_WAL_DAMAGED",
+            Self::DataLost => "DATA_VERDICT_DATA_LOST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DATA_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "DATA_VERDICT_SOUND" => Some(Self::Sound),
+            "DATA_VERDICT_NEEDS_RECOVERY" => Some(Self::NeedsRecovery),
+            "DATA_VERDICT_UNKNOWN" => Some(Self::Unknown),
+            "DATA_VERDICT_INDEX_BROKEN" => Some(Self::IndexBroken),
+            "DATA_VERDICT_WAL_DAMAGED" => Some(Self::WalDamaged),
+            "DATA_VERDICT_DATA_LOST" => Some(Self::DataLost),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -4581,6 +4694,22 @@ pub struct GetVolumeHistoryRequest {
 pub struct GetVolumeHistoryResponse {
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<DataStoreEvent>,
+}
+/// One of the two is named.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriageRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub volume: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TriageResponse {
+    /// Empty: the volume holds no data directory that can be recognised.
+    #[prost(message, repeated, tag = "1")]
+    pub directories: ::prost::alloc::vec::Vec<DataTriage>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Finding {
@@ -7183,6 +7312,28 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "GetVolumeHistory"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says from its files alone how the data of an instance, or in a volume, are. Changes nothing.
+        pub async fn triage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TriageRequest>,
+        ) -> std::result::Result<tonic::Response<super::TriageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/Triage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "Triage"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_findings(
             &mut self,
             request: impl tonic::IntoRequest<super::ListFindingsRequest>,
@@ -8387,6 +8538,11 @@ pub mod operator_server {
             tonic::Response<super::GetVolumeHistoryResponse>,
             tonic::Status,
         >;
+        /// Says from its files alone how the data of an instance, or in a volume, are. Changes nothing.
+        async fn triage(
+            &self,
+            request: tonic::Request<super::TriageRequest>,
+        ) -> std::result::Result<tonic::Response<super::TriageResponse>, tonic::Status>;
         async fn list_findings(
             &self,
             request: tonic::Request<super::ListFindingsRequest>,
@@ -9493,6 +9649,49 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetVolumeHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/Triage" => {
+                    #[allow(non_camel_case_types)]
+                    struct TriageSvc<T: Operator>(pub Arc<T>);
+                    impl<T: Operator> tonic::server::UnaryService<super::TriageRequest>
+                    for TriageSvc<T> {
+                        type Response = super::TriageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TriageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::triage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TriageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

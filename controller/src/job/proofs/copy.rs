@@ -221,9 +221,8 @@ pub fn verbs(
         | TaskSpec::BackUpVolume(_)
         | TaskSpec::RestoreVolume(_)
         | TaskSpec::SwapVolume(_)
-        | TaskSpec::RemoveVolume(_) => {
-            Err(failure(FailureKind::Invalid, false, "no verb of a copy"))
-        }
+        | TaskSpec::RemoveVolume(_)
+        | TaskSpec::TriageData(_) => Err(failure(FailureKind::Invalid, false, "no verb of a copy")),
     }
 }
 

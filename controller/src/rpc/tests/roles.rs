@@ -31,6 +31,7 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::GetInstanceHistory => ask!(get_instance_history, GetInstanceHistoryRequest),
         Call::AcceptInstance => ask!(accept_instance, AcceptInstanceRequest),
         Call::GetVolumeHistory => ask!(get_volume_history, GetVolumeHistoryRequest),
+        Call::Triage => ask!(triage, TriageRequest),
         Call::ListFindings => ask!(list_findings, ListFindingsRequest),
         Call::GetFinding => ask!(get_finding, GetFindingRequest),
         Call::ExplainFinding => ask!(explain_finding, ExplainFindingRequest),

@@ -19,6 +19,7 @@ use crate::view::{
     repository::{
         ExportedKey, Repository, RepositoryCheck, RepositoryList, RepositorySeries, RepositoryStats,
     },
+    triage::{TriageReport, tests::triaged},
     version::Versions,
 };
 
@@ -205,6 +206,10 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
                 name: text("bob"),
                 revoked_certificates: 1,
             }),
+        ),
+        (
+            "ctl instance triage, ctl volume triage",
+            json(&TriageReport::of(text("web-1/shop-db"), triaged())),
         ),
         ("ctl audit list", json(&audit_list())),
         ("ctl audit verify", json(&audit_verdict())),
