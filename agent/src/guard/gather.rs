@@ -14,7 +14,7 @@ use super::{
     facts::{Container, DataDirectory, Facts, Mounted, Place, Service, VERSION},
     protection::Protection,
 };
-use crate::{observe::reports::Devices, volume::data::Found};
+use crate::volume::data::Found;
 
 /// Names that every server has of itself.
 const OF_THE_SERVER: [&str; 7] = [
@@ -33,7 +33,6 @@ pub struct Sources<'a> {
     /// As the fleet calls this machine.
     pub host: &'a str,
     pub snapshot: &'a HostSnapshot,
-    pub devices: &'a Devices,
     /// Data directories that were found in the files of places.
     pub looked: &'a BTreeMap<PathBuf, Vec<Found>>,
     pub protections: &'a BTreeMap<String, Protection>,
@@ -71,18 +70,20 @@ pub fn gather(before: Option<&Facts>, sources: Sources<'_>) -> Facts {
             .map(|seen| sources.container(seen))
             .collect(),
         data: data.into_values().collect(),
-        devices: sources.devices.clone(),
+        devices: volumes_for_folders(sources.snapshot),
     }
 }
 
-/// Places whose files are worth a look: all volumes of the host, and the folders that containers of servers have.
+/// Places whose files are worth a look: all volumes of the host, the folders that some of them stand for, and those
+/// that containers of servers have.
 pub fn places(before: Option<&Facts>, snapshot: &HostSnapshot) -> Vec<PathBuf> {
     let volumes = snapshot
         .volumes
         .iter()
         .filter(|volume| volume.driver == "local");
     let mut places: Vec<PathBuf> = volumes
-        .map(|volume| volume.mountpoint.clone().into())
+        .flat_map(|volume| [&volume.mountpoint, &volume.device])
+        .map(PathBuf::from)
         .collect();
     let servers = snapshot
         .instances
@@ -252,9 +253,8 @@ impl Sources<'_> {
             Place::Volume { name, .. } => {
                 let volumes = self.snapshot.volumes.iter();
                 let own = volumes.filter(|volume| volume.name == *name);
-                let own = own.map(|volume| PathBuf::from(&volume.mountpoint));
-                let device = self.devices.get(name).cloned();
-                own.chain(device)
+                own.flat_map(|volume| [&volume.mountpoint, &volume.device])
+                    .map(PathBuf::from)
                     .filter(|path| path.is_absolute())
                     .collect()
             }
@@ -311,6 +311,15 @@ impl Sources<'_> {
             read_only: mount.read_only,
         }
     }
+}
+
+/// Of volumes that stand for a folder of the host: which.
+fn volumes_for_folders(snapshot: &HostSnapshot) -> BTreeMap<String, PathBuf> {
+    let volumes = snapshot.volumes.iter();
+    volumes
+        .map(|volume| (volume.name.clone(), PathBuf::from(&volume.device)))
+        .filter(|(_, device)| device.is_absolute())
+        .collect()
 }
 
 fn add_inside(directory: &mut DataDirectory, inside: &Path) {

@@ -24,7 +24,7 @@ use super::{
     protection,
 };
 use crate::{
-    observe::reports::{Devices, Reports},
+    observe::reports::Reports,
     volume::data::{self, Found},
 };
 
@@ -66,9 +66,8 @@ pub async fn run(
         let Some(snapshot) = snapshots.borrow_and_update().clone() else {
             continue;
         };
-        let devices = reports.devices();
         let written = spawn_blocking(move || {
-            keeper.write(&snapshot, &devices);
+            keeper.write(&snapshot);
             keeper
         });
         match written.await {
@@ -99,7 +98,7 @@ impl Keeper {
         }
     }
 
-    fn write(&mut self, snapshot: &Arc<HostSnapshot>, devices: &Devices) {
+    fn write(&mut self, snapshot: &Arc<HostSnapshot>) {
         self.look(snapshot);
         let protections = protection::load(&self.paths.protections());
         let mut trouble = protections
@@ -117,7 +116,6 @@ impl Keeper {
             Sources {
                 host: &self.host,
                 snapshot,
-                devices,
                 looked: &looked.collect(),
                 protections: &protections,
                 now: self.clock.now(),
@@ -268,7 +266,7 @@ mod tests {
 
         fn write(&mut self) -> Facts {
             let snapshot = Arc::new(self.snapshot.clone());
-            self.keeper.write(&snapshot, &Devices::new());
+            self.keeper.write(&snapshot);
             Facts::load(&self.keeper.paths.facts()).unwrap().unwrap()
         }
     }
@@ -347,6 +345,22 @@ mod tests {
         assert_eq!(host.write().data.len(), 0, "the volume is gone");
         host.snapshot.volumes = volumes;
         assert_eq!(host.write().data.len(), 1, "its files tell");
+    }
+
+    #[test]
+    fn a_volume_that_stands_for_a_folder_is_known_by_what_lies_there() {
+        let mut host = Host::new();
+        host.volume("alias");
+        let folder = host.folder.path().join("pg");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("ibdata1"), "x").unwrap();
+        folder
+            .to_str()
+            .unwrap()
+            .clone_into(&mut host.snapshot.volumes[0].device);
+        let facts = host.write();
+        assert_eq!(facts.devices["alias"], folder);
+        assert_eq!(facts.data.len(), 1);
     }
 
     #[test]

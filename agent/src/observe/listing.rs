@@ -20,7 +20,6 @@ use tokio::time::timeout;
 
 use super::{
     containers::{self, Seen},
-    reports::Devices,
     volumes,
 };
 use crate::{
@@ -39,7 +38,6 @@ const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
 pub struct Listing {
     pub containers: BTreeMap<String, Seen>,
     pub volumes: Vec<Volume>,
-    pub devices: Devices,
     /// As [`Connected::name`], of the last that was asked.
     pub engine: String,
     /// Content digest by image id; an image's never changes.
@@ -168,9 +166,12 @@ impl Listing {
             .list_volumes(None::<ListVolumesOptions>)
             .await
             .map_err(|e| connected.explain("listing volumes", "", e))?;
-        let listed = listed.volumes.unwrap_or_default();
-        self.devices = listed.iter().filter_map(volumes::device).collect();
-        self.volumes = listed.into_iter().map(volumes::describe).collect();
+        self.volumes = listed
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(volumes::describe)
+            .collect();
         self.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(())
     }

@@ -351,7 +351,6 @@ impl Observer {
             container_engine: self.listing.engine.clone(),
             engine_error: self.engine_error.clone(),
         };
-        self.parts.reports.set_devices(&self.listing.devices);
         self.parts.reports.publish(snapshot, events);
     }
 }

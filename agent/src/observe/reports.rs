@@ -4,8 +4,7 @@
 //! and of events the last thousand wait.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    path::PathBuf,
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -21,18 +20,13 @@ pub struct Reports {
     /// Unset until the host has been looked at once.
     snapshot: watch::Sender<Option<Arc<HostSnapshot>>>,
     events: Arc<Mutex<VecDeque<EngineEvent>>>,
-    devices: watch::Sender<Devices>,
 }
-
-/// Folders that volumes stand for (option `device`), by volume. They stay on the host.
-pub type Devices = BTreeMap<String, PathBuf>;
 
 impl Default for Reports {
     fn default() -> Self {
         Self {
             snapshot: watch::Sender::new(None),
             events: Arc::default(),
-            devices: watch::Sender::default(),
         }
     }
 }
@@ -49,22 +43,6 @@ impl Reports {
             *current = Some(Arc::new(snapshot));
             true
         });
-    }
-
-    /// Belongs to the snapshot that is published next.
-    pub fn set_devices(&self, devices: &Devices) {
-        self.devices.send_if_modified(|current| {
-            let news = current != devices;
-            if news {
-                current.clone_from(devices);
-            }
-            news
-        });
-    }
-
-    #[must_use]
-    pub fn devices(&self) -> Devices {
-        self.devices.borrow().clone()
     }
 
     #[must_use]

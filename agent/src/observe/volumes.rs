@@ -1,6 +1,6 @@
 //! Volumes of the engine, and who mounts them.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use holdfast_proto::fleet::{Container, Mount, MountKind, Volume};
 
@@ -34,13 +34,6 @@ pub fn follow_devices<'a>(volumes: &[Volume], mounts: impl Iterator<Item = &'a m
             mount.host_path.clone_from(&volume.device);
         }
     }
-}
-
-/// Its name and the folder that it stands for; none: it has its own.
-#[must_use]
-pub fn device(listed: &bollard::models::Volume) -> Option<(String, PathBuf)> {
-    let device = PathBuf::from(listed.options.get("device")?);
-    device.is_absolute().then(|| (listed.name.clone(), device))
 }
 
 /// Sets `used_by` of each volume to the names of the containers that mount it, running or not.
@@ -81,18 +74,6 @@ mod tests {
                 .collect(),
             ..Default::default()
         }
-    }
-
-    #[test]
-    fn a_volume_that_stands_for_a_folder_tells_which() {
-        let mut volume = listed("shop", &[]);
-        assert_eq!(device(&volume), None);
-        let option = |device: &str| ("device".to_owned(), device.to_owned());
-        volume.options = [option("/srv/pg")].into();
-        let expected = ("shop".to_owned(), PathBuf::from("/srv/pg"));
-        assert_eq!(device(&volume), Some(expected));
-        volume.options = [option("tmpfs")].into();
-        assert_eq!(device(&volume), None);
     }
 
     #[test]
