@@ -1,7 +1,7 @@
 //! What the files of a PostgreSQL data directory say about it. Pure.
 
 use holdfast_proto::task::DataVerdict::{
-    self, DataLost, IndexBroken, NeedsRecovery, Unknown, WalDamaged,
+    self, DataLost, IndexBroken, NeedsRecovery, Sound, Unknown, WalDamaged,
 };
 
 use super::{
