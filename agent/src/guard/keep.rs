@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -143,19 +143,45 @@ impl Keeper {
             .collect();
         self.looks.retain(|place, _| places.contains(place));
         for place in places {
+            let known = self.known(&place);
             let due = self.looks.get(&place).is_none_or(|(at, found)| {
+                let is_found = |one: &Found| found.iter().any(|seen| seen.inside == one.inside);
                 let again = match found.is_empty() && used.contains(&place) {
                     true => LOOK_AGAIN_IN_USE,
                     false => LOOK_AGAIN,
                 };
-                at.elapsed() >= again
+                // Or it was empty when it was looked at, and a server has told better since.
+                at.elapsed() >= again || !known.iter().all(is_found)
             });
             // What cannot be read is not known to be empty.
             if due && fs::read_dir(&place).is_ok() {
-                let found = data::find(&place);
+                let mut found = data::find(&place);
+                // What is damaged, or lies deeper than is looked, is a database still.
+                let left = known.into_iter().filter(|one| {
+                    let is_found = found.iter().any(|seen| seen.inside == one.inside);
+                    !is_found && data::remains(&place.join(&one.inside))
+                });
+                found.extend(left.collect::<Vec<_>>());
                 self.looks.insert(place, (Instant::now(), found));
             }
         }
+    }
+
+    /// Data directories that the facts have in a place.
+    fn known(&self, place: &Path) -> Vec<Found> {
+        // The facts have links followed.
+        let real = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
+        let known = self.last.iter().flat_map(|facts| &facts.data);
+        known
+            .filter(|data| data.roots.contains(&real))
+            .flat_map(|data| {
+                let inside = data.inside.iter();
+                inside.map(|inside| Found {
+                    server: data.server.clone(),
+                    inside: inside.clone(),
+                })
+            })
+            .collect()
     }
 }
 
@@ -361,6 +387,30 @@ mod tests {
         let facts = host.write();
         assert_eq!(facts.devices["alias"], folder);
         assert_eq!(facts.data.len(), 1);
+    }
+
+    #[test]
+    fn what_a_server_told_of_stays_known_when_it_stops_however_it_lies_there() {
+        let mut host = Host::new();
+        let path = host.volume("shop_db");
+        // Looked at before anything was in it.
+        host.server("shop_db", None);
+        assert_eq!(host.write().data, []);
+        // Damaged already, and deeper than is looked.
+        let mut health = healthy();
+        health.data_directory = "/var/lib/postgresql/data/a/b/c/pg".to_owned();
+        fs::create_dir_all(path.join("a/b/c/pg/base")).unwrap();
+        host.server("shop_db", Some(health));
+        assert_eq!(host.write().data[0].databases, ["shop"]);
+        host.server("shop_db", None);
+        let facts = host.write();
+        assert_eq!(facts.data[0].servers, ["a1"], "it may start again");
+        host.snapshot.containers.clear();
+        host.snapshot.instances.clear();
+        assert_eq!(host.write().data[0].databases, ["shop"]);
+        fs::remove_dir_all(path.join("a")).unwrap();
+        host.keeper.looks.clear();
+        assert_eq!(host.write().data, []);
     }
 
     #[test]

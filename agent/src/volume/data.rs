@@ -58,6 +58,21 @@ pub fn find(volume: &Path) -> Vec<Found> {
     found
 }
 
+/// Whether something is left of a data directory that was there, be it damaged.
+#[must_use]
+pub fn remains(folder: &Path) -> bool {
+    const TRACES: [&str; 6] = [
+        "PG_VERSION",
+        "base",
+        "global",
+        "ibdata1",
+        "mysql",
+        "WiredTiger",
+    ];
+    let is_there = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
+    TRACES.iter().any(is_there)
+}
+
 fn server(folder: &Path) -> Option<String> {
     let is_file = |name: &str| {
         let found = fs::symlink_metadata(folder.join(name));
