@@ -27,6 +27,7 @@ pub mod clock_skew;
 pub mod connections;
 pub mod container_layer;
 pub mod damaged_backup;
+pub mod data_damaged;
 pub mod database_gone;
 pub mod disk;
 pub mod double_mount;
@@ -71,6 +72,8 @@ pub struct Facts {
     pub prunings: Vec<Pruning>,
     /// What the data of each service shall lie on, and lie on.
     pub stores: Vec<Known>,
+    /// What was found in the files of servers that do not answer.
+    pub triages: Vec<data_damaged::Triaged>,
 }
 
 /// One host as it was reported last.
@@ -115,6 +118,7 @@ pub const DETECTORS: &[Detector] = &[
     connections::DETECTOR,
     container_layer::DETECTOR,
     damaged_backup::DETECTOR,
+    data_damaged::DETECTOR,
     disk::DETECTOR,
     double_mount::DETECTOR,
     engine::DETECTOR,

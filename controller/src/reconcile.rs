@@ -6,3 +6,4 @@ pub mod findings;
 pub mod policy_checks;
 pub mod push;
 pub mod scheduler;
+pub mod triages;

@@ -3,6 +3,7 @@
 mod anonymous_volume;
 mod changed_name;
 mod live_double_mount;
+mod missing_catalog_file;
 
 use std::time::Duration;
 

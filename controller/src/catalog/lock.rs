@@ -1,5 +1,7 @@
 //! Table `resource_lock`: what jobs want and hold. A job gets all of its locks at once or none.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 
@@ -39,6 +41,20 @@ impl Catalog {
             Some((backup, job.cast_unsigned()))
         };
         Ok(rows.into_iter().filter_map(reader).collect())
+    }
+
+    /// Resources that a job has for itself now, as they are displayed.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn held_resources(&self) -> Result<BTreeSet<String>, CatalogError> {
+        let held: Vec<String> = sqlx::query_scalar(
+            "select resource from resource_lock where exclusive and granted_at is not null",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("asking what jobs hold"))?;
+        Ok(held.into_iter().collect())
     }
 }
 

@@ -76,12 +76,12 @@ impl TestCatalog {
 
     /// Migrated, on a clock of the test's own.
     pub async fn with_clock(clock: SharedClock) -> Self {
-        Self::create(TEMPLATE, clock).await
+        Box::pin(Self::create(TEMPLATE, clock)).await
     }
 
     /// Without a table in it.
     pub async fn empty() -> Self {
-        Self::create("template0", Arc::new(SystemClock)).await
+        Box::pin(Self::create("template0", Arc::new(SystemClock))).await
     }
 
     /// How another connection reaches the same database.

@@ -134,6 +134,7 @@ pub fn facts() -> Facts {
         protection: vec![],
         whole_hosts: vec![],
         stores: vec![],
+        triages: vec![],
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::data_stores;
+use super::{data_stores, triages::Triages};
 use crate::{
     catalog::{Catalog, CatalogError, JobRow},
     check::{self, Check},
@@ -34,14 +34,21 @@ pub struct Plan {
 }
 
 /// Runs until the token is cancelled; results of checks and closed findings go when they are older than `history`.
-pub async fn run(catalog: Catalog, fleet: Fleet, history: TimeDelta, shutdown: CancellationToken) {
+pub async fn run(
+    catalog: Catalog,
+    fleet: Fleet,
+    triages: Triages,
+    history: TimeDelta,
+    shutdown: CancellationToken,
+) {
     let mut changes = fleet.changes();
     let started = catalog.clock.now();
     let mut before = Facts::default();
     let mut trimmed = started;
     while !shutdown.is_cancelled() {
         let now = catalog.clock.now();
-        match look_once(&catalog, HostFacts::of_fleet(&fleet), &before, started, now).await {
+        let hosts = HostFacts::of_fleet(&fleet);
+        match look_once(&catalog, &triages, hosts, &before, started, now).await {
             Ok(facts) => before = facts,
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -71,6 +78,7 @@ pub async fn run(catalog: Catalog, fleet: Fleet, history: TimeDelta, shutdown: C
 /// When the catalog fails; the next look makes up for it.
 pub async fn look_once(
     catalog: &Catalog,
+    triages: &Triages,
     hosts: Vec<HostFacts>,
     before: &Facts,
     started: DateTime<Utc>,
@@ -84,6 +92,7 @@ pub async fn look_once(
     let standing = stand(&gather(catalog).await?, &hosts, now);
     let checks = catalog.check_states().await?;
     let stores = data_stores::bring_up_to_date(catalog, &hosts, &checks, now).await?;
+    let triages = triages.keep_up(&hosts, &stores, &catalog.held_resources().await?);
     let facts = Facts {
         hosts,
         protection: standing.databases,
@@ -91,6 +100,7 @@ pub async fn look_once(
         prunings: catalog.prunings().await?,
         checks,
         stores,
+        triages,
         jobs: stuck.into_iter().map(JobRow::view).collect(),
     };
     let mut seen = detect::look(before, &facts, now);
@@ -200,8 +210,13 @@ fn announce(seen: &Seen) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::catalog::testing::TestCatalog;
+    use crate::{
+        catalog::testing::TestCatalog,
+        dispatch::{SessionDispatch, sessions::Sessions},
+    };
 
     fn seen(key: &str, message: &str) -> Seen {
         Seen {
@@ -227,6 +242,18 @@ mod tests {
             volumes: vec![],
             instances: vec![],
         }
+    }
+
+    fn triages(catalog: &Catalog) -> Triages {
+        let dispatch = SessionDispatch::new(
+            Sessions::new(Arc::clone(&catalog.clock)),
+            Duration::from_secs(1),
+        );
+        Triages::new(
+            Arc::new(dispatch),
+            Fleet::default(),
+            Arc::clone(&catalog.clock),
+        )
     }
 
     #[tokio::test]
@@ -262,7 +289,7 @@ mod tests {
         let look = async |after: i64| {
             let now = started + TimeDelta::seconds(after);
             let before = Facts::default();
-            look_once(&catalog, hosts(), &before, started, now)
+            look_once(&catalog, &triages(&catalog), hosts(), &before, started, now)
                 .await
                 .unwrap();
             catalog.findings(false).await.unwrap()
@@ -275,9 +302,17 @@ mod tests {
         // The next controller has just started: what is open stays open, unchanged.
         let restarted = started + TimeDelta::minutes(10);
         let now = restarted + TimeDelta::seconds(1);
-        look_once(&catalog, hosts(), &Facts::default(), restarted, now)
-            .await
-            .unwrap();
+        let before = Facts::default();
+        look_once(
+            &catalog,
+            &triages(&catalog),
+            hosts(),
+            &before,
+            restarted,
+            now,
+        )
+        .await
+        .unwrap();
         let kept = catalog.findings(false).await.unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].opened_at, opened_at);

@@ -18,7 +18,7 @@ use crate::{
     fleet::{Fleet, Persister},
     identity::{Registrar, Settings},
     job::engine::{self, Engine},
-    reconcile::{enrolled::Enrolled, findings, push::Push, scheduler::Scheduler},
+    reconcile::{enrolled::Enrolled, findings, push::Push, scheduler::Scheduler, triages::Triages},
     repository::{Repositories, direct::Direct},
     rpc::{assembly, operator::Services},
 };
@@ -144,8 +144,13 @@ impl Running {
             });
         let (catalog, fleet) = (services.catalog.clone(), services.fleet.clone());
         let history = TimeDelta::days(i64::from(config.checks.history_days));
+        let triages = Triages::new(
+            Arc::clone(&services.dispatch),
+            fleet.clone(),
+            catalog.clock.clone(),
+        );
         self.loops.start("the findings", async move |stop| {
-            findings::run(catalog, fleet, history, stop).await;
+            findings::run(catalog, fleet, triages, history, stop).await;
             None
         });
         let (catalog, fleet) = (services.catalog.clone(), services.fleet.clone());

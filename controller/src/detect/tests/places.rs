@@ -1,4 +1,4 @@
-//! Detectors of where data lie: who mounts them, what they are, what is gone.
+//! Detectors of data: where they lie, who mounts them, what they are, what is gone or damaged.
 
 use super::{
     Critical, Facts, Seen, TimeDelta, Warning, facts, healthy, look, mount, now, one, place, seen,
@@ -6,9 +6,12 @@ use super::{
 };
 use crate::{
     data_store::{Contents, Known, Lost, Swapped, advance, match_up, observe},
-    detect::kinds,
+    detect::{data_damaged::Triaged, kinds},
 };
-use holdfast_proto::fleet::{Container, ContainerState, MountKind};
+use holdfast_proto::{
+    fleet::{Container, ContainerState, Engine, MountKind},
+    task::{DataEvidence, DataTriage, DataVerdict},
+};
 
 /// A second container, `copy-db`, that runs.
 fn second(facts: &mut Facts) -> &mut Container {
@@ -327,4 +330,51 @@ fn every_kind_has_a_code_of_its_own_and_a_page_that_says_what_to_do() {
         super::super::kinds().len(),
         "a page without its kind"
     );
+}
+
+#[test]
+fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
+    let triaged = |verdict, sure| {
+        let evidence = DataEvidence {
+            code: "system-index-missing".to_owned(),
+            verdict,
+            what: "global/2671 is missing".to_owned(),
+        };
+        seen(|facts| {
+            facts.triages = vec![Triaged {
+                instance: "web-1/shop-db".parse().unwrap(),
+                at: now(),
+                found: DataTriage {
+                    path: "/volumes/shop_data".to_owned(),
+                    engine: Engine::Postgres,
+                    version: "15".to_owned(),
+                    system_identifier: "7".to_owned(),
+                    running: false,
+                    verdict,
+                    evidence: vec![evidence],
+                    runbook: "catalog-damage".to_owned(),
+                    next: "ctl backup create --volume web-1/shop_data --stop".to_owned(),
+                },
+                sure,
+            }];
+        })
+    };
+    let index = triaged(DataVerdict::IndexBroken, true);
+    one(
+        &index,
+        "data-damaged",
+        Critical,
+        "nothing is lost: global/2671",
+    );
+    assert!(index[0].advice.contains("ctl backup create"), "{index:?}");
+    for verdict in [DataVerdict::WalDamaged, DataVerdict::DataLost] {
+        let lost = triaged(verdict, true);
+        one(&lost, "data-damaged", Critical, "damaged: global/2671");
+    }
+    let unknown = triaged(DataVerdict::Unknown, true);
+    one(&unknown, "data-damaged", Warning, "is not known");
+    for verdict in [DataVerdict::Sound, DataVerdict::NeedsRecovery] {
+        assert_eq!(triaged(verdict, true), []);
+    }
+    assert_eq!(triaged(DataVerdict::DataLost, false), []);
 }
