@@ -2,16 +2,21 @@
 
 use std::process::Command;
 
-use e2e::host::{repository, succeed};
+use e2e::host::{binary, repository, succeed};
 use serde_json::Value;
 
 #[test]
 fn the_demo_proves_a_copy_and_a_backup_survives_an_accident_and_cleans_up_behind_itself() {
     let dir = tempfile::tempdir().expect("a directory");
     let home = dir.path().join("demo");
+    // Built anew they would have other features than those that all other tests run, in the same place.
+    let ctl = binary("ctl");
+    let programs = ctl.parent().expect("a folder");
     let demo = |option: &str| {
         let mut demo = Command::new(repository().join("deploy/demo"));
-        demo.arg(option).env("HOLDFAST_DEMO", &home);
+        demo.arg(option)
+            .env("HOLDFAST_DEMO", &home)
+            .env("HOLDFAST_BIN", programs);
         succeed(demo)
     };
     // The private catalog runs as a service user and must reach its directory.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
     names::InstanceName,
-    task::{DataTriage, DataVerdict},
+    task::{DataEvidence, DataTriage, DataVerdict},
 };
 
 use super::{Detector, Evidence, Facts, Kind, Seen, Severity, kind};
@@ -31,8 +31,7 @@ fn look(facts: &Facts) -> Vec<Seen> {
 
 fn tell(triaged: &Triaged) -> Option<Seen> {
     let (subject, found) = (triaged.instance.to_string(), &triaged.found);
-    let first = found.evidence.first();
-    let first = first.map_or("nobody can tell what", |one| one.what.as_str());
+    let first = decisive(found).map_or("nobody can tell what", |one| one.what.as_str());
     let (severity, message) = match found.verdict {
         DataVerdict::Sound | DataVerdict::NeedsRecovery => return None,
         DataVerdict::Unknown => (
@@ -73,4 +72,14 @@ fn tell(triaged: &Triaged) -> Option<Seen> {
         advice,
         subject,
     })
+}
+
+/// Of what is worst: what lies there says more than a line of the log, which has another time each time.
+fn decisive(found: &DataTriage) -> Option<&DataEvidence> {
+    let worst = || {
+        let evidence = found.evidence.iter();
+        evidence.filter(|one| one.verdict == found.verdict)
+    };
+    let mut seen = worst().filter(|one| !one.what.starts_with("the server said: "));
+    seen.next().or_else(|| worst().next())
 }

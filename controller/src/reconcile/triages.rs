@@ -32,8 +32,8 @@ const SURE_AFTER: Duration = Duration::from_secs(1);
 const AGAIN_AFTER: TimeDelta = TimeDelta::minutes(2);
 /// What looks well stays so while nothing runs.
 const WELL_FOR: TimeDelta = TimeDelta::hours(6);
-/// One that restarts all the time is not looked at each time.
-const BETWEEN_STARTS: TimeDelta = TimeDelta::seconds(30);
+/// A server that was started again is looked at after this long; one that restarts all the time after ever longer.
+const STARTED_AGAIN: TimeDelta = TimeDelta::seconds(2);
 /// A server that nobody knows yet sets up its data, which is not whole meanwhile.
 const SET_UP_TAKES: TimeDelta = TimeDelta::seconds(30);
 const AT_ONCE: usize = 4;
@@ -55,6 +55,8 @@ struct Look {
     asked_at: DateTime<Utc>,
     /// Since when its container ran, or had run.
     started_at: Option<DateTime<Utc>>,
+    /// So often since it answered last.
+    looks: u32,
     is_under_way: bool,
     /// None: the agent could not tell.
     triaged: Option<Triaged>,
@@ -100,6 +102,7 @@ impl Triages {
                 let look = looks.entry(name.clone()).or_default();
                 look.asked_at = now;
                 look.started_at = started_at;
+                look.looks += 1;
                 look.is_under_way = true;
                 tokio::spawn(self.clone().ask(name));
             }
@@ -264,7 +267,8 @@ fn is_due(last: Option<&Look>, started_at: Option<DateTime<Utc>>, now: DateTime<
         return false;
     }
     let age = now - last.asked_at;
-    if last.started_at != started_at && age >= BETWEEN_STARTS {
+    let after_a_start = STARTED_AGAIN * 2_i32.pow(last.looks.saturating_sub(1).min(6));
+    if last.started_at != started_at && age >= after_a_start.min(AGAIN_AFTER) {
         return true;
     }
     let wait = match &last.triaged {

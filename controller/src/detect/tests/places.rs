@@ -335,10 +335,10 @@ fn every_kind_has_a_code_of_its_own_and_a_page_that_says_what_to_do() {
 #[test]
 fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
     let triaged = |verdict, sure| {
-        let evidence = DataEvidence {
-            code: "system-index-missing".to_owned(),
+        let evidence = |code: &str, what: &str| DataEvidence {
+            code: code.to_owned(),
             verdict,
-            what: "global/2671 is missing".to_owned(),
+            what: what.to_owned(),
         };
         seen(|facts| {
             facts.triages = vec![Triaged {
@@ -351,7 +351,10 @@ fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
                     system_identifier: "7".to_owned(),
                     running: false,
                     verdict,
-                    evidence: vec![evidence],
+                    evidence: vec![
+                        evidence("file-missing", "the server said: 14:06 could not open"),
+                        evidence("system-index-missing", "global/2671 is missing"),
+                    ],
                     runbook: "catalog-damage".to_owned(),
                     next: "ctl backup create --volume web-1/shop_data --stop".to_owned(),
                 },

@@ -196,6 +196,7 @@ fn one_that_restarts_all_the_time_is_looked_at_now_and_then() {
     let look = Look {
         asked_at: now(),
         started_at: Some(now()),
+        looks: 1,
         is_under_way: false,
         triaged: Some(Triaged {
             instance: "web-1/shop-db".parse().unwrap(),
@@ -204,15 +205,21 @@ fn one_that_restarts_all_the_time_is_looked_at_now_and_then() {
             sure: true,
         }),
     };
-    let due = |started: i64, seconds: i64| {
+    let due = |looks: u32, started: i64, seconds: i64| {
+        let look = Look {
+            looks,
+            ..look.clone()
+        };
         let (started, now) = (
             now() + TimeDelta::seconds(started),
             now() + TimeDelta::seconds(seconds),
         );
         is_due(Some(&look), Some(started), now)
     };
-    assert!(!due(0, 600) && !due(5, 29) && due(5, 30));
-    assert!(due(0, WELL_FOR.num_seconds()));
+    assert!(!due(1, 0, 600) && !due(1, 1, 1) && due(1, 1, 2));
+    assert!(!due(3, 1, 7) && due(3, 1, 8));
+    assert!(!due(99, 1, 119) && due(99, 1, 120));
+    assert!(due(1, 0, WELL_FOR.num_seconds()));
     let under_way = Look {
         is_under_way: true,
         ..look.clone()
