@@ -41,6 +41,9 @@ pub struct DataStore {
     /// None: the data lie on no volume.
     pub volume: Option<VolumeIdentity>,
     pub inode: u64,
+    /// When the data directory was made, where the file system tells.
+    #[serde(default)]
+    pub born_at: Option<Time>,
     pub file_system: String,
     pub system_identifier: String,
 }
@@ -216,6 +219,16 @@ impl DataStore {
     }
 
     fn same_place(&self, other: &Self) -> bool {
-        self.volume == other.volume && self.host_path == other.host_path
+        let same_name =
+            self.volume_name() == other.volume_name() && self.host_path == other.host_path;
+        let nothing_was_there = self.inode == 0 && self.system_identifier.is_empty();
+        same_name
+            && (nothing_was_there || self.same_directory(other) || self.volume == other.volume)
+    }
+
+    /// The very one, as its file system tells. Older engines say of a volume that it was made whenever something was made or
+    /// removed in it.
+    fn same_directory(&self, other: &Self) -> bool {
+        self.born_at.is_some() && self.born_at == other.born_at && self.inode == other.inode
     }
 }

@@ -151,6 +151,7 @@ fn complete(known: &DataStore, seen: &DataStore) -> DataStore {
         keep(&mut completed.file_system, &known.file_system);
         if completed.inode == 0 {
             completed.inode = known.inode;
+            completed.born_at = known.born_at;
         }
     }
     completed

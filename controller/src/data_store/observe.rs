@@ -91,6 +91,7 @@ fn of_instance(host: &HostFacts, instance: &Instance) -> Option<Observed> {
         path,
         host_path: data.host_path,
         inode: data.inode,
+        born_at: data.born_at,
         file_system: data.file_system,
         system_identifier: match identifier.filter(|told| !told.is_empty()) {
             Some(told) => told.clone(),

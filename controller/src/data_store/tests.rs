@@ -134,6 +134,37 @@ fn a_new_volume_is_a_swap_before_its_server_has_said_a_word() {
 }
 
 #[test]
+fn a_volume_that_an_older_engine_says_was_made_a_moment_ago_is_the_same_directory() {
+    let made_again = |born: i64, inode: u64| {
+        observed(|one| {
+            let volume = one.store.volume.as_mut().unwrap();
+            volume.created_at = Some(now());
+            one.store.system_identifier.clear();
+            one.store.born_at = Some(now() - TimeDelta::days(born));
+            one.store.inode = inode;
+            one.contents = None;
+        })
+    };
+    let mut known = known();
+    known.accepted.born_at = Some(now() - TimeDelta::days(90));
+    known.accepted.inode = 7;
+    let step = after(&known, &made_again(90, 7));
+    assert_eq!((&step.event, &step.known.swapped), (&None, &None));
+    for (born, inode) in [(1, 7), (90, 8)] {
+        told(
+            &after(&known, &made_again(born, inode)),
+            EventKind::Swapped,
+            "volume's creation",
+        );
+    }
+    // It was seen before its server had set anything up: there is nothing that could be gone.
+    known.accepted.system_identifier.clear();
+    known.accepted.born_at = None;
+    known.accepted.inode = 0;
+    assert_eq!(after(&known, &made_again(0, 7)).known.swapped, None);
+}
+
+#[test]
 fn wrong_data_are_told_once_and_are_over_when_the_right_ones_are_back() {
     let wrong = observed(|one| {
         on_volume(one, "shop2_data", "");

@@ -14,7 +14,9 @@ pub fn changes(before: &DataStore, now: &DataStore) -> Vec<String> {
     tell("engine", before.engine.label(), now.engine.label());
     tell("volume", &volume_name(before), &volume_name(now));
     if before.volume_name() == now.volume_name() {
-        tell("volume's creation", &created(before), &created(now));
+        if !before.same_directory(now) {
+            tell("volume's creation", &created(before), &created(now));
+        }
         tell("volume's driver", &driver(before), &driver(now));
         tell("directory on the host", &before.host_path, &now.host_path);
     }

@@ -54,6 +54,7 @@ impl From<DataStore> for wire::DataStore {
             host_path,
             volume,
             inode,
+            born_at: _,
             file_system,
             system_identifier,
         } = store;
