@@ -8,11 +8,13 @@ mod waiter;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use holdfast_chassis::telemetry;
 use holdfast_proto::{
     link::{ControllerMessage, StartTask},
-    names::HostName,
-    task::{TaskFailure, TaskProgress, TaskResult},
+    names::{Direction, HostName, TaskId},
+    task::{TaskFailure, TaskProgress, TaskResult, TaskSpec},
 };
+use uuid::Uuid;
 
 use self::sessions::Sessions;
 
@@ -45,6 +47,24 @@ pub trait Dispatch: Send + Sync + fmt::Debug {
     /// What the task's `run` returned is stored for good: the agent may forget it. Until then it
     /// hands the outcome to every `run` of the same id, so that a crash in between costs nothing.
     async fn forget(&self, host: &HostName, task_id: &str);
+}
+
+/// A task that belongs to no job: nobody comes back for it, and it ends with the wait for it.
+#[must_use]
+pub fn outside_jobs(verb: &str, spec: TaskSpec) -> StartTask {
+    let id = TaskId {
+        job: 0,
+        step: format!("{verb}-{}", Uuid::now_v7()),
+        direction: Direction::Do,
+        attempt: 1,
+    };
+    StartTask {
+        task_id: id.to_string(),
+        job: 0,
+        epoch: 0,
+        spec,
+        traceparent: telemetry::current_traceparent(),
+    }
 }
 
 /// The real one: tasks travel over the sessions that agents hold open.

@@ -5,16 +5,14 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use holdfast_proto::{
     check::{CheckLimits, CheckOutcome, CheckVerdict},
-    link::StartTask,
-    names::{DatabaseName, Direction, TaskId},
+    names::DatabaseName,
     task::{TaskFailure, TaskResult, TaskSpec},
 };
-use uuid::Uuid;
 
 use super::{Check, CheckState, Judgement, judge, record::keep};
 use crate::{
     catalog::{Catalog, CatalogError},
-    dispatch::Dispatch,
+    dispatch::{Dispatch, outside_jobs},
     job::step::wrong_result,
 };
 
@@ -158,19 +156,8 @@ fn validate(new: &NewCheck) -> Result<(), String> {
 /// When its host refuses or does not answer. That the statement fails is an outcome.
 pub async fn run_once(dispatch: &dyn Dispatch, check: &Check) -> Result<CheckOutcome, SetError> {
     let database = &check.database;
-    let id = TaskId {
-        job: 0,
-        step: format!("run-check-{}", Uuid::now_v7()),
-        direction: Direction::Do,
-        attempt: 1,
-    };
-    let task = StartTask {
-        task_id: id.to_string(),
-        job: 0,
-        epoch: 0,
-        spec: TaskSpec::RunCheck(check.task_on(&database.instance, &database.database)),
-        traceparent: String::new(),
-    };
+    let spec = TaskSpec::RunCheck(check.task_on(&database.instance, &database.database));
+    let task = outside_jobs("run-check", spec);
     let task_id = task.task_id.clone();
     let after = check.timeout.saturating_add(REACH_WITHIN);
     let run = dispatch.run(&database.host, task, Arc::new(|_| {}));

@@ -1,6 +1,5 @@
 //! `data-damaged`: the files of a server that does not answer are damaged (incident 2), or do not let it start.
 
-use chrono::{DateTime, Utc};
 use holdfast_proto::{
     names::InstanceName,
     task::{DataEvidence, DataTriage, DataVerdict},
@@ -14,19 +13,15 @@ pub const DETECTOR: Detector = Detector {
     look: |moment| look(moment.facts),
 };
 
-/// What the agent found in the files of a server that is down.
+/// What the agent is certain of in the files of a server that is down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Triaged {
     pub instance: InstanceName,
-    pub at: DateTime<Utc>,
     pub found: DataTriage,
-    /// The look before said the same: it is no moment in the middle of something.
-    pub sure: bool,
 }
 
 fn look(facts: &Facts) -> Vec<Seen> {
-    let sure = facts.triages.iter().filter(|triaged| triaged.sure);
-    sure.filter_map(tell).collect()
+    facts.triages.iter().filter_map(tell).collect()
 }
 
 fn tell(triaged: &Triaged) -> Option<Seen> {

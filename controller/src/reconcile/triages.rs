@@ -11,17 +11,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_chassis::clock::SharedClock;
 use holdfast_proto::{
     fleet::{Container, ContainerState, Instance},
-    link::StartTask,
-    names::{Direction, InstanceName, TaskId},
+    names::InstanceName,
     task::{DataTriage, DataVerdict, TaskResult, TaskSpec, TriageData},
 };
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use crate::{
     data_store::Known,
     detect::{HostFacts, data_damaged::Triaged},
-    dispatch::Dispatch,
+    dispatch::{Dispatch, outside_jobs},
     fleet::Fleet,
     job::locks::Resource,
 };
@@ -58,8 +56,10 @@ struct Look {
     /// So often since it answered last.
     looks: u32,
     is_under_way: bool,
-    /// None: the agent could not tell.
-    triaged: Option<Triaged>,
+    /// What is certain; it stays while the agent cannot tell.
+    certain: Option<DataTriage>,
+    /// What did not look well, once.
+    doubtful: Option<DataTriage>,
 }
 
 impl Triages {
@@ -107,10 +107,13 @@ impl Triages {
                 tokio::spawn(self.clone().ask(name));
             }
         }
-        looks
-            .values()
-            .filter_map(|look| look.triaged.clone())
-            .collect()
+        let certain = looks.iter().filter_map(|(name, look)| {
+            Some(Triaged {
+                instance: name.clone(),
+                found: look.certain.clone()?,
+            })
+        });
+        certain.collect()
     }
 
     /// Twice when the first look does not find it well.
@@ -130,23 +133,12 @@ impl Triages {
 
     /// None: the agent could not tell.
     async fn look_at(&self, name: &InstanceName) -> Option<DataTriage> {
-        let id = TaskId {
-            job: 0,
-            step: format!("triage-{}", Uuid::now_v7()),
-            direction: Direction::Do,
-            attempt: 1,
-        };
-        let task = StartTask {
-            task_id: id.to_string(),
-            job: 0,
-            epoch: 0,
-            spec: TaskSpec::TriageData(TriageData {
-                instance: name.instance.clone(),
-                volume: String::new(),
-                shown: name.to_string(),
-            }),
-            traceparent: String::new(),
-        };
+        let spec = TaskSpec::TriageData(TriageData {
+            instance: name.instance.clone(),
+            volume: String::new(),
+            shown: name.to_string(),
+        });
+        let task = outside_jobs("triage-data", spec);
         let run = self.dispatch.run(&name.host, task, Arc::new(|_| {}));
         match tokio::time::timeout(WITHIN, run).await {
             Ok(Ok(TaskResult::TriagedData(triaged))) => triaged.directories.into_iter().next(),
@@ -161,11 +153,10 @@ impl Triages {
 
     /// Whether nobody needs to look again soon.
     fn note(&self, name: &InstanceName, found: Option<DataTriage>) -> bool {
-        let now = self.clock.now();
-        match self.lock().get_mut(name) {
-            Some(look) => look.take(name.clone(), found, now),
-            // It answers again.
-            None => true,
+        match (self.lock().get_mut(name), found) {
+            (Some(look), Some(found)) => look.take(found),
+            // It answers again, or the agent cannot tell.
+            _ => true,
         }
     }
 
@@ -176,21 +167,16 @@ impl Triages {
 }
 
 impl Look {
-    /// Whether it is sure now.
-    fn take(
-        &mut self,
-        instance: InstanceName,
-        found: Option<DataTriage>,
-        now: DateTime<Utc>,
-    ) -> bool {
-        let before = self.triaged.take();
-        self.triaged = found.map(|found| Triaged {
-            sure: is_well(&found) || before.is_some_and(|before| is_same(&before.found, &found)),
-            instance,
-            at: now,
-            found,
-        });
-        self.triaged.as_ref().is_none_or(|triaged| triaged.sure)
+    /// Whether it is certain now: it is well, or no moment in the middle of something.
+    fn take(&mut self, found: DataTriage) -> bool {
+        let before = self.doubtful.take();
+        let mut before = before.iter().chain(&self.certain);
+        if is_well(&found) || before.any(|before| is_same(before, &found)) {
+            self.certain = Some(found);
+            return true;
+        }
+        self.doubtful = Some(found);
+        false
     }
 }
 
@@ -271,10 +257,8 @@ fn is_due(last: Option<&Look>, started_at: Option<DateTime<Utc>>, now: DateTime<
     if last.started_at != started_at && age >= after_a_start.min(AGAIN_AFTER) {
         return true;
     }
-    let wait = match &last.triaged {
-        Some(triaged) if is_well(&triaged.found) => WELL_FOR,
-        Some(_) | None => AGAIN_AFTER,
-    };
+    let is_well = last.doubtful.is_none() && last.certain.as_ref().is_some_and(is_well);
+    let wait = if is_well { WELL_FOR } else { AGAIN_AFTER };
     age >= wait
 }
 

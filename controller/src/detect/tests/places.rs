@@ -333,8 +333,8 @@ fn every_kind_has_a_code_of_its_own_and_a_page_that_says_what_to_do() {
 }
 
 #[test]
-fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
-    let triaged = |verdict, sure| {
+fn incident_2_damaged_files_are_told_of() {
+    let triaged = |verdict| {
         let evidence = |code: &str, what: &str| DataEvidence {
             code: code.to_owned(),
             verdict,
@@ -343,7 +343,6 @@ fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
         seen(|facts| {
             facts.triages = vec![Triaged {
                 instance: "web-1/shop-db".parse().unwrap(),
-                at: now(),
                 found: DataTriage {
                     path: "/volumes/shop_data".to_owned(),
                     engine: Engine::Postgres,
@@ -358,11 +357,10 @@ fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
                     runbook: "catalog-damage".to_owned(),
                     next: "ctl backup create --volume web-1/shop_data --stop".to_owned(),
                 },
-                sure,
             }];
         })
     };
-    let index = triaged(DataVerdict::IndexBroken, true);
+    let index = triaged(DataVerdict::IndexBroken);
     one(
         &index,
         "data-damaged",
@@ -371,13 +369,12 @@ fn incident_2_damaged_files_are_told_of_once_they_are_certain() {
     );
     assert!(index[0].advice.contains("ctl backup create"), "{index:?}");
     for verdict in [DataVerdict::WalDamaged, DataVerdict::DataLost] {
-        let lost = triaged(verdict, true);
+        let lost = triaged(verdict);
         one(&lost, "data-damaged", Critical, "damaged: global/2671");
     }
-    let unknown = triaged(DataVerdict::Unknown, true);
+    let unknown = triaged(DataVerdict::Unknown);
     one(&unknown, "data-damaged", Warning, "is not known");
     for verdict in [DataVerdict::Sound, DataVerdict::NeedsRecovery] {
-        assert_eq!(triaged(verdict, true), []);
+        assert_eq!(triaged(verdict), []);
     }
-    assert_eq!(triaged(DataVerdict::DataLost, false), []);
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use holdfast_chassis::clock::ManualClock;
 use holdfast_proto::{
     fleet::Engine,
+    link::StartTask,
     names::HostName,
     task::{DataEvidence, FailureKind, TaskFailure, TriagedData},
 };
@@ -108,7 +109,7 @@ async fn what_looks_damaged_is_looked_at_twice_before_anybody_is_told() {
     let (looked, _) = triages(&[lost.clone(), lost.clone()]);
     let told = kept_up(&looked, &down_hosts()).await;
     assert_eq!(told.len(), 1);
-    assert!(told[0].sure && told[0].found == lost, "{told:?}");
+    assert_eq!(told[0].found, lost);
 
     // A moment in the middle of something.
     let (looked, clock) = triages(&[
@@ -122,14 +123,18 @@ async fn what_looks_damaged_is_looked_at_twice_before_anybody_is_told() {
 
     // Something else each time is not sure yet.
     let (looked, _) = triages(&[lost, found(DataVerdict::DataLost, "folder-missing")]);
-    assert!(!kept_up(&looked, &down_hosts()).await[0].sure);
+    assert_eq!(kept_up(&looked, &down_hosts()).await, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_again_is_forgotten_and_one_that_cannot_be_seen_is_not() {
     let lost = found(DataVerdict::DataLost, "control-file-missing");
-    let (looked, _) = triages(&[lost.clone(), lost]);
+    let (looked, clock) = triages(&[lost.clone(), lost]);
     let told = kept_up(&looked, &down_hosts()).await;
+    assert_eq!(told.len(), 1);
+    // Nor is what was certain when its agent cannot tell.
+    clock.advance(Duration::from_mins(10));
+    assert_eq!(kept_up(&looked, &down_hosts()).await, told);
     let mut away = down_hosts();
     away[0].connected = false;
     assert_eq!(kept_up(&looked, &away).await, told);
@@ -198,12 +203,8 @@ fn one_that_restarts_all_the_time_is_looked_at_now_and_then() {
         started_at: Some(now()),
         looks: 1,
         is_under_way: false,
-        triaged: Some(Triaged {
-            instance: "web-1/shop-db".parse().unwrap(),
-            at: now(),
-            found: found(DataVerdict::Sound, "control-file"),
-            sure: true,
-        }),
+        certain: Some(found(DataVerdict::Sound, "control-file")),
+        doubtful: None,
     };
     let due = |looks: u32, started: i64, seconds: i64| {
         let look = Look {

@@ -3,17 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::SecondsFormat;
-use holdfast_chassis::telemetry;
-use holdfast_proto::{
-    link::StartTask,
-    names::{Direction, TaskId},
-    task::{TaskResult, TaskSpec},
-};
+use holdfast_proto::task::{TaskResult, TaskSpec};
 use tonic::Code;
-use uuid::Uuid;
 
 use super::{RpcError, Services};
-use crate::fleet::HostState;
+use crate::{dispatch::outside_jobs, fleet::HostState};
 
 /// Runs the task on a connected host. An operator who goes away ends it.
 ///
@@ -30,19 +24,7 @@ pub async fn ask(
     if !host.connected {
         return Err(away(host));
     }
-    let id = TaskId {
-        job: 0,
-        step: format!("{verb}-{}", Uuid::now_v7()),
-        direction: Direction::Do,
-        attempt: 1,
-    };
-    let task = StartTask {
-        task_id: id.to_string(),
-        job: 0,
-        epoch: 0,
-        spec,
-        traceparent: telemetry::current_traceparent(),
-    };
+    let task = outside_jobs(verb, spec);
     let run = services.dispatch.run(&host.name, task, Arc::new(|_| {}));
     match tokio::time::timeout(within, run).await {
         Ok(ended) => Ok(ended?),
