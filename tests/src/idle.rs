@@ -1,6 +1,8 @@
 //! What an agent costs while nothing happens on its host.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     fmt, fs,
     time::{Duration, Instant},
 };
@@ -47,7 +49,7 @@ impl Idle {
         Self {
             share_of_a_core: (cpu_seconds(pid) - cpu_before) / seconds,
             engine_share_of_a_core: (engine_seconds(host) - engine_before) / seconds,
-            wakes_per_minute: (wakes(pid) - wakes_before) * 60.0 / seconds,
+            wakes_per_minute: wakes_since(&wakes_before, pid) as f64 * 60.0 / seconds,
             resident_bytes: process.resident_bytes(),
             own_bytes: process.own_bytes(),
         }
@@ -117,15 +119,22 @@ fn cpu_seconds_in(stat: &str) -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// Of all threads that live now.
-fn wakes(pid: u32) -> f64 {
+/// How often each thread that lives now was put to sleep until something came.
+fn wakes(pid: u32) -> BTreeMap<OsString, u64> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     let of = |thread: fs::DirEntry| {
         let status = fs::read_to_string(thread.path().join("status")).ok()?;
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        line.trim().parse::<f64>().ok()
+        Some((thread.file_name(), line.trim().parse().ok()?))
     };
-    threads.filter_map(|thread| of(thread.ok()?)).sum()
+    threads.filter_map(|thread| of(thread.ok()?)).collect()
+}
+
+/// What a thread did that ended meanwhile is not known.
+fn wakes_since(before: &BTreeMap<OsString, u64>, pid: u32) -> u64 {
+    let now = wakes(pid).into_iter();
+    now.map(|(thread, count)| count - before.get(&thread).copied().unwrap_or(0))
+        .sum()
 }
