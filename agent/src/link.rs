@@ -15,6 +15,7 @@ use holdfast_chassis::{
 };
 use holdfast_proto::{
     check::{CheckOutcome, ScheduledCheck},
+    guard::Protection,
     link::{Hello, RegisteredInstance},
     wire::agent_link_client::AgentLinkClient,
 };
@@ -52,6 +53,8 @@ pub struct Parts {
     /// Where the controller's lists go.
     pub registered: watch::Sender<Vec<RegisteredInstance>>,
     pub checks: watch::Sender<Vec<ScheduledCheck>>,
+    /// None: the controller has not told any yet.
+    pub protections: watch::Sender<Option<Vec<Protection>>>,
     /// Outcomes of checks; what a lost session did not take waits here.
     pub check_reports: mpsc::Receiver<CheckReport>,
     pub refusals: Refusals,
@@ -118,6 +121,7 @@ struct SharedParts {
     reports: Reports,
     registered: watch::Sender<Vec<RegisteredInstance>>,
     checks: watch::Sender<Vec<ScheduledCheck>>,
+    protections: watch::Sender<Option<Vec<Protection>>>,
     check_reports: Mutex<mpsc::Receiver<CheckReport>>,
     refusals: Refusals,
 }
@@ -134,6 +138,7 @@ impl From<Parts> for SharedParts {
             reports: parts.reports,
             registered: parts.registered,
             checks: parts.checks,
+            protections: parts.protections,
             check_reports: Mutex::new(parts.check_reports),
             refusals: parts.refusals,
         }

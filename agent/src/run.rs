@@ -97,6 +97,7 @@ pub async fn run(
     let stored = registrations::path(&config.state_dir);
     let registered = watch::Sender::new(registrations::load(&stored));
     let (checks, schedule) = watch::channel(Vec::new());
+    let (protections, told) = watch::channel(None);
     let (report, check_reports) = mpsc::channel(check::REPORTS_KEPT);
 
     let mut parts = JoinSet::new();
@@ -127,6 +128,7 @@ pub async fn run(
         enrolment.host.clone(),
         guard,
         reports.clone(),
+        told,
         Arc::clone(&clock),
         shutdown.clone(),
     ));
@@ -143,6 +145,7 @@ pub async fn run(
             reports,
             registered,
             checks,
+            protections,
             check_reports,
             refusals: peers.refusals,
         },

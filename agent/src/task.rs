@@ -1,5 +1,6 @@
 //! Tasks: one verb a file, and what each is given to work with.
 
+mod ask_guard;
 mod back_up_database;
 mod back_up_volume;
 mod describe_database;
@@ -32,7 +33,10 @@ mod unpublish_database;
 use std::{path::PathBuf, sync::Arc};
 
 use holdfast_chassis::clock::SharedClock;
-use holdfast_proto::task::{TaskFailure, TaskProgress, TaskResult, TaskSpec};
+use holdfast_proto::{
+    guard::AskGuard,
+    task::{TaskFailure, TaskProgress, TaskResult, TaskSpec},
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -211,5 +215,8 @@ async fn do_verb(spec: TaskSpec, context: &Context) -> Result<TaskResult, TaskFa
         TaskSpec::TriageData(spec) => triage_data::run(spec, context)
             .await
             .map(TaskResult::TriagedData),
+        TaskSpec::AskGuard(AskGuard {}) => {
+            ask_guard::run(context).await.map(TaskResult::GuardStatus)
+        }
     }
 }

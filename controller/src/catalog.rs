@@ -11,6 +11,7 @@ mod data_store;
 mod deployment;
 mod drill;
 mod finding;
+mod guard_allowance;
 pub(crate) mod host;
 mod instance_registration;
 mod job;
@@ -44,6 +45,7 @@ pub use self::{
     certificate::{CertificateRow, SubjectRow},
     data_store::Word,
     drill::{Drill, DrillId, DrillOf, DrillsOf, Ended as DrillEnded},
+    guard_allowance::Allowed,
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     leader::{Lead, SCHEDULING},

@@ -205,6 +205,14 @@ impl DataStore {
         self.volume.as_ref().map(|volume| volume.name.as_str())
     }
 
+    /// Name of the volume, or path of the folder on the host; none: the data lie in the container itself.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let folder = Some(&self.host_path).filter(|path| !path.is_empty());
+        let volume = self.volume_name().map(str::to_owned);
+        volume.or_else(|| folder.cloned())
+    }
+
     /// Whether both are the same data; none: not told yet.
     ///
     /// The identifier that was made with a data directory decides: it stays when the directory is moved. Without it

@@ -13,6 +13,7 @@ pub mod dispatch;
 pub mod embedded;
 pub mod exit;
 pub mod fleet;
+pub mod guard;
 pub mod identity;
 pub mod job;
 pub mod objective;

@@ -14,6 +14,7 @@ mod data_store;
 mod drill;
 mod finding;
 mod fleet;
+mod guard;
 mod job;
 mod merge;
 mod policy;

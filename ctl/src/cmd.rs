@@ -15,6 +15,7 @@ pub mod copy;
 pub mod database;
 pub mod drill;
 pub mod finding;
+pub mod guard;
 pub mod host;
 pub mod instance;
 pub mod job;
@@ -85,6 +86,9 @@ pub enum Command {
     /// Work that runs or ran.
     #[command(subcommand)]
     Job(job::Job),
+    /// What keeps Docker from destroying databases.
+    #[command(subcommand)]
+    Guard(guard::Guard),
     /// What detectors saw.
     #[command(subcommand)]
     Finding(finding::Finding),
@@ -111,6 +115,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Login(_) => "login",
             Self::Context(_) => "context",
+            Self::Guard(_) => "guard",
             Self::Host(_) => "host",
             Self::Container(_) => "container",
             Self::Volume(_) => "volume",
@@ -144,6 +149,7 @@ impl Command {
             Self::Status(command) => command.run(session).await,
             Self::Login(command) => command.run(session).await,
             Self::Context(command) => command.run(session),
+            Self::Guard(command) => command.run(session).await,
             Self::Host(command) => command.run(session).await,
             Self::Container(command) => command.run(session).await,
             Self::Volume(command) => command.run(session).await,

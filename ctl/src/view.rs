@@ -16,6 +16,7 @@ pub mod deployment;
 pub mod drill;
 pub mod event;
 pub mod finding;
+pub mod guard;
 pub mod host;
 pub mod instance;
 pub mod job;

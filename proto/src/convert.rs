@@ -6,6 +6,7 @@
 mod check;
 mod fields;
 mod fleet;
+mod guard;
 mod image;
 mod link;
 mod names;
@@ -117,6 +118,7 @@ macro_rules! messages {
 
             #[cfg(test)]
             impl $crate::convert::sample::Sample for $name {
+                #[allow(unused_variables, reason = "a message may have no field")]
                 fn sample(source: &mut $crate::convert::sample::Source) -> Self {
                     Self { $($field: $crate::convert::sample::Sample::sample(source)),* }
                 }

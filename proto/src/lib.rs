@@ -8,6 +8,7 @@ pub mod check;
 mod convert;
 pub mod drill;
 pub mod fleet;
+pub mod guard;
 pub mod image;
 pub mod link;
 pub mod names;

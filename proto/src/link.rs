@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     check::{CheckOutcome, ScheduledCheck},
     fleet::{Engine, HostDelta, HostSnapshot},
+    guard::Protection,
     task::{TaskEvent, TaskSpec},
 };
 
@@ -52,6 +53,7 @@ pub enum ControllerMessage {
     },
     Checks(Vec<ScheduledCheck>),
     Registered(Vec<RegisteredInstance>),
+    Protections(Vec<Protection>),
     HeartbeatAck {
         sequence: u64,
     },

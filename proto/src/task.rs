@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     check::CheckOutcome,
     fleet::Engine,
+    guard::{AskGuard, GuardStatus},
     image::{DataPath, Hash128, Manifest, ProofLevel, Relation, SequenceState},
 };
 
@@ -51,6 +52,7 @@ pub enum TaskSpec {
     SwapVolume(SwapVolume),
     RemoveVolume(RemoveVolume),
     TriageData(TriageData),
+    AskGuard(AskGuard),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +84,7 @@ pub enum TaskResult {
     SwappedVolume(SwappedVolume),
     RemovedVolume(RemovedVolume),
     TriagedData(TriagedData),
+    GuardStatus(GuardStatus),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

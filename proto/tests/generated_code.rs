@@ -4,10 +4,11 @@
 
 use std::{fs, path::Path};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "enrolment.proto",
     "fleet.proto",
     "gateway.proto",
+    "guard.proto",
     "image.proto",
     "link.proto",
     "operator.proto",

@@ -110,9 +110,14 @@ impl Guard {
             }
             Command::Status { output } => {
                 let now = SystemClock.now();
-                let status = status::status(&sites, now);
+                let places = status::Places {
+                    socket: &sites.socket,
+                    daemon_json: &sites.daemon_json,
+                    paths: &sites.paths,
+                };
+                let status = status::status(&places, now);
                 let text = match output {
-                    Output::Text => status.as_text(now),
+                    Output::Text => status::as_text(&status, now),
                     Output::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
                 };
                 out.write_all(text.as_bytes())?;
@@ -150,7 +155,7 @@ async fn work(config: &Config, paths: &Paths) -> Result<(), Failure> {
     let gate = Gate::new(paths.clone(), engine, token, Arc::new(SystemClock));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        facts = ?gate.standing().facts_at.map(|at| Utc::now() - at),
+        facts = ?gate.standing().told_at.map(|at| Utc::now() - at),
         "the guard answers"
     );
     Ok(serve::run(listener, Arc::new(gate), shutdown).await?)

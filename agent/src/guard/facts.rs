@@ -10,6 +10,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_chassis::identity::{PrivateFileError, write_private};
+use holdfast_proto::guard::GuardedData;
 use serde::{Deserialize, Serialize};
 
 use super::protection::Protection;
@@ -197,6 +198,31 @@ fn joined(root: &Path, inside: &Path) -> PathBuf {
     match inside.as_os_str().is_empty() {
         true => root.to_owned(),
         false => root.join(inside),
+    }
+}
+
+impl Place {
+    /// As protections name it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Volume { name, .. } => name.clone(),
+            Self::Folder(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl From<&DataDirectory> for GuardedData {
+    fn from(data: &DataDirectory) -> Self {
+        Self {
+            protection: Protection {
+                place: data.place.key(),
+                ..data.protection.clone().unwrap_or_default()
+            },
+            server: data.server.clone(),
+            instance: data.instance.clone().unwrap_or_default(),
+            in_use: data.on_host || !data.servers.is_empty(),
+        }
     }
 }
 

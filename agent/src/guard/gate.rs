@@ -13,7 +13,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use holdfast_chassis::{clock::SharedClock, telemetry::Chain};
-use serde::{Deserialize, Serialize};
+use holdfast_proto::guard::{GuardProcess, GuardedData};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use tracing::{info, warn};
 
@@ -64,23 +64,6 @@ struct Loaded {
     trouble: Option<String>,
 }
 
-/// How the guard is, for `guard status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
-    pub pid: u32,
-    pub version: String,
-    pub since: DateTime<Utc>,
-    /// Of the engine's API, since then.
-    pub calls: u64,
-    pub refused: u64,
-    /// When the agent wrote the facts; unset: it never has.
-    pub facts_at: Option<DateTime<Utc>>,
-    /// Why newer facts could not be read.
-    pub facts_trouble: Option<String>,
-    /// Data directories that are known.
-    pub data_directories: usize,
-}
-
 impl Gate {
     #[must_use]
     pub fn new(paths: Paths, engine: ContainerEngine, token: String, clock: SharedClock) -> Self {
@@ -99,17 +82,18 @@ impl Gate {
     }
 
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> GuardProcess {
         let facts = self.facts();
-        Standing {
+        let data = facts.iter().flat_map(|facts| &facts.data);
+        GuardProcess {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             since: self.since,
             calls: self.calls.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
-            facts_at: facts.as_ref().map(|facts| facts.written_at),
-            facts_trouble: lock(&self.facts).trouble.clone(),
-            data_directories: facts.map_or(0, |facts| facts.data.len()),
+            data: data.map(GuardedData::from).collect(),
+            told_at: facts.as_ref().map(|facts| facts.written_at),
+            trouble: lock(&self.facts).trouble.clone().unwrap_or_default(),
         }
     }
 

@@ -57,7 +57,7 @@ pub fn gather(before: Option<&Facts>, sources: Sources<'_>) -> Facts {
         sources.remember(known, &mut data);
     }
     for directory in data.values_mut() {
-        directory.protection = sources.protections.get(&key(&directory.place)).cloned();
+        directory.protection = sources.protections.get(&directory.place.key()).cloned();
     }
     Facts {
         version: VERSION,
@@ -104,14 +104,6 @@ pub fn places(before: Option<&Facts>, snapshot: &HostSnapshot) -> Vec<PathBuf> {
     places.sort();
     places.dedup();
     places
-}
-
-/// As protections name it.
-fn key(place: &Place) -> String {
-    match place {
-        Place::Volume { name, .. } => name.clone(),
-        Place::Folder(path) => path.display().to_string(),
-    }
 }
 
 impl Sources<'_> {

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use holdfast_proto::guard::GuardProcess;
+
 use super::{
     daemon_json::{DaemonJson, DaemonJsonError},
     dockerd::{self, Dockerd, EngineFailure},
@@ -120,7 +122,7 @@ pub fn install(sites: &Sites, out: &mut dyn Write) -> Result<(), InstallError> {
     Ok(())
 }
 
-fn answers(sites: &Sites) -> Result<super::gate::Standing, InstallError> {
+fn answers(sites: &Sites) -> Result<GuardProcess, InstallError> {
     let socket = sites.socket.clone();
     let asked = probe::activate(&socket, probe::PATIENCE)
         .and_then(|()| probe::standing(&socket, probe::PATIENCE));

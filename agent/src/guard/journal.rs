@@ -9,6 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use holdfast_chassis::identity::write_private;
+use holdfast_proto::guard::GuardRefusal;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::Rule;
@@ -27,6 +28,18 @@ pub struct Refused {
     /// "POST containers/create".
     pub call: String,
     pub sentence: String,
+}
+
+impl From<Refused> for GuardRefusal {
+    fn from(refused: Refused) -> Self {
+        Self {
+            at: refused.at,
+            rule: refused.rule.name().to_owned(),
+            place: refused.place,
+            call: refused.call,
+            sentence: refused.sentence,
+        }
+    }
 }
 
 /// # Errors

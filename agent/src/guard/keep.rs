@@ -11,6 +11,7 @@ use std::{
 use holdfast_chassis::{clock::SharedClock, telemetry::Chain};
 use holdfast_proto::fleet::HostSnapshot;
 use tokio::{
+    sync::watch,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
@@ -21,7 +22,7 @@ use super::{
     facts::Facts,
     gather::{Sources, gather, places},
     paths::Paths,
-    protection,
+    protection::{self, Protection},
 };
 use crate::{
     observe::reports::Reports,
@@ -30,6 +31,8 @@ use crate::{
 
 /// A guard takes facts of two minutes for those of an agent that is alive.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+/// To say that this agent is alive, where nothing else is new.
+const STORED_AGAIN_AFTER: Duration = Duration::from_secs(25);
 /// Files of a place are looked at again after this long; of one that is in use and holds none yet, sooner.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 const LOOK_AGAIN_IN_USE: Duration = Duration::from_secs(10);
@@ -43,13 +46,18 @@ struct Keeper {
     looks: BTreeMap<PathBuf, (Instant, Vec<Found>)>,
     last: Option<Facts>,
     trouble: String,
+    /// None: not by this process, or the last time it failed.
+    stored_at: Option<Instant>,
+    /// As they are on the disk, where this process has written them.
+    kept: Option<Vec<Protection>>,
 }
 
-/// Works until `shutdown`.
+/// Works until `shutdown`. `protections`: as the controller told them last; unset: it has not yet.
 pub async fn run(
     host: String,
     paths: Paths,
     reports: Reports,
+    mut protections: watch::Receiver<Option<Vec<Protection>>>,
     clock: SharedClock,
     shutdown: CancellationToken,
 ) {
@@ -61,13 +69,16 @@ pub async fn run(
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = snapshots.changed() => if changed.is_err() { return },
+            changed = protections.changed() => if changed.is_err() { return },
             _ = tick.tick() => {}
         }
-        let Some(snapshot) = snapshots.borrow_and_update().clone() else {
-            continue;
-        };
+        let told = protections.borrow_and_update().clone();
+        let snapshot = snapshots.borrow_and_update().clone();
         let written = spawn_blocking(move || {
-            keeper.write(&snapshot);
+            keeper.keep(told);
+            if let Some(snapshot) = snapshot {
+                keeper.write(&snapshot);
+            }
             keeper
         });
         match written.await {
@@ -95,6 +106,21 @@ impl Keeper {
             looks: BTreeMap::new(),
             last,
             trouble: String::new(),
+            stored_at: None,
+            kept: None,
+        }
+    }
+
+    /// What the controller told outlives this process, and is there while there is no controller.
+    fn keep(&mut self, told: Option<Vec<Protection>>) {
+        let Some(told) = told.filter(|told| self.kept.as_ref() != Some(told)) else {
+            return;
+        };
+        match protection::store(&self.paths.protections(), &told) {
+            Ok(()) => self.kept = Some(told),
+            Err(error) => {
+                warn!(%error, "what the controller says of backups and allowances could not be kept");
+            }
         }
     }
 
@@ -122,14 +148,34 @@ impl Keeper {
             },
         );
         follow_links(&mut facts);
-        if let Err(error) = facts.store(&self.paths.facts()) {
-            trouble = Chain(&error).to_string();
+        if self.is_news(&facts) {
+            let stored = facts.store(&self.paths.facts());
+            self.stored_at = stored.is_ok().then(Instant::now);
+            if let Err(error) = stored {
+                trouble = Chain(&error).to_string();
+            }
         }
         if trouble != self.trouble && !trouble.is_empty() {
             warn!(error = trouble, "the guard is not told everything");
         }
         self.trouble = trouble;
         self.last = Some(facts);
+    }
+
+    /// Health changes with every look at a server, and is nothing to the guard.
+    fn is_news(&self, facts: &Facts) -> bool {
+        let is_late = self
+            .stored_at
+            .is_none_or(|at| at.elapsed() >= STORED_AGAIN_AFTER);
+        let is_other = self.last.as_ref().is_none_or(|last| {
+            let written_at = last.written_at;
+            *last
+                != Facts {
+                    written_at,
+                    ..facts.clone()
+                }
+        });
+        is_late || is_other
     }
 
     fn look(&mut self, snapshot: &HostSnapshot) {
@@ -208,6 +254,8 @@ fn follow_links(facts: &mut Facts) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use holdfast_chassis::clock::ManualClock;
     use holdfast_proto::fleet::{
         Archiver, Container, ContainerHealth, ContainerState, Database, Engine, Instance,
@@ -432,12 +480,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_new_is_not_written_again_so_soon() {
+        let mut host = Host::new();
+        host.volume("shop_db");
+        host.server("shop_db", Some(healthy()));
+        host.write();
+        let written = |host: &Host| fs::metadata(host.keeper.paths.facts()).unwrap().ino();
+        let first = written(&host);
+        let busier = InstanceHealth {
+            connections_used: 2,
+            ..healthy()
+        };
+        host.server("shop_db", Some(busier));
+        host.write();
+        assert_eq!(written(&host), first);
+        host.keeper.stored_at = Instant::now().checked_sub(STORED_AGAIN_AFTER);
+        host.write();
+        let second = written(&host);
+        assert_ne!(second, first, "it says that the agent is alive");
+        host.server("shop_db", None);
+        host.snapshot.containers.clear();
+        host.write();
+        assert_ne!(written(&host), second, "news");
+    }
+
+    #[test]
     fn protections_are_put_to_their_places() {
         let mut host = Host::new();
         let path = host.volume("old");
         fs::write(path.join("ibdata1"), "x").unwrap();
         let file = host.keeper.paths.protections();
-        fs::write(&file, r#"{"old":{"proven_at":"2026-11-22T09:00:00Z"}}"#).unwrap();
+        let proven = Protection {
+            place: "old".to_owned(),
+            proven_at: Some("2026-11-22T09:00:00Z".parse().unwrap()),
+            ..Protection::default()
+        };
+        host.keeper.keep(Some(vec![proven]));
+        host.keeper.keep(None);
         let facts = host.write();
         assert!(
             facts.data[0]
@@ -448,5 +527,8 @@ mod tests {
         fs::write(&file, "{").unwrap();
         assert_eq!(host.write().data[0].protection, None);
         assert!(!host.keeper.trouble.is_empty());
+        host.keeper.keep(Some(vec![]));
+        assert_eq!(host.write().data[0].protection, None);
+        assert!(host.keeper.trouble.is_empty());
     }
 }

@@ -7,14 +7,16 @@ use std::{
     time::Duration,
 };
 
-use super::{gate::Standing, serve::STANDING};
+use holdfast_proto::guard::GuardProcess;
+
+use super::serve::STANDING;
 
 /// Whoever does not answer within this is hung. A machine that is very busy answers later than usual.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// # Errors
 /// When nobody listens, or nobody answers in time, or somebody else does.
-pub fn standing(socket: &Path, patience: Duration) -> io::Result<Standing> {
+pub fn standing(socket: &Path, patience: Duration) -> io::Result<GuardProcess> {
     let answer = get(socket, STANDING, patience)?;
     serde_json::from_slice(&answer).map_err(io::Error::other)
 }

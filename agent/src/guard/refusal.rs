@@ -3,7 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::facts::{DataDirectory, Place};
+use super::{
+    facts::{DataDirectory, Place},
+    protection::CountedDatabase,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -26,6 +29,20 @@ pub enum Rule {
     Unchecked,
     /// A managed plugin under the guard's name.
     Impostor,
+}
+
+impl Rule {
+    /// As scripts and people see it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SecondMount => "second-mount",
+            Self::Loss => "loss",
+            Self::Unclear => "unclear",
+            Self::Unchecked => "unchecked",
+            Self::Impostor => "impostor",
+        }
+    }
 }
 
 /// Who has the data.
@@ -52,7 +69,7 @@ impl Refusal {
         };
         Self {
             rule: Rule::SecondMount,
-            place: short(&data.place),
+            place: data.place.key(),
             sentence: format!(
                 "{} holds {} and {who}: a second container that can write there destroys the data. To have a copy run: \
                  {copy}; to read files mount it read-only; to replace the container stop it first",
@@ -63,30 +80,15 @@ impl Refusal {
     }
 
     pub(super) fn lost(host: &str, data: &DataDirectory, how: &str, now: DateTime<Utc>) -> Self {
-        let proven = data
-            .protection
-            .as_ref()
-            .and_then(|protection| protection.proven_at);
-        let backup = match proven {
-            Some(at) => format!("last proven backup {} ago", age(now - at)),
-            None => "no proven backup of it is known".to_owned(),
-        };
         let how = match how {
             "" => String::new(),
             how => format!(", {how}"),
         };
-        let next = match (&data.instance, data.databases.first(), &data.place) {
-            (Some(instance), Some(database), _) => {
-                format!("ctl backup create {host}/{instance}/{database}")
-            }
-            (_, _, Place::Volume { name, .. }) => {
-                format!("ctl backup create --volume {host}/{name}")
-            }
-            _ => format!("ctl backup create {host}/INSTANCE/DATABASE"),
-        };
+        let backup = proof(data, now);
+        let next = ways_out(host, data, now);
         Self {
             rule: Rule::Loss,
-            place: short(&data.place),
+            place: data.place.key(),
             sentence: format!(
                 "{} holds {}{how}, {backup}; run: {next}",
                 data.place,
@@ -128,11 +130,59 @@ impl Refusal {
     }
 }
 
-fn short(place: &Place) -> String {
-    match place {
-        Place::Volume { name, .. } => name.clone(),
-        Place::Folder(path) => path.display().to_string(),
+/// What is known of a backup that was restored and found whole.
+fn proof(data: &DataDirectory, now: DateTime<Utc>) -> String {
+    let proven = data.protection.as_ref().and_then(|one| one.proven_at);
+    if let Some(at) = proven {
+        return format!("last proven backup {} ago", age(now - at));
     }
+    let unproven = stale(data, now).filter(|database| database.proven_at.is_none());
+    let unproven: Vec<_> = unproven.map(|database| &*database.name).collect();
+    match unproven.as_slice() {
+        [] => "no proven backup of it is known".to_owned(),
+        names => format!("no proven backup of {} is known", names.join(", ")),
+    }
+}
+
+/// The databases that keep the others.
+fn stale(data: &DataDirectory, now: DateTime<Utc>) -> impl Iterator<Item = &CountedDatabase> {
+    let protection = data.protection.iter();
+    let databases = protection.flat_map(|protection| &protection.databases);
+    databases.filter(move |database| !database.is_fresh(now))
+}
+
+/// Backups that are proven at once, or an operator's word.
+fn ways_out(host: &str, data: &DataDirectory, now: DateTime<Utc>) -> String {
+    let mut names: Vec<_> = stale(data, now).map(|database| &*database.name).collect();
+    if names.is_empty() {
+        names = data.databases.iter().map(String::as_str).collect();
+    }
+    let is_there = data.on_host || !data.servers.is_empty();
+    // Of a server whose databases do not count, a backup of one does not help.
+    let protection = data.protection.as_ref();
+    let counts = protection.is_none_or(|protection| !protection.databases.is_empty());
+    let instance = data.instance.as_ref().filter(|_| is_there && counts);
+    let (subjects, of) = match (instance, &data.place) {
+        (Some(instance), _) if !names.is_empty() => {
+            let subjects = names.iter().map(|name| format!("{host}/{instance}/{name}"));
+            (subjects.collect(), "")
+        }
+        (_, Place::Volume { name, .. }) => (vec![format!("{host}/{name}")], "--volume "),
+        _ => (vec![format!("{host}/INSTANCE/DATABASE")], ""),
+    };
+    let drills: Vec<_> = subjects
+        .iter()
+        .map(|one| format!(" && ctl drill run {one}"))
+        .collect();
+    let place = match &data.place {
+        Place::Volume { name, .. } => format!("{host}/{name}"),
+        Place::Folder(path) => format!("{host}:{}", path.display()),
+    };
+    format!(
+        "ctl backup create {of}{}{}, or to let it go: ctl guard allow {place} --for 10m --reason WHY",
+        subjects.join(" "),
+        drills.concat(),
+    )
 }
 
 /// "database shop (5 012 users)", or the server when no database is known.
@@ -207,7 +257,7 @@ pub(super) fn age(age: TimeDelta) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::protection::{Counted, Protection};
+    use crate::guard::protection::{CountedDatabase, Protection};
 
     fn shop() -> DataDirectory {
         DataDirectory {
@@ -227,28 +277,60 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_told_in_one_sentence_with_the_way_out() {
+    fn a_loss_is_told_in_one_sentence_with_the_ways_out() {
         let now = "2026-11-22T10:00:00Z".parse().unwrap();
         let mut data = shop();
-        let unproven = Refusal::lost("web-1", &data, "", now).sentence;
+        let lost = |data: &DataDirectory| Refusal::lost("web-1", data, "", now).sentence;
         assert_eq!(
-            unproven,
+            lost(&data),
             "volume shop_db holds database shop, no proven backup of it is known; run: ctl backup create \
-             web-1/shop-db/shop"
+             web-1/shop-db/shop && ctl drill run web-1/shop-db/shop, or to let it go: ctl guard allow web-1/shop_db \
+             --for 10m --reason WHY"
         );
+        let counted = |name: &str, users, days: Option<i64>| CountedDatabase {
+            name: name.to_owned(),
+            users,
+            proven_at: days.map(|days| now - TimeDelta::days(days)),
+            fresh_until: days.map(|days| now - TimeDelta::days(days - 1)),
+        };
+        let shop = counted("shop", Some(5012), Some(9));
         data.protection = Some(Protection {
-            databases: vec![Counted {
-                name: "shop".to_owned(),
-                users: Some(5012),
-            }],
-            proven_at: Some(now - TimeDelta::days(9)),
+            databases: vec![shop.clone()],
+            proven_at: shop.proven_at,
             ..Protection::default()
         });
-        let old = Refusal::lost("web-1", &data, "", now).sentence;
-        assert_eq!(
-            old,
-            "volume shop_db holds database shop (5 012 users), last proven backup 9 days ago; run: ctl backup create \
-             web-1/shop-db/shop"
+        let old = lost(&data);
+        let begins = "volume shop_db holds database shop (5 012 users), last proven backup 9 days ago; run: ";
+        assert!(old.starts_with(begins), "{old}");
+        // One that the sentence does not name may be what is missing.
+        data.protection = Some(Protection {
+            databases: vec![shop, counted("postgres", None, None)],
+            ..Protection::default()
+        });
+        let one = lost(&data);
+        assert!(
+            one.contains(
+                "(5 012 users), no proven backup of postgres is known; run: ctl backup create web-1/shop-db/shop \
+                 web-1/shop-db/postgres && ctl drill run web-1/shop-db/shop && ctl drill run web-1/shop-db/postgres, or"
+            ),
+            "{one}"
+        );
+        // Nobody knows of which data a backup of one is: they are swapped.
+        data.protection = Some(Protection::default());
+        let swapped = lost(&data);
+        assert!(
+            swapped.contains("run: ctl backup create --volume web-1/shop_db &&"),
+            "{swapped}"
+        );
+        data.protection = None;
+        // Nobody answers there any more: `compose down -v`.
+        data.servers.clear();
+        let gone = lost(&data);
+        assert!(
+            gone.contains(
+                "run: ctl backup create --volume web-1/shop_db && ctl drill run web-1/shop_db, or"
+            ),
+            "{gone}"
         );
         data.instance = None;
         data.databases.clear();
@@ -258,9 +340,11 @@ mod tests {
             unused.contains("holds the data of PostgreSQL 17, is used by no"),
             "{unused}"
         );
+        data.place = Place::Folder("/srv/db".into());
+        let folder = lost(&data);
         assert!(
-            unused.ends_with("run: ctl backup create --volume web-1/shop_db"),
-            "{unused}"
+            folder.contains("ctl guard allow web-1:/srv/db --for"),
+            "{folder}"
         );
     }
 

@@ -341,7 +341,7 @@ mod tests {
         let standing =
             tokio::task::spawn_blocking(move || probe::standing(&socket, probe::PATIENCE));
         let standing = standing.await.unwrap().unwrap();
-        assert_eq!((standing.refused, standing.data_directories), (4, 1));
+        assert_eq!((standing.refused, standing.data.len()), (4, 1));
         guarded.shutdown.cancel();
     }
 

@@ -191,6 +191,11 @@ impl Session<'_> {
                     .registered
                     .send_if_modified(|current| replace(current, instances));
             }
+            ControllerMessage::Protections(protections) => {
+                parts
+                    .protections
+                    .send_if_modified(|current| replace(current, Some(protections)));
+            }
             ControllerMessage::HeartbeatAck { sequence } => debug!(sequence, "heartbeat answered"),
         }
     }

@@ -314,6 +314,7 @@ fn verb(spec: &TaskSpec) -> &'static str {
         TaskSpec::SwapVolume(_) => "swap-volume",
         TaskSpec::RemoveVolume(_) => "remove-volume",
         TaskSpec::TriageData(_) => "triage-data",
+        TaskSpec::AskGuard(_) => "ask-guard",
     }
 }
 

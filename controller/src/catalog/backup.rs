@@ -3,7 +3,7 @@
 //! The row is written after the snapshot, so a backup that has a row is whole; a snapshot without one is
 //! the leftover of a write that was interrupted, and counts for nothing.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use holdfast_proto::{fleet::Engine, names::DatabaseName};
@@ -227,6 +227,28 @@ impl Catalog {
         .await
         .map_err(CatalogError::doing("listing backups"))?;
         Ok(rows.into_iter().map(Backup::from).collect())
+    }
+
+    /// When the newest whole backup of each was made of which nothing was missing when it was restored; of a volume
+    /// under its name as that of a series.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn newest_proven_backups(
+        &self,
+    ) -> Result<BTreeMap<DatabaseName, DateTime<Utc>>, CatalogError> {
+        let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from backup
+             where state = 'proven' and removed_at is null and deleted_by is null order by taken_at"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("listing proven backups"))?;
+        let backups = rows.into_iter().map(Backup::from);
+        let whole = backups.filter(|backup| backup.kind.is_whole());
+        Ok(whole
+            .map(|backup| (backup.database, backup.taken_at))
+            .collect())
     }
 
     /// Those of one database that the repository holds, newest first.
@@ -544,11 +566,13 @@ mod tests {
         let judge = |state| catalog.judge_backup(id, state, moment());
         assert!(judge(BackupState::Proven).await.unwrap());
         assert!(!judge(BackupState::Checked).await.unwrap());
+        assert_eq!(catalog.newest_proven_backups().await.unwrap().len(), 1);
         let proven = catalog.backup(id).await.unwrap().unwrap();
         assert_eq!(proven.state, BackupState::Proven);
         assert_eq!(proven.proven_at, Some(moment()));
         assert!(judge(BackupState::Damaged).await.unwrap());
         assert!(!judge(BackupState::Expired).await.unwrap());
+        assert_eq!(catalog.newest_proven_backups().await.unwrap().len(), 0);
         let damaged = catalog.backup(id).await.unwrap().unwrap();
         assert_eq!(damaged.state, BackupState::Damaged);
         assert_eq!(damaged.proven_at, Some(moment()));

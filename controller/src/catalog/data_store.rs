@@ -77,6 +77,21 @@ impl Catalog {
         Ok(rows.into_iter().map(Known::from).collect())
     }
 
+    /// Since when each service has had its data, by its id: a backup from before may be one of other data.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn data_since(&self) -> Result<BTreeMap<u64, DateTime<Utc>>, CatalogError> {
+        let rows: Vec<(i64, DateTime<Utc>)> = sqlx::query_as(
+            "select data_store, max(at) from data_store_event where kind <> 'changed' group by data_store",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("reading since when data are where they are"))?;
+        let since = rows.into_iter().map(|(id, at)| (id.cast_unsigned(), at));
+        Ok(since.collect())
+    }
+
     /// Writes what has changed, with its line in the history. A service of a host that left meanwhile is passed over.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_chassis::clock::SharedClock;
 use holdfast_proto::{
     check::ScheduledCheck,
+    guard::Protection,
     link::{ControllerMessage, Hello, RegisteredInstance},
     names::HostName,
     task::TaskEvent,
@@ -69,6 +70,8 @@ pub struct Session {
 pub struct Lists {
     pub registered: Vec<RegisteredInstance>,
     pub checks: Vec<ScheduledCheck>,
+    /// For the guard; none: as it was.
+    pub protections: Option<Vec<Protection>>,
 }
 
 impl Session {
@@ -97,7 +100,16 @@ impl Session {
         if shown.checks != lists.checks {
             self.push(ControllerMessage::Checks(lists.checks.clone()));
         }
-        *shown = lists;
+        if let Some(protections) = &lists.protections
+            && shown.protections.as_ref() != Some(protections)
+        {
+            self.push(ControllerMessage::Protections(protections.clone()));
+        }
+        let protections = lists.protections.clone().or(shown.protections.take());
+        *shown = Lists {
+            protections,
+            ..lists
+        };
     }
 
     /// Puts a message into the agent's queue; a full queue ends the session instead of growing.

@@ -285,6 +285,7 @@ pub fn wrong_result(verb: &str, result: &TaskResult) -> TaskFailure {
         TaskResult::SwappedVolume(_) => "exchanged volumes",
         TaskResult::RemovedVolume(_) => "a removed volume",
         TaskResult::TriagedData(_) => "how a data directory is",
+        TaskResult::GuardStatus(_) => "how a guard is",
     };
     defect(format!("the agent answered {verb} with {got}"))
 }

@@ -1,7 +1,9 @@
-//! Every connected agent has the registered instances and the checks of its host: the whole lists, when they differ.
+//! Every connected agent has the registered instances, the checks and the protections of its host: whole lists, when
+//! they differ.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use holdfast_chassis::clock::SharedClock;
 use holdfast_proto::{check::ScheduledCheck, names::HostName};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::{Catalog, CatalogError},
     dispatch::sessions::{Lists, Sessions},
+    guard,
 };
 
 /// What another controller changed is seen after this long at most.
@@ -19,15 +22,17 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 pub struct Push {
     catalog: Catalog,
     sessions: Sessions,
+    clock: SharedClock,
     bell: Arc<Notify>,
 }
 
 impl Push {
     #[must_use]
-    pub fn new(catalog: Catalog, sessions: Sessions) -> Self {
+    pub fn new(catalog: Catalog, sessions: Sessions, clock: SharedClock) -> Self {
         Self {
             catalog,
             sessions,
+            clock,
             bell: Arc::default(),
         }
     }
@@ -72,8 +77,13 @@ impl Push {
             return Ok(());
         }
         let mut lists = self.all().await?;
+        let gathered = guard::gather(&self.catalog).await?;
+        let mut protections = guard::protections(&gathered, self.clock.now());
         for session in open {
-            session.show(lists.remove(session.host()).unwrap_or_default());
+            let mut own = lists.remove(session.host()).unwrap_or_default();
+            let protections = protections.remove(session.host());
+            own.protections = Some(protections.unwrap_or_default());
+            session.show(own);
         }
         Ok(())
     }
@@ -97,6 +107,8 @@ impl Push {
         Ok(Lists {
             registered: self.catalog.registered_instances(host).await?,
             checks: self.catalog.scheduled_checks(host).await?,
+            // The next pass tells, of all hosts at once; until then the agent has what it was told last.
+            protections: None,
         })
     }
 

@@ -11,6 +11,7 @@ mod data_store;
 mod deployment;
 mod drill;
 mod finding;
+mod guard;
 mod host;
 mod instance;
 mod job;
@@ -206,6 +207,29 @@ impl Operator for OperatorService {
         request: Request<wire::RemoveInstanceRequest>,
     ) -> Reply<wire::RemoveInstanceResponse> {
         self.answer(Call::RemoveInstance, request, instance::remove)
+            .await
+    }
+
+    async fn list_guards(
+        &self,
+        request: Request<wire::ListGuardsRequest>,
+    ) -> Reply<wire::ListGuardsResponse> {
+        self.answer(Call::ListGuards, request, guard::list).await
+    }
+
+    async fn grant_allowance(
+        &self,
+        request: Request<wire::GrantAllowanceRequest>,
+    ) -> Reply<wire::GrantAllowanceResponse> {
+        self.answer(Call::GrantAllowance, request, guard::grant)
+            .await
+    }
+
+    async fn revoke_allowance(
+        &self,
+        request: Request<wire::RevokeAllowanceRequest>,
+    ) -> Reply<wire::RevokeAllowanceResponse> {
+        self.answer(Call::RevokeAllowance, request, guard::revoke)
             .await
     }
 

@@ -22,6 +22,9 @@ pub enum Call {
     AcceptInstance,
     GetVolumeHistory,
     Triage,
+    ListGuards,
+    GrantAllowance,
+    RevokeAllowance,
     ListFindings,
     GetFinding,
     ExplainFinding,
@@ -100,6 +103,7 @@ impl Call {
             | Self::GetInstanceHistory
             | Self::GetVolumeHistory
             | Self::Triage
+            | Self::ListGuards
             | Self::ListFindings
             | Self::GetFinding
             | Self::ExplainFinding
@@ -130,6 +134,8 @@ impl Call {
             | Self::AddInstance
             | Self::AcceptInstance
             | Self::RemoveInstance
+            | Self::GrantAllowance
+            | Self::RevokeAllowance
             | Self::CopyDatabase
             | Self::RestoreDatabase
             | Self::MergeRows
@@ -161,7 +167,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 61] = [
+    pub const TABLE: [(Call, Role); 64] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -179,6 +185,9 @@ pub mod tests {
         (Call::AcceptInstance, Role::Operator),
         (Call::GetVolumeHistory, Role::Viewer),
         (Call::Triage, Role::Viewer),
+        (Call::ListGuards, Role::Viewer),
+        (Call::GrantAllowance, Role::Operator),
+        (Call::RevokeAllowance, Role::Operator),
         (Call::ListFindings, Role::Viewer),
         (Call::GetFinding, Role::Viewer),
         (Call::ExplainFinding, Role::Viewer),

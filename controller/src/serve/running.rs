@@ -253,7 +253,7 @@ async fn services(
     );
     Ok(Services {
         repositories,
-        push: Push::new(catalog.clone(), sessions.clone()),
+        push: Push::new(catalog.clone(), sessions.clone(), clock.clone()),
         enrolled: Enrolled::new(catalog.clone(), fleet.clone(), sessions.clone()),
         registrar,
         catalog,

@@ -31,6 +31,7 @@ pub(crate) mod backup;
 pub(crate) mod data_store;
 pub(crate) mod drill;
 mod every;
+pub(crate) mod guard;
 mod job;
 mod merge;
 pub(crate) mod policy;

@@ -191,6 +191,9 @@ impl TryFrom<wire::SessionResponse> for ControllerMessage {
             Message::Registered(wire::RegisteredInstances { instances }) => {
                 read("RegisteredInstances", "instances", instances).map(Self::Registered)
             }
+            Message::Protections(wire::Protections { protections }) => {
+                read("Protections", "protections", protections).map(Self::Protections)
+            }
             Message::Heartbeat(wire::HeartbeatAck { sequence }) => {
                 Ok(Self::HeartbeatAck { sequence })
             }
@@ -227,6 +230,11 @@ impl From<ControllerMessage> for wire::SessionResponse {
                 ControllerMessage::Registered(instances) => {
                     Message::Registered(wire::RegisteredInstances {
                         instances: instances.write(),
+                    })
+                }
+                ControllerMessage::Protections(protections) => {
+                    Message::Protections(wire::Protections {
+                        protections: protections.write(),
                     })
                 }
                 ControllerMessage::HeartbeatAck { sequence } => {
@@ -305,7 +313,7 @@ mod tests {
 
     impl Sample for ControllerMessage {
         fn sample(source: &mut Source) -> Self {
-            match source.below(7) {
+            match source.below(8) {
                 0 => Self::Welcome {
                     heartbeat_interval: Sample::sample(source),
                     controller_version: Sample::sample(source),
@@ -321,6 +329,7 @@ mod tests {
                 },
                 4 => Self::Checks(Sample::sample(source)),
                 5 => Self::Registered(Sample::sample(source)),
+                6 => Self::Protections(Sample::sample(source)),
                 _ => Self::HeartbeatAck {
                     sequence: Sample::sample(source),
                 },

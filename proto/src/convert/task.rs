@@ -129,7 +129,7 @@ choices! {
         UnpublishDatabase, DropDatabase, MeasureVolume, ProbeInstance, DropRoles, BackUpDatabase,
         RestoreImage, StartSandbox, RemoveSandbox, ExamineDatabase, MergeRows, UnmergeRows,
         DescribeVolume, HoldContainers, ReleaseContainers, BackUpVolume, RestoreVolume, SwapVolume, RemoveVolume,
-        TriageData,
+        TriageData, AskGuard,
     }
     TaskResult is task_result::Result as result {
         DatabaseFacts, StagedDatabase, SentImage, ReceivedImage, CheckOutcome, PublishedDatabase,
@@ -137,6 +137,6 @@ choices! {
         BackedUpDatabase, RestoredImage, StartedSandbox, RemovedSandbox, ExaminedDatabase,
         MergedRows, UnmergedRows,
         VolumeFacts, HeldContainers, ReleasedContainers, BackedUpVolume, RestoredVolume, SwappedVolume, RemovedVolume,
-        TriagedData,
+        TriagedData, GuardStatus,
     }
 }

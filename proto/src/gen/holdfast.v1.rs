@@ -1714,6 +1714,120 @@ impl DataPath {
         }
     }
 }
+/// What stands between data and their loss.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Protection {
+    /// Name of the volume, or path of the folder on the host.
+    #[prost(string, tag = "1")]
+    pub place: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub databases: ::prost::alloc::vec::Vec<CountedDatabase>,
+    /// When the newest proven backup of it was made; of several databases the oldest of these. Unset: one has none.
+    #[prost(message, optional, tag = "3")]
+    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until then that backup is fresh enough to do without the data.
+    #[prost(message, optional, tag = "4")]
+    pub fresh_until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "5")]
+    pub allowance: ::core::option::Option<Allowance>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountedDatabase {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Of the newest check; unset: nobody counts them.
+    #[prost(uint64, optional, tag = "2")]
+    pub users: ::core::option::Option<u64>,
+    /// When its newest proven backup was made; unset: there is none.
+    #[prost(message, optional, tag = "3")]
+    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until then that backup is fresh enough to do without the database.
+    #[prost(message, optional, tag = "4")]
+    pub fresh_until: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// An operator has let everything pass that concerns a place.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Allowance {
+    #[prost(message, optional, tag = "1")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub by: ::prost::alloc::string::String,
+}
+/// How the guard of a host is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardStatus {
+    /// The engine asks it, it answers, and what it knows is fresh.
+    #[prost(bool, tag = "1")]
+    pub guards: bool,
+    /// It is in the engine's settings; unset: they could not be read.
+    #[prost(bool, optional, tag = "2")]
+    pub installed: ::core::option::Option<bool>,
+    /// Unset: it does not answer.
+    #[prost(message, optional, tag = "3")]
+    pub process: ::core::option::Option<GuardProcess>,
+    /// What is wrong, each with what to do.
+    #[prost(string, repeated, tag = "4")]
+    pub troubles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The newest, oldest first.
+    #[prost(message, repeated, tag = "5")]
+    pub refusals: ::prost::alloc::vec::Vec<GuardRefusal>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardProcess {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of the engine's API, since then.
+    #[prost(uint64, tag = "4")]
+    pub calls: u64,
+    #[prost(uint64, tag = "5")]
+    pub refused: u64,
+    /// When the agent told it last; unset: it never has.
+    #[prost(message, optional, tag = "6")]
+    pub told_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why it could not read what it was told since; empty: it could.
+    #[prost(string, tag = "7")]
+    pub trouble: ::prost::alloc::string::String,
+    /// Every data directory that it knows.
+    #[prost(message, repeated, tag = "8")]
+    pub data: ::prost::alloc::vec::Vec<GuardedData>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardedData {
+    /// Its place, and what is known to stand between it and its loss.
+    #[prost(message, optional, tag = "1")]
+    pub protection: ::core::option::Option<Protection>,
+    /// "PostgreSQL 16".
+    #[prost(string, tag = "2")]
+    pub server: ::prost::alloc::string::String,
+    /// Empty when no server was seen on it.
+    #[prost(string, tag = "3")]
+    pub instance: ::prost::alloc::string::String,
+    /// A server has it open, as far as the guard was told.
+    #[prost(bool, tag = "4")]
+    pub in_use: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GuardRefusal {
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "second-mount", "loss", "unclear", "unchecked", "impostor".
+    #[prost(string, tag = "2")]
+    pub rule: ::prost::alloc::string::String,
+    /// Empty where it is about none.
+    #[prost(string, tag = "3")]
+    pub place: ::prost::alloc::string::String,
+    /// "POST containers/create".
+    #[prost(string, tag = "4")]
+    pub call: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub sentence: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SendRequest {
     #[prost(oneof = "send_request::Message", tags = "1, 2, 3")]
@@ -2185,7 +2299,7 @@ pub mod peer_server {
 pub struct TaskSpec {
     #[prost(
         oneof = "task_spec::Verb",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56, 60"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56, 60, 61"
     )]
     pub verb: ::core::option::Option<task_spec::Verb>,
 }
@@ -2245,13 +2359,15 @@ pub mod task_spec {
         RemoveVolume(super::RemoveVolume),
         #[prost(message, tag = "60")]
         TriageData(super::TriageData),
+        #[prost(message, tag = "61")]
+        AskGuard(super::AskGuard),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
     #[prost(
         oneof = "task_result::Result",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56, 60"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 30, 31, 32, 40, 41, 50, 51, 52, 53, 54, 55, 56, 60, 61"
     )]
     pub result: ::core::option::Option<task_result::Result>,
 }
@@ -2311,6 +2427,8 @@ pub mod task_result {
         RemovedVolume(super::RemovedVolume),
         #[prost(message, tag = "60")]
         TriagedData(super::TriagedData),
+        #[prost(message, tag = "61")]
+        GuardStatus(super::GuardStatus),
     }
 }
 /// Names an instance of the host that the task goes to, and a database in it.
@@ -3272,6 +3390,9 @@ pub struct ProbedInstance {
     #[prost(string, tag = "3")]
     pub down_reason: ::prost::alloc::string::String,
 }
+/// Say how the guard of the host is. Its answer is a GuardStatus.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskGuard {}
 /// Say from its files alone how a data directory is. Reads only, and asks no server. Either an instance or a volume is
 /// named.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3544,7 +3665,7 @@ pub mod session_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionResponse {
-    #[prost(oneof = "session_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "session_response::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<session_response::Message>,
 }
 /// Nested message and enum types in `SessionResponse`.
@@ -3566,6 +3687,8 @@ pub mod session_response {
         /// The outcome of a finished task is stored: the agent may forget it.
         #[prost(message, tag = "7")]
         ForgetTask(super::ForgetTask),
+        #[prost(message, tag = "8")]
+        Protections(super::Protections),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3729,6 +3852,12 @@ pub struct RegisteredInstance {
     /// "disable", "prefer", "require".
     #[prost(string, tag = "7")]
     pub tls_mode: ::prost::alloc::string::String,
+}
+/// For the guard of this host. The whole list; replaces the one before.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Protections {
+    #[prost(message, repeated, tag = "1")]
+    pub protections: ::prost::alloc::vec::Vec<Protection>,
 }
 /// For the audit log: somebody was refused at the port where this agent takes images from others.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4710,6 +4839,58 @@ pub struct TriageResponse {
     /// Empty: the volume holds no data directory that can be recognised.
     #[prost(message, repeated, tag = "1")]
     pub directories: ::prost::alloc::vec::Vec<DataTriage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListGuardsRequest {
+    /// Empty: of every host.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListGuardsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub guards: ::prost::alloc::vec::Vec<HostGuard>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HostGuard {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Unset: it could not be asked.
+    #[prost(message, optional, tag = "2")]
+    pub status: ::core::option::Option<GuardStatus>,
+    /// Why not.
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantAllowanceRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Name of the volume, or path of the folder on the host.
+    #[prost(string, tag = "2")]
+    pub place: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub within: ::core::option::Option<::prost_types::Duration>,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// What the guard knows of the place now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GrantAllowanceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub data: ::core::option::Option<GuardedData>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeAllowanceRequest {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub place: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeAllowanceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub data: ::core::option::Option<GuardedData>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Finding {
@@ -7334,6 +7515,81 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "Triage"));
             self.inner.unary(req, path, codec).await
         }
+        /// How the guards of the hosts are, as they say themselves.
+        pub async fn list_guards(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListGuardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListGuardsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListGuards",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListGuards"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets everything pass for a while that concerns a volume or folder. The host's guard knows it when this returns.
+        pub async fn grant_allowance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GrantAllowanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GrantAllowanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GrantAllowance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GrantAllowance"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends an allowance before its time.
+        pub async fn revoke_allowance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeAllowanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeAllowanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/RevokeAllowance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "RevokeAllowance"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_findings(
             &mut self,
             request: impl tonic::IntoRequest<super::ListFindingsRequest>,
@@ -8543,6 +8799,30 @@ pub mod operator_server {
             &self,
             request: tonic::Request<super::TriageRequest>,
         ) -> std::result::Result<tonic::Response<super::TriageResponse>, tonic::Status>;
+        /// How the guards of the hosts are, as they say themselves.
+        async fn list_guards(
+            &self,
+            request: tonic::Request<super::ListGuardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListGuardsResponse>,
+            tonic::Status,
+        >;
+        /// Lets everything pass for a while that concerns a volume or folder. The host's guard knows it when this returns.
+        async fn grant_allowance(
+            &self,
+            request: tonic::Request<super::GrantAllowanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GrantAllowanceResponse>,
+            tonic::Status,
+        >;
+        /// Ends an allowance before its time.
+        async fn revoke_allowance(
+            &self,
+            request: tonic::Request<super::RevokeAllowanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeAllowanceResponse>,
+            tonic::Status,
+        >;
         async fn list_findings(
             &self,
             request: tonic::Request<super::ListFindingsRequest>,
@@ -9692,6 +9972,141 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TriageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListGuards" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListGuardsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListGuardsRequest>
+                    for ListGuardsSvc<T> {
+                        type Response = super::ListGuardsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListGuardsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_guards(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListGuardsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GrantAllowance" => {
+                    #[allow(non_camel_case_types)]
+                    struct GrantAllowanceSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GrantAllowanceRequest>
+                    for GrantAllowanceSvc<T> {
+                        type Response = super::GrantAllowanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GrantAllowanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::grant_allowance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GrantAllowanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/RevokeAllowance" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeAllowanceSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::RevokeAllowanceRequest>
+                    for RevokeAllowanceSvc<T> {
+                        type Response = super::RevokeAllowanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeAllowanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::revoke_allowance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeAllowanceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

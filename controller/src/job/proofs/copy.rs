@@ -222,7 +222,8 @@ pub fn verbs(
         | TaskSpec::RestoreVolume(_)
         | TaskSpec::SwapVolume(_)
         | TaskSpec::RemoveVolume(_)
-        | TaskSpec::TriageData(_) => Err(failure(FailureKind::Invalid, false, "no verb of a copy")),
+        | TaskSpec::TriageData(_)
+        | TaskSpec::AskGuard(_) => Err(failure(FailureKind::Invalid, false, "no verb of a copy")),
     }
 }
 

@@ -243,6 +243,11 @@ async fn a_changed_check_reaches_the_agent_and_its_report_the_catalog() {
         panic!("no checks");
     };
     assert_eq!(schedule.checks[0].id, id);
+    // Told once, also when there are none: the agent may have kept some.
+    let Heard::Protections(protections) = agent.hears().await else {
+        panic!("no protections");
+    };
+    assert_eq!(protections.protections, []);
     // Nothing changed: nothing is sent again.
     house.services.push.pass().await.unwrap();
     house

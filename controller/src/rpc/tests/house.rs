@@ -109,7 +109,7 @@ impl House {
         let services = Services {
             repositories,
             registrar: registrar.clone(),
-            push: Push::new(catalog.clone(), sessions.clone()),
+            push: Push::new(catalog.clone(), sessions.clone(), clock.clone()),
             enrolled: Enrolled::new(catalog.clone(), fleet.clone(), sessions.clone()),
             catalog: catalog.clone(),
             fleet,

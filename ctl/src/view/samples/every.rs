@@ -101,6 +101,12 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             json(&super::data_store::history()),
         ),
         ("ctl instance accept", json(&super::data_store::accepted())),
+        ("ctl guard status", json(&super::guard::list())),
+        ("ctl guard status HOST", json(&super::guard::detail())),
+        (
+            "ctl guard allow, ctl guard revoke",
+            json(&super::guard::allowed()),
+        ),
         ("ctl instance list", json(&instance_list())),
         ("ctl instance show", json(&instance_detail())),
         ("ctl instance add", json(&added_instance())),
