@@ -9,6 +9,7 @@ pub mod audit;
 pub mod backup;
 pub mod check;
 pub mod completions;
+pub mod compose;
 pub mod container;
 pub mod context;
 pub mod copy;
@@ -55,6 +56,9 @@ pub enum Command {
     /// Databases.
     #[command(subcommand)]
     Database(database::Database),
+    /// Compose files, before they lose a database.
+    #[command(subcommand)]
+    Compose(compose::Compose),
     /// Copy from one host to another.
     #[command(subcommand)]
     Copy(copy::Copy),
@@ -117,6 +121,7 @@ impl Command {
             Self::Context(_) => "context",
             Self::Guard(_) => "guard",
             Self::Host(_) => "host",
+            Self::Compose(_) => "compose",
             Self::Container(_) => "container",
             Self::Volume(_) => "volume",
             Self::Instance(_) => "instance",
@@ -151,6 +156,7 @@ impl Command {
             Self::Context(command) => command.run(session),
             Self::Guard(command) => command.run(session).await,
             Self::Host(command) => command.run(session).await,
+            Self::Compose(command) => command.run(session),
             Self::Container(command) => command.run(session).await,
             Self::Volume(command) => command.run(session).await,
             Self::Instance(command) => command.run(session).await,

@@ -5,6 +5,7 @@ pub mod args;
 pub mod client;
 pub mod cmd;
 pub mod complete;
+pub mod compose;
 pub mod confirm;
 pub mod connect;
 pub mod context;

@@ -7,6 +7,7 @@ pub mod aftermath;
 pub mod audit;
 pub mod backup;
 pub mod check;
+pub mod compose;
 pub mod container;
 pub mod context;
 pub mod copy;

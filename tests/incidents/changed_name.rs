@@ -130,6 +130,59 @@ fn replay(fleet: &Fleet) {
     assert_eq!(counted, "14");
 }
 
+/// What `ctl compose check` would have said before, and the same day with its patch.
+fn mended(fleet: &Fleet) {
+    let before = directory(fleet, "meaningful");
+    fs::create_dir_all(&before).expect("a directory");
+    fs::write(before.join("compose.yml"), COMPOSE).expect("a file");
+    let check = |more: &[&str]| {
+        let mut ctl = fleet.ctl.command();
+        ctl.current_dir(&before)
+            .args(["compose", "check", "compose.yml"])
+            .args(more);
+        ctl.output().expect("ctl runs")
+    };
+    let told = check(&[]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.status.code(), Some(8), "{text}");
+    assert!(
+        text.contains("[no-fixed-name]") && text.contains("[volume-not-external]"),
+        "{text}"
+    );
+
+    compose(fleet, &before, &["up", "-d"]);
+    users(fleet, "meaningful_db_1", 14);
+    compose(fleet, &before, &["down"]);
+    // These tools know no `name:` in the file.
+    fs::write(before.join(".env"), "COMPOSE_PROJECT_NAME=meaningful\n").expect("a file");
+    let patch = before.join("patch");
+    fs::write(&patch, check(&["--patch"]).stdout).expect("a patch");
+    let mut apply = std::process::Command::new("patch");
+    apply.current_dir(&before).arg("-p0").arg("-i").arg(&patch);
+    succeed(apply);
+    assert_eq!(check(&[]).status.code(), Some(0));
+
+    let after = directory(fleet, "manualmode");
+    fs::rename(&before, &after).expect("renamed");
+    compose(fleet, &after, &["up", "-d"]);
+    let host = fleet.host("web-1");
+    wait_for_postgres(host, "meaningful_db_1");
+    let counted = psql(
+        host,
+        "meaningful_db_1",
+        "postgres",
+        "select count(*) from users",
+    );
+    assert_eq!(counted, "14");
+    // The end of it does not take the data along.
+    compose(fleet, &after, &["down", "-v"]);
+    let volumes = host.docker(&["volume", "ls", "-q"]);
+    assert!(
+        volumes.lines().any(|name| name == "meaningful_data"),
+        "{volumes}"
+    );
+}
+
 /// The catalog knows what is counted while all is well.
 fn wait_for_count(fleet: &Fleet, database: &str, count: u64) {
     e2e::eventually::eventually(
@@ -148,6 +201,11 @@ fn wait_for_count(fleet: &Fleet, database: &str, count: u64) {
 #[test]
 fn docker_compose_from_a_renamed_directory_is_a_swap_with_users_14_to_1() {
     replay(&Fleet::start(1));
+}
+
+#[test]
+fn a_file_that_was_checked_and_patched_keeps_its_14_users_from_a_renamed_directory() {
+    mended(&Fleet::start(1));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use super::{
 use crate::output::testing::at;
 
 pub(crate) mod backup;
+pub(crate) mod compose;
 pub(crate) mod data_store;
 pub(crate) mod drill;
 mod every;

@@ -101,6 +101,8 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
             json(&super::data_store::history()),
         ),
         ("ctl instance accept", json(&super::data_store::accepted())),
+        ("ctl compose check", json(&super::compose::report())),
+        ("ctl compose check --patch", json(&super::compose::patch())),
         ("ctl guard status", json(&super::guard::list())),
         ("ctl guard status HOST", json(&super::guard::detail())),
         (
