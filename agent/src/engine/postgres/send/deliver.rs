@@ -105,19 +105,13 @@ impl Delivery {
         let mut whole = Vec::new();
         loop {
             let (pieces, body) = mpsc::channel(PIECES_WAITING);
-            let (produced, delivered) = {
-                let mut producing = std::pin::pin!(produce(pieces));
-                let mut delivering = std::pin::pin!(self.once(stream.clone(), body));
-                tokio::select! {
-                    biased;
-                    produced = &mut producing => (produced, delivering.await),
-                    // An answer before the end: nobody takes the rest.
-                    delivered = &mut delivering => (Produced::Stopped, delivered),
-                }
-            };
+            let delivery = self.once(stream.clone(), body);
+            let (produced, delivered) = Box::pin(both(produce(pieces), delivery)).await;
             match produced {
                 Produced::Whole(made) => whole.push(made),
                 Produced::Stopped => {}
+                // An earlier attempt is stored: what became of this one does not matter.
+                Produced::Failed(_) if delivered.is_ok() && !whole.is_empty() => {}
                 Produced::Failed(failure) => return Err(failure),
             }
             match delivered {
@@ -148,6 +142,26 @@ impl Delivery {
     }
 }
 
+/// One attempt, from both its ends.
+async fn both<T, D, E>(
+    producing: impl Future<Output = Produced<T>>,
+    delivering: impl Future<Output = Result<D, E>>,
+) -> (Produced<T>, Result<D, E>) {
+    let mut producing = std::pin::pin!(producing);
+    let mut delivering = std::pin::pin!(delivering);
+    tokio::select! {
+        biased;
+        produced = &mut producing => (produced, delivering.await),
+        delivered = &mut delivering => match delivered {
+            // The receipt of what has just been read may be here before the word of who has read it; of what an earlier
+            // attempt has brought, nobody takes any more, and the reading ends with its next piece.
+            Ok(receipt) => (producing.await, Ok(receipt)),
+            // Nobody takes the rest.
+            Err(error) => (Produced::Stopped, Err(error)),
+        },
+    }
+}
+
 /// How much longer a lost stream is worth another attempt.
 struct Patience {
     until: Instant,
@@ -173,5 +187,43 @@ impl Patience {
             }
             None => Err(error.into_failure(doing)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reader says a moment after its last piece was taken.
+    async fn late(produced: Produced<u8>) -> Produced<u8> {
+        tokio::task::yield_now().await;
+        produced
+    }
+
+    #[tokio::test]
+    async fn a_receipt_that_comes_first_waits_for_what_was_read() {
+        let receipt = async { Ok::<_, ()>("receipt") };
+        let (produced, delivered) = both(late(Produced::Whole(7)), receipt).await;
+        assert!(matches!(produced, Produced::Whole(7)));
+        assert_eq!(delivered, Ok("receipt"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_waits_for_nobody() {
+        let refusal = async { Err::<(), _>("refused") };
+        let (produced, delivered) = both(std::future::pending::<Produced<u8>>(), refusal).await;
+        assert!(matches!(produced, Produced::Stopped));
+        assert_eq!(delivered, Err("refused"));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_waits_for_its_receipt() {
+        let receipt = async {
+            tokio::task::yield_now().await;
+            Ok::<_, ()>("receipt")
+        };
+        let (produced, delivered) = both(std::future::ready(Produced::Whole(7)), receipt).await;
+        assert!(matches!(produced, Produced::Whole(7)));
+        assert_eq!(delivered, Ok("receipt"));
     }
 }
