@@ -1536,6 +1536,120 @@ pub mod gateway_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// What stands between data and their loss.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Protection {
+    /// Name of the volume, or path of the folder on the host.
+    #[prost(string, tag = "1")]
+    pub place: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub databases: ::prost::alloc::vec::Vec<CountedDatabase>,
+    /// When the newest proven backup of it was made; of several databases the oldest of these. Unset: one has none.
+    #[prost(message, optional, tag = "3")]
+    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until then that backup is fresh enough to do without the data.
+    #[prost(message, optional, tag = "4")]
+    pub fresh_until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "5")]
+    pub allowance: ::core::option::Option<Allowance>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountedDatabase {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Of the newest check; unset: nobody counts them.
+    #[prost(uint64, optional, tag = "2")]
+    pub users: ::core::option::Option<u64>,
+    /// When its newest proven backup was made; unset: there is none.
+    #[prost(message, optional, tag = "3")]
+    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until then that backup is fresh enough to do without the database.
+    #[prost(message, optional, tag = "4")]
+    pub fresh_until: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// An operator has let everything pass that concerns a place.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Allowance {
+    #[prost(message, optional, tag = "1")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub by: ::prost::alloc::string::String,
+}
+/// How the guard of a host is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardStatus {
+    /// The engine asks it, it answers, and what it knows is fresh.
+    #[prost(bool, tag = "1")]
+    pub guards: bool,
+    /// It is in the engine's settings; unset: they could not be read.
+    #[prost(bool, optional, tag = "2")]
+    pub installed: ::core::option::Option<bool>,
+    /// Unset: it does not answer.
+    #[prost(message, optional, tag = "3")]
+    pub process: ::core::option::Option<GuardProcess>,
+    /// What is wrong, each with what to do.
+    #[prost(string, repeated, tag = "4")]
+    pub troubles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The newest, oldest first.
+    #[prost(message, repeated, tag = "5")]
+    pub refusals: ::prost::alloc::vec::Vec<GuardRefusal>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardProcess {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of the engine's API, since then.
+    #[prost(uint64, tag = "4")]
+    pub calls: u64,
+    #[prost(uint64, tag = "5")]
+    pub refused: u64,
+    /// When the agent told it last; unset: it never has.
+    #[prost(message, optional, tag = "6")]
+    pub told_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why it could not read what it was told since; empty: it could.
+    #[prost(string, tag = "7")]
+    pub trouble: ::prost::alloc::string::String,
+    /// Every data directory that it knows.
+    #[prost(message, repeated, tag = "8")]
+    pub data: ::prost::alloc::vec::Vec<GuardedData>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardedData {
+    /// Its place, and what is known to stand between it and its loss.
+    #[prost(message, optional, tag = "1")]
+    pub protection: ::core::option::Option<Protection>,
+    /// "PostgreSQL 16".
+    #[prost(string, tag = "2")]
+    pub server: ::prost::alloc::string::String,
+    /// Empty when no server was seen on it.
+    #[prost(string, tag = "3")]
+    pub instance: ::prost::alloc::string::String,
+    /// A server has it open, as far as the guard was told.
+    #[prost(bool, tag = "4")]
+    pub in_use: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GuardRefusal {
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "second-mount", "loss", "unclear", "unchecked", "impostor".
+    #[prost(string, tag = "2")]
+    pub rule: ::prost::alloc::string::String,
+    /// Empty where it is about none.
+    #[prost(string, tag = "3")]
+    pub place: ::prost::alloc::string::String,
+    /// "POST containers/create".
+    #[prost(string, tag = "4")]
+    pub call: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub sentence: ::prost::alloc::string::String,
+}
 /// Written with each image under the same snapshot.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Manifest {
@@ -1713,120 +1827,6 @@ impl DataPath {
             _ => None,
         }
     }
-}
-/// What stands between data and their loss.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Protection {
-    /// Name of the volume, or path of the folder on the host.
-    #[prost(string, tag = "1")]
-    pub place: ::prost::alloc::string::String,
-    #[prost(message, repeated, tag = "2")]
-    pub databases: ::prost::alloc::vec::Vec<CountedDatabase>,
-    /// When the newest proven backup of it was made; of several databases the oldest of these. Unset: one has none.
-    #[prost(message, optional, tag = "3")]
-    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Until then that backup is fresh enough to do without the data.
-    #[prost(message, optional, tag = "4")]
-    pub fresh_until: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(message, optional, tag = "5")]
-    pub allowance: ::core::option::Option<Allowance>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CountedDatabase {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Of the newest check; unset: nobody counts them.
-    #[prost(uint64, optional, tag = "2")]
-    pub users: ::core::option::Option<u64>,
-    /// When its newest proven backup was made; unset: there is none.
-    #[prost(message, optional, tag = "3")]
-    pub proven_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Until then that backup is fresh enough to do without the database.
-    #[prost(message, optional, tag = "4")]
-    pub fresh_until: ::core::option::Option<::prost_types::Timestamp>,
-}
-/// An operator has let everything pass that concerns a place.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Allowance {
-    #[prost(message, optional, tag = "1")]
-    pub until: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub by: ::prost::alloc::string::String,
-}
-/// How the guard of a host is.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GuardStatus {
-    /// The engine asks it, it answers, and what it knows is fresh.
-    #[prost(bool, tag = "1")]
-    pub guards: bool,
-    /// It is in the engine's settings; unset: they could not be read.
-    #[prost(bool, optional, tag = "2")]
-    pub installed: ::core::option::Option<bool>,
-    /// Unset: it does not answer.
-    #[prost(message, optional, tag = "3")]
-    pub process: ::core::option::Option<GuardProcess>,
-    /// What is wrong, each with what to do.
-    #[prost(string, repeated, tag = "4")]
-    pub troubles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The newest, oldest first.
-    #[prost(message, repeated, tag = "5")]
-    pub refusals: ::prost::alloc::vec::Vec<GuardRefusal>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GuardProcess {
-    #[prost(uint32, tag = "1")]
-    pub pid: u32,
-    #[prost(string, tag = "2")]
-    pub version: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub since: ::core::option::Option<::prost_types::Timestamp>,
-    /// Of the engine's API, since then.
-    #[prost(uint64, tag = "4")]
-    pub calls: u64,
-    #[prost(uint64, tag = "5")]
-    pub refused: u64,
-    /// When the agent told it last; unset: it never has.
-    #[prost(message, optional, tag = "6")]
-    pub told_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Why it could not read what it was told since; empty: it could.
-    #[prost(string, tag = "7")]
-    pub trouble: ::prost::alloc::string::String,
-    /// Every data directory that it knows.
-    #[prost(message, repeated, tag = "8")]
-    pub data: ::prost::alloc::vec::Vec<GuardedData>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GuardedData {
-    /// Its place, and what is known to stand between it and its loss.
-    #[prost(message, optional, tag = "1")]
-    pub protection: ::core::option::Option<Protection>,
-    /// "PostgreSQL 16".
-    #[prost(string, tag = "2")]
-    pub server: ::prost::alloc::string::String,
-    /// Empty when no server was seen on it.
-    #[prost(string, tag = "3")]
-    pub instance: ::prost::alloc::string::String,
-    /// A server has it open, as far as the guard was told.
-    #[prost(bool, tag = "4")]
-    pub in_use: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GuardRefusal {
-    #[prost(message, optional, tag = "1")]
-    pub at: ::core::option::Option<::prost_types::Timestamp>,
-    /// "second-mount", "loss", "unclear", "unchecked", "impostor".
-    #[prost(string, tag = "2")]
-    pub rule: ::prost::alloc::string::String,
-    /// Empty where it is about none.
-    #[prost(string, tag = "3")]
-    pub place: ::prost::alloc::string::String,
-    /// "POST containers/create".
-    #[prost(string, tag = "4")]
-    pub call: ::prost::alloc::string::String,
-    #[prost(string, tag = "5")]
-    pub sentence: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SendRequest {
