@@ -28,7 +28,7 @@ impl Asking<'_> {
         read: impl Fn(&Row) -> Result<T, Error>,
         known: &mut Vec<T>,
     ) -> Result<(), Error> {
-        let rows = self.client.query(sql, &[]).await;
+        let rows = self.client.query_typed(sql, &[]).await;
         match rows.and_then(|rows| rows.iter().map(read).collect()) {
             Ok(fresh) => {
                 if self.refused.remove(part).is_some() {
