@@ -30,3 +30,4 @@ pub mod supervise;
 pub mod target;
 pub mod token;
 pub mod units;
+pub mod untold;

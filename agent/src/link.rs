@@ -15,7 +15,7 @@ use holdfast_chassis::{
 };
 use holdfast_proto::{
     check::{CheckOutcome, ScheduledCheck},
-    guard::Protection,
+    guard::{GuardRefusal, Protection},
     link::{Hello, RegisteredInstance},
     wire::agent_link_client::AgentLinkClient,
 };
@@ -58,6 +58,10 @@ pub struct Parts {
     /// Outcomes of checks; what a lost session did not take waits here.
     pub check_reports: mpsc::Receiver<CheckReport>,
     pub refusals: Refusals,
+    /// What the guard has refused and the controller does not have; changed whenever it is to be told (again).
+    pub untold: watch::Receiver<Vec<GuardRefusal>>,
+    /// Until when the controller has it.
+    pub stored: watch::Sender<Option<DateTime<Utc>>>,
 }
 
 /// What a Hello says that does not change while the process lives.
@@ -124,6 +128,8 @@ struct SharedParts {
     protections: watch::Sender<Option<Vec<Protection>>>,
     check_reports: Mutex<mpsc::Receiver<CheckReport>>,
     refusals: Refusals,
+    untold: watch::Receiver<Vec<GuardRefusal>>,
+    stored: watch::Sender<Option<DateTime<Utc>>>,
 }
 
 impl From<Parts> for SharedParts {
@@ -141,6 +147,8 @@ impl From<Parts> for SharedParts {
             protections: parts.protections,
             check_reports: Mutex::new(parts.check_reports),
             refusals: parts.refusals,
+            untold: parts.untold,
+            stored: parts.stored,
         }
     }
 }

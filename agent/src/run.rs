@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     container::{ContainerEngine, held},
     credentials::Credentials,
-    guard::{keep, paths::Paths, token},
+    guard::{keep, paths::Paths, token, untold},
     identity::{self, Enrolment},
     link::{self, Facts},
     observe::{host, instances::Instances, observer, registrations, reports::Reports},
@@ -98,6 +98,8 @@ pub async fn run(
     let registered = watch::Sender::new(registrations::load(&stored));
     let (checks, schedule) = watch::channel(Vec::new());
     let (protections, told) = watch::channel(None);
+    let (untold, refused) = watch::channel(Vec::new());
+    let (refusals_stored, stored_until) = watch::channel(None);
     let (report, check_reports) = mpsc::channel(check::REPORTS_KEPT);
 
     let mut parts = JoinSet::new();
@@ -126,10 +128,17 @@ pub async fn run(
     }
     parts.spawn(keep::run(
         enrolment.host.clone(),
-        guard,
+        guard.clone(),
         reports.clone(),
         told,
         Arc::clone(&clock),
+        shutdown.clone(),
+    ));
+    parts.spawn(untold::run(
+        guard,
+        reports.subscribe(),
+        untold,
+        stored_until,
         shutdown.clone(),
     ));
     parts.spawn(registrations::keep(stored, registered.subscribe()));
@@ -148,6 +157,8 @@ pub async fn run(
             protections,
             check_reports,
             refusals: peers.refusals,
+            untold: refused,
+            stored: refusals_stored,
         },
         shutdown.clone(),
     ));

@@ -12,7 +12,9 @@ mod deployment;
 mod drill;
 mod finding;
 mod guard_allowance;
+mod guard_refusal;
 pub(crate) mod host;
+mod incident;
 mod instance_registration;
 mod job;
 mod job_event;
@@ -43,9 +45,11 @@ pub use self::{
     audit::VerifyError,
     backup::{Backup, BackupId, BackupKind, BackupState, NewBackup, Shelved, UnknownWord},
     certificate::{CertificateRow, SubjectRow},
+    check_run::Counted,
     data_store::Word,
     drill::{Drill, DrillId, DrillOf, DrillsOf, Ended as DrillEnded},
     guard_allowance::Allowed,
+    guard_refusal::HostRefusal,
     job::{BadState, Claim, Claimable, JOB_CHANNEL, JobRow, NewJob, Wishes},
     job_event::{Append, AppendError},
     leader::{Lead, SCHEDULING},
@@ -126,6 +130,20 @@ impl Catalog {
     /// [`MigrateError`]: a newer, foreign or altered catalog is refused before anything is changed.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         migrations::run(&self.pool.connect_options()).await
+    }
+
+    /// How many transactions the oldest of its rows is old: at 2 100 million its server writes no more.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn transaction_id_age(&self) -> Result<u64, CatalogError> {
+        let (age,): (i64,) = sqlx::query_as(
+            "select age(datfrozenxid)::bigint from pg_database where datname = current_database()",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(CatalogError::doing("asking how old its rows are"))?;
+        Ok(u64::try_from(age).unwrap_or(0))
     }
 }
 

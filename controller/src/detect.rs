@@ -21,6 +21,7 @@ use crate::{
 pub mod anonymous_volume;
 pub mod archiver;
 pub mod beside_volume;
+pub mod catalog_unhealthy;
 pub mod check;
 pub mod checksums;
 pub mod clock_skew;
@@ -44,6 +45,7 @@ pub mod no_fresh_drill;
 pub mod no_fresh_host_drill;
 pub mod pruning_failing;
 pub mod replication;
+pub mod repository_unreachable;
 pub mod restart_loop;
 pub mod rpo_broken;
 pub mod same_identifier;
@@ -74,6 +76,36 @@ pub struct Facts {
     pub stores: Vec<Known>,
     /// What was found in the files of servers that do not answer.
     pub triages: Vec<data_damaged::Triaged>,
+    pub ours: Ours,
+}
+
+/// What the controller itself stands on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ours {
+    /// Under its state directory; none: nobody can tell.
+    pub disk: Option<Disk>,
+    /// Of the catalog's oldest.
+    pub transaction_id_age: u64,
+    /// That were asked for.
+    pub repositories: usize,
+    /// Those that could not be read, by host.
+    pub unreachable: Vec<Unreachable>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    pub path: String,
+    pub total_bytes: u64,
+    pub free_bytes: u64,
+}
+
+/// A repository whose settings cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable {
+    pub host: HostName,
+    pub location: String,
+    pub since: DateTime<Utc>,
+    pub error: String,
 }
 
 /// One host as it was reported last.
@@ -112,6 +144,7 @@ pub const DETECTORS: &[Detector] = &[
     anonymous_volume::DETECTOR,
     archiver::DETECTOR,
     beside_volume::DETECTOR,
+    catalog_unhealthy::DETECTOR,
     check::DETECTOR,
     checksums::DETECTOR,
     clock_skew::DETECTOR,
@@ -131,6 +164,7 @@ pub const DETECTORS: &[Detector] = &[
     no_fresh_host_drill::DETECTOR,
     pruning_failing::DETECTOR,
     replication::DETECTOR,
+    repository_unreachable::DETECTOR,
     restart_loop::DETECTOR,
     rpo_broken::DETECTOR,
     same_identifier::DETECTOR,

@@ -15,6 +15,7 @@ pub mod exit;
 pub mod fleet;
 pub mod guard;
 pub mod identity;
+pub mod incident;
 pub mod job;
 pub mod objective;
 pub mod policy;

@@ -3,7 +3,9 @@
 pub mod data_stores;
 pub mod enrolled;
 pub mod findings;
+pub mod incidents;
 pub mod policy_checks;
 pub mod push;
 pub mod scheduler;
 pub mod triages;
+pub mod upkeep;

@@ -15,6 +15,7 @@ mod drill;
 mod finding;
 mod fleet;
 mod guard;
+mod incident;
 mod job;
 mod merge;
 mod policy;

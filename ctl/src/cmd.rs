@@ -18,6 +18,7 @@ pub mod drill;
 pub mod finding;
 pub mod guard;
 pub mod host;
+pub mod incident;
 pub mod instance;
 pub mod job;
 pub mod login;
@@ -96,6 +97,9 @@ pub enum Command {
     /// What detectors saw.
     #[command(subcommand)]
     Finding(finding::Finding),
+    /// What went wrong, who sees to it, and how it ended.
+    #[command(subcommand)]
+    Incident(incident::Incident),
     /// Where backups are kept.
     #[command(subcommand)]
     Repository(repository::Repository),
@@ -139,6 +143,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Job(_) => "job",
             Self::Finding(_) => "finding",
+            Self::Incident(_) => "incident",
             Self::Repository(_) => "repository",
             Self::Operator(_) => "operator",
             Self::Audit(_) => "audit",
@@ -174,6 +179,7 @@ impl Command {
             Self::Check(command) => command.run(session).await,
             Self::Job(command) => command.run(session).await,
             Self::Finding(command) => command.run(session).await,
+            Self::Incident(command) => command.run(session).await,
             Self::Repository(command) => command.run(session).await,
             Self::Operator(command) => command.run(session).await,
             Self::Audit(command) => command.run(session).await,

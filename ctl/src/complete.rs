@@ -108,13 +108,29 @@ pub fn jobs(typed: &OsStr) -> Vec<CompletionCandidate> {
             .map(|job| format!("{}\t{} {}", job.id, job.state.word(), job.title))
             .collect())
     });
+    numbered(typed, &found)
+}
+
+/// Of lines with a number, a tab and what it stands for.
+fn numbered(typed: &OsStr, lines: &[String]) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
-    found
+    lines
         .iter()
         .filter_map(|line| line.split_once('\t'))
         .filter(|(id, _)| id.starts_with(typed.as_ref()))
         .map(|(id, help)| CompletionCandidate::new(id).help(Some(help.to_owned().into())))
         .collect()
+}
+
+pub fn incidents(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let found = ask(async |client| {
+        let incidents = client.incidents(false).await?;
+        Ok(incidents
+            .into_iter()
+            .map(|incident| format!("{}\t{}", incident.id, incident.title))
+            .collect())
+    });
+    numbered(typed, &found)
 }
 
 pub fn checks(typed: &OsStr) -> Vec<CompletionCandidate> {

@@ -19,6 +19,7 @@ pub mod event;
 pub mod finding;
 pub mod guard;
 pub mod host;
+pub mod incident;
 pub mod instance;
 pub mod job;
 pub mod kind;

@@ -57,8 +57,11 @@ pub struct GuardProcess {
     pub since: DateTime<Utc>,
     pub calls: u64,
     pub refused: u64,
+    #[serde(default)]
     pub told_at: Option<DateTime<Utc>>,
+    #[serde(default)]
     pub trouble: String,
+    #[serde(default)]
     pub data: Vec<GuardedData>,
 }
 

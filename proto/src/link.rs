@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     check::{CheckOutcome, ScheduledCheck},
     fleet::{Engine, HostDelta, HostSnapshot},
-    guard::Protection,
+    guard::{GuardRefusal, Protection},
     task::{TaskEvent, TaskSpec},
 };
 
@@ -33,6 +33,8 @@ pub enum AgentMessage {
         outcome: CheckOutcome,
     },
     Refused(PeerRefused),
+    /// Oldest first.
+    GuardRefused(Vec<GuardRefusal>),
 }
 
 /// Controller to agent.
@@ -54,6 +56,9 @@ pub enum ControllerMessage {
     Checks(Vec<ScheduledCheck>),
     Registered(Vec<RegisteredInstance>),
     Protections(Vec<Protection>),
+    RefusalsStored {
+        until: DateTime<Utc>,
+    },
     HeartbeatAck {
         sequence: u64,
     },

@@ -11,6 +11,8 @@ use e2e::{
     postgres::{Version, psql, wait_for_postgres},
 };
 
+use serde_json::Value;
+
 use super::{found, over};
 
 /// A file without a name of its own.
@@ -99,6 +101,7 @@ fn replay(fleet: &Fleet) {
     // The application's migrations, and the one who registered.
     users(fleet, "manualmode_db_1", 1);
     found(fleet, "identity-swapped", "postgres users 14 → 1");
+    let incident = one_incident(fleet);
     let lines = fleet
         .ctl
         .ok(&["instance", "history", "web-1/manualmode_db_1"]);
@@ -121,6 +124,7 @@ fn replay(fleet: &Fleet) {
     over(fleet, "identity-swapped");
     let lines = fleet.ctl.ok(&history);
     assert!(lines.contains("returned"), "{lines}");
+    told(fleet, &incident);
     let counted = psql(
         fleet.host("web-1"),
         "meaningful_db_1",
@@ -128,6 +132,59 @@ fn replay(fleet: &Fleet) {
         "select count(*) from users",
     );
     assert_eq!(counted, "14");
+}
+
+/// The swap and the missing users are one thing to see to.
+fn one_incident(fleet: &Fleet) -> String {
+    let list = fleet.ctl.json(&["incident", "list"]);
+    let mut all = list["incidents"].as_array().cloned().unwrap_or_default();
+    // Whatever becomes of the disk of the machine that tests.
+    all.retain(|incident| {
+        !["disk-filling", "catalog-unhealthy"]
+            .map(Value::from)
+            .contains(&incident["kind"])
+    });
+    let [incident] = all.as_slice() else {
+        panic!("not one incident: {list}");
+    };
+    assert_eq!(incident["kind"], "identity-swapped", "{incident}");
+    let id = incident["id"].to_string();
+    fleet.ctl.ok(&["incident", "assign", &id]);
+    fleet
+        .ctl
+        .ok(&["incident", "note", &id, "the directory was renamed"]);
+    id
+}
+
+/// Nobody has to remember what happened.
+fn told(fleet: &Fleet, incident: &str) {
+    let shown = || fleet.ctl.json(&["incident", "show", incident]);
+    e2e::eventually::eventually(
+        std::time::Duration::from_secs(60),
+        "the incident is resolved",
+        || {
+            let shown = shown();
+            let resolved = shown["incident"]["state"] == "resolved";
+            if resolved { Ok(()) } else { Err(shown) }
+        },
+    );
+    let cause = "compose took the name from the directory";
+    fleet
+        .ctl
+        .ok(&["incident", "close", incident, "--cause", cause]);
+    let lines = fleet.ctl.ok(&["incident", "timeline", incident]);
+    for words in [
+        "swapped: volume meaningful_data → manualmode_data",
+        "critical identity-swapped",
+        "the directory was renamed",
+        "identity-swapped of web-1/manualmode_db_1 is over",
+    ] {
+        assert!(lines.contains(words), "{words}: {lines}");
+    }
+    let report = fleet.ctl.ok(&["incident", "report", incident]);
+    for words in ["users 14 → 1", cause, "ctl compose check FILE --patch"] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
 }
 
 /// What `ctl compose check` would have said before, and the same day with its patch.

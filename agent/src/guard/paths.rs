@@ -54,6 +54,12 @@ impl Paths {
         self.folder.join("refusals.jsonl")
     }
 
+    /// How far the controller has the refusals; written by the agent.
+    #[must_use]
+    pub fn told(&self) -> PathBuf {
+        self.folder.join("told")
+    }
+
     /// Process id of the guard that answers.
     #[must_use]
     pub fn pid(&self) -> PathBuf {

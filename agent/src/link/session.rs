@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use holdfast_proto::{
     fleet::{EngineEvent, HostDelta, HostSnapshot},
+    guard::GuardRefusal,
     link::{AgentMessage, ControllerMessage, PeerRefused},
     task::{FailureKind, TaskFailure},
     wire::{
@@ -71,6 +72,9 @@ pub(super) async fn hold(
     }
     // A check's outcome that this session takes and cannot send any more is lost with it; the next run tells.
     let mut checks = parts.check_reports.lock().await;
+    // Whatever waits is told to each session anew.
+    let mut untold = parts.untold.clone();
+    untold.mark_changed();
     let mut beat = interval(session.heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -84,6 +88,10 @@ pub(super) async fn hold(
             Ok(()) = session.snapshots.changed() => session.report().await,
             Some((check_id, outcome)) = checks.recv() => session.send(AgentMessage::Check { check_id, outcome }).await,
             refused = parts.refusals.next() => session.tell_refused(refused).await,
+            Ok(()) = untold.changed() => {
+                let waiting = untold.borrow_and_update().clone();
+                session.tell_guard_refused(waiting).await
+            }
             _ = beat.tick() => session.beat().await,
             () = sleep_until(silent_at) => Err(SessionError::Silent(session.heartbeat * MISSED)),
         };
@@ -126,6 +134,13 @@ impl Session<'_> {
             self.send(AgentMessage::Refused(refused)).await?;
         }
         Ok(())
+    }
+
+    async fn tell_guard_refused(&self, waiting: Vec<GuardRefusal>) -> Result<(), SessionError> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.send(AgentMessage::GuardRefused(waiting)).await
     }
 
     async fn beat(&mut self) -> Result<(), SessionError> {
@@ -195,6 +210,9 @@ impl Session<'_> {
                 parts
                     .protections
                     .send_if_modified(|current| replace(current, Some(protections)));
+            }
+            ControllerMessage::RefusalsStored { until } => {
+                parts.stored.send_replace(Some(until));
             }
             ControllerMessage::HeartbeatAck { sequence } => debug!(sequence, "heartbeat answered"),
         }

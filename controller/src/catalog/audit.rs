@@ -76,6 +76,29 @@ impl Catalog {
             .collect()
     }
 
+    /// What was done and refused in that time, oldest first; without an end, until now.
+    ///
+    /// # Errors
+    /// When the catalog fails, or a row holds what no controller writes.
+    pub async fn audit_between(
+        &self,
+        from: DateTime<Utc>,
+        to: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Entry>, CatalogError> {
+        let failed = CatalogError::doing("reading the audit log");
+        let rows: Vec<Row> = sqlx::query_as(
+            "select * from audit where at >= $1 and at <= coalesce($2, 'infinity') order by sequence",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(&failed)?;
+        rows.into_iter()
+            .map(|row| Entry::try_from(row).map_err(&failed))
+            .collect()
+    }
+
     /// Reads the whole chain and says whether it is whole and reaches as far as this controller noted.
     ///
     /// # Errors

@@ -26,6 +26,18 @@ struct LastRow {
     run: Row,
 }
 
+/// What a check counted around an incident; none: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Counted {
+    /// "web-1/shop-db/shop".
+    pub database: String,
+    /// Of the check.
+    pub name: String,
+    pub before: Option<i64>,
+    pub lowest: Option<i64>,
+    pub last: Option<i64>,
+}
+
 impl Catalog {
     /// # Errors
     /// When the catalog fails, or the check is gone.
@@ -81,6 +93,32 @@ impl Catalog {
             .into_iter()
             .map(|row| (row.check_id, CheckRun::from(row.run)))
             .collect())
+    }
+
+    /// What each check counted around an incident: well before `from`, at least until `to`, and last until then.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn counted_around(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Counted>, CatalogError> {
+        sqlx::query_as(
+            "select c.host || '/' || c.instance || '/' || c.database as database, c.name,
+                (select count from check_run r where r.check_id = c.id and r.verdict = 'ok' and r.at < $1
+                    order by r.id desc limit 1) as before,
+                (select min(count) from check_run r
+                    where r.check_id = c.id and r.at >= $1 and r.at <= $2) as lowest,
+                (select count from check_run r where r.check_id = c.id and r.at <= $2
+                    order by r.id desc limit 1) as last
+             from database_check c order by 1, 2",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("reading what checks counted"))
     }
 
     /// What a fall is measured from.

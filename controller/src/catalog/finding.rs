@@ -7,7 +7,7 @@ use super::{Catalog, CatalogError};
 use crate::detect::{Evidence, Finding, Seen, Severity};
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     #[sqlx(try_from = "i64")]
     id: u64,
     code: String,
@@ -20,6 +20,7 @@ struct Row {
     advice: String,
     opened_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
+    incident: Option<i64>,
 }
 
 impl Catalog {
@@ -102,12 +103,12 @@ impl Catalog {
         Ok(closed.rows_affected() > 0)
     }
 
-    /// Forgets findings that were closed before this.
+    /// Forgets findings that were closed before this; what belongs to an incident stays with it.
     ///
     /// # Errors
     /// When the catalog fails.
     pub async fn trim_findings(&self, before: DateTime<Utc>) -> Result<u64, CatalogError> {
-        let trimmed = sqlx::query("delete from finding where closed_at < $1")
+        let trimmed = sqlx::query("delete from finding where closed_at < $1 and incident is null")
             .bind(before)
             .execute(&self.pool)
             .await
@@ -123,18 +124,15 @@ impl From<Row> for Finding {
             code: row.code,
             kind: row.kind,
             key: row.key,
-            severity: match row.severity.as_str() {
-                "info" => Severity::Info,
-                "warning" => Severity::Warning,
-                // The table allows no other word.
-                _ => Severity::Critical,
-            },
+            // The table allows no other word.
+            severity: Severity::named(&row.severity).unwrap_or(Severity::Critical),
             subject: row.subject,
             message: row.message,
             evidence: row.evidence.0,
             advice: row.advice,
             opened_at: row.opened_at,
             closed_at: row.closed_at,
+            incident: row.incident.map(i64::cast_unsigned),
         }
     }
 }

@@ -175,6 +175,26 @@ impl Catalog {
             .map_err(CatalogError::doing("listing jobs"))
     }
 
+    /// Those that were under way at some moment of that time, oldest first; without an end, until now.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn jobs_between(
+        &self,
+        from: DateTime<Utc>,
+        to: Option<DateTime<Utc>>,
+    ) -> Result<Vec<JobRow>, CatalogError> {
+        sqlx::query_as(
+            "select * from job where created_at <= coalesce($2, 'infinity')
+                and (ended_at is null or ended_at >= $1) order by id",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("listing jobs"))
+    }
+
     /// The next job that can be worked on, with all of its locks, under a lease of ours.
     ///
     /// # Errors

@@ -51,6 +51,13 @@ impl Severity {
         }
     }
 
+    /// The one that is written so.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        let mut all = [Self::Info, Self::Warning, Self::Critical].into_iter();
+        all.find(|severity| severity.as_str() == word)
+    }
+
     /// None below the warning's limit.
     pub(super) fn by_limits(value: u64, warning: u64, critical: u64) -> Option<Self> {
         if value >= critical {
@@ -109,6 +116,8 @@ pub struct Finding {
     pub opened_at: DateTime<Utc>,
     /// None while open.
     pub closed_at: Option<DateTime<Utc>>,
+    /// The incident that it belongs to.
+    pub incident: Option<u64>,
 }
 
 impl Finding {

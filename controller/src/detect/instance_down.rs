@@ -32,7 +32,7 @@ pub fn look(facts: &Facts, now: DateTime<Utc>) -> Vec<Seen> {
 }
 
 fn judge(host: &HostFacts, instance: &Instance, now: DateTime<Utc>) -> Option<Seen> {
-    let severity = severity(&instance.down_reason, running_for(host, instance, now))?;
+    let severity = severity(&instance.down_reason, age(host, instance, now))?;
     let subject = format!("{}/{}", host.name, instance.name);
     let reason = match instance.down_reason.as_str() {
         "" => "it has not answered yet",
@@ -52,9 +52,9 @@ fn judge(host: &HostFacts, instance: &Instance, now: DateTime<Utc>) -> Option<Se
     })
 }
 
-/// None within the grace. `running_for`: of its container; none when it has none that runs.
-fn severity(reason: &str, running_for: Option<TimeDelta>) -> Option<Severity> {
-    match running_for {
+/// None within the grace. `age`: since its container was made or started; none when it has none that runs or will.
+fn severity(reason: &str, age: Option<TimeDelta>) -> Option<Severity> {
+    match age {
         // The host's clock may be a little ahead of ours.
         Some(age) if age.abs() < GRACE => None,
         Some(age) if age.abs() >= START_TAKES => Some(Severity::Critical),
@@ -63,13 +63,15 @@ fn severity(reason: &str, running_for: Option<TimeDelta>) -> Option<Severity> {
     }
 }
 
-/// Only what runs has a grace: a container that dies again and again has always just been started.
-fn running_for(host: &HostFacts, instance: &Instance, now: DateTime<Utc>) -> Option<TimeDelta> {
+/// Only what runs, or was never started, has a grace: a container that dies again and again has always just been started.
+fn age(host: &HostFacts, instance: &Instance, now: DateTime<Utc>) -> Option<TimeDelta> {
     let mut containers = host.containers.iter();
     let container = containers.find(|container| container.name == instance.container)?;
-    let runs = container.state == ContainerState::Running;
-    container
-        .started_at
-        .filter(|_| runs)
-        .map(|started| now - started)
+    let since = match container.state {
+        ContainerState::Running => container.started_at,
+        // Made, and about to be started.
+        ContainerState::Created => container.created_at,
+        _ => None,
+    };
+    since.map(|since| now - since)
 }

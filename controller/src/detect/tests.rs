@@ -12,7 +12,7 @@ use holdfast_proto::{
     },
 };
 
-use super::{Facts, HostFacts, Seen, Severity, look};
+use super::{Facts, HostFacts, Ours, Seen, Severity, look};
 use crate::{
     check::{Check, CheckRun, CheckState},
     job::{JobState, JobSummary},
@@ -135,6 +135,7 @@ pub fn facts() -> Facts {
         whole_hosts: vec![],
         stores: vec![],
         triages: vec![],
+        ours: Ours::default(),
     }
 }
 
@@ -212,13 +213,14 @@ fn down_since(reason: &str, started: TimeDelta, state: ContainerState) -> Vec<Se
         host.instances[0].health = None;
         reason.clone_into(&mut host.instances[0].down_reason);
         host.containers[0].started_at = Some(now() - started);
+        host.containers[0].created_at = Some(now() - started);
         host.containers[0].state = state;
     })
 }
 
 #[test]
 fn a_server_that_is_just_starting_up_is_not_down() {
-    use ContainerState::{Restarting, Running};
+    use ContainerState::{Created, Exited, Restarting, Running};
     let (seconds, minutes) = (TimeDelta::seconds, TimeDelta::minutes);
     let starting = "the database system is starting up";
     assert_eq!(down_since(starting, seconds(29), Running), []);
@@ -235,6 +237,12 @@ fn a_server_that_is_just_starting_up_is_not_down() {
     // One that dies again and again was always started a moment ago.
     let dying = down_since("connection refused", seconds(1), Restarting);
     one(&dying, "instance-down", Critical, "connection refused");
+    // Compose makes it a moment before it starts it.
+    assert_eq!(down_since("never started", seconds(29), Created), []);
+    let made = down_since("never started", seconds(30), Created);
+    one(&made, "instance-down", Critical, "never started");
+    let ended = down_since("exited", seconds(1), Exited);
+    one(&ended, "instance-down", Critical, "exited");
     // Outside of containers nobody knows since when.
     let bare = seen(|facts| {
         let host = &mut facts.hosts[0];

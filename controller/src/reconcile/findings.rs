@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{data_stores, triages::Triages};
+use super::{data_stores, incidents, triages::Triages, upkeep::Upkeep};
 use crate::{
     catalog::{Catalog, CatalogError, JobRow},
     check::{self, Check},
@@ -24,6 +24,13 @@ const SETTLE: Duration = Duration::from_millis(200);
 const AFTER_START: TimeDelta = TimeDelta::seconds(45);
 const TRIM_EVERY: TimeDelta = TimeDelta::hours(1);
 
+/// What looks where no report comes from.
+#[derive(Debug, Clone)]
+pub struct Lookers {
+    pub triages: Triages,
+    pub upkeep: Upkeep,
+}
+
 /// What to write, to make the table agree with what is seen.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -37,7 +44,7 @@ pub struct Plan {
 pub async fn run(
     catalog: Catalog,
     fleet: Fleet,
-    triages: Triages,
+    lookers: Lookers,
     history: TimeDelta,
     shutdown: CancellationToken,
 ) {
@@ -48,7 +55,7 @@ pub async fn run(
     while !shutdown.is_cancelled() {
         let now = catalog.clock.now();
         let hosts = HostFacts::of_fleet(&fleet);
-        match look_once(&catalog, &triages, hosts, &before, started, now).await {
+        match look_once(&catalog, &lookers, hosts, &before, started, now).await {
             Ok(facts) => before = facts,
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -78,7 +85,7 @@ pub async fn run(
 /// When the catalog fails; the next look makes up for it.
 pub async fn look_once(
     catalog: &Catalog,
-    triages: &Triages,
+    lookers: &Lookers,
     hosts: Vec<HostFacts>,
     before: &Facts,
     started: DateTime<Utc>,
@@ -92,7 +99,8 @@ pub async fn look_once(
     let standing = stand(&gather(catalog).await?, &hosts, now);
     let checks = catalog.check_states().await?;
     let stores = data_stores::bring_up_to_date(catalog, &hosts, &checks, now).await?;
-    let triages = triages.keep_up(&hosts, &stores, &catalog.held_resources().await?);
+    let held = catalog.held_resources().await?;
+    let triages = lookers.triages.keep_up(&hosts, &stores, &held);
     let facts = Facts {
         hosts,
         protection: standing.databases,
@@ -101,6 +109,7 @@ pub async fn look_once(
         checks,
         stores,
         triages,
+        ours: lookers.upkeep.look().await?,
         jobs: stuck.into_iter().map(JobRow::view).collect(),
     };
     let mut seen = detect::look(before, &facts, now);
@@ -114,6 +123,7 @@ pub async fn look_once(
     for (kind, key) in &plan.close {
         close(catalog, kind, key, now).await?;
     }
+    incidents::bring_up_to_date(catalog, now).await?;
     Ok(facts)
 }
 
@@ -189,6 +199,7 @@ async fn close(
 async fn trim(catalog: &Catalog, older_than: DateTime<Utc>) {
     let trimmed = async {
         check::trim(catalog, older_than).await?;
+        catalog.trim_guard_refusals(older_than).await?;
         catalog.trim_findings(older_than).await
     };
     if let Err(error) = trimmed.await {
@@ -210,12 +221,15 @@ fn announce(seen: &Seen) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{path::Path, sync::Arc};
+
+    use holdfast_repository::storage::Place;
 
     use super::*;
     use crate::{
         catalog::testing::TestCatalog,
         dispatch::{SessionDispatch, sessions::Sessions},
+        repository::Repositories,
     };
 
     fn seen(key: &str, message: &str) -> Seen {
@@ -241,6 +255,16 @@ mod tests {
             containers: vec![],
             volumes: vec![],
             instances: vec![],
+        }
+    }
+
+    async fn lookers(catalog: &Catalog, folder: &Path) -> Lookers {
+        let place = Place::Directory(folder.join("repositories"));
+        let repositories = Repositories::open(folder, &place, catalog.clone());
+        let repositories = repositories.await.unwrap();
+        Lookers {
+            triages: triages(catalog),
+            upkeep: Upkeep::new(repositories, catalog.clone(), folder.to_owned()),
         }
     }
 
@@ -284,12 +308,14 @@ mod tests {
     #[tokio::test]
     async fn silence_means_nothing_just_after_a_start() {
         let catalog = TestCatalog::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let lookers = lookers(&catalog, folder.path()).await;
         let started = Utc::now();
         let hosts = || vec![silent_host("web-1", started - TimeDelta::hours(1))];
         let look = async |after: i64| {
             let now = started + TimeDelta::seconds(after);
             let before = Facts::default();
-            look_once(&catalog, &triages(&catalog), hosts(), &before, started, now)
+            look_once(&catalog, &lookers, hosts(), &before, started, now)
                 .await
                 .unwrap();
             catalog.findings(false).await.unwrap()
@@ -303,16 +329,9 @@ mod tests {
         let restarted = started + TimeDelta::minutes(10);
         let now = restarted + TimeDelta::seconds(1);
         let before = Facts::default();
-        look_once(
-            &catalog,
-            &triages(&catalog),
-            hosts(),
-            &before,
-            restarted,
-            now,
-        )
-        .await
-        .unwrap();
+        look_once(&catalog, &lookers, hosts(), &before, restarted, now)
+            .await
+            .unwrap();
         let kept = catalog.findings(false).await.unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].opened_at, opened_at);

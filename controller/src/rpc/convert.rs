@@ -12,6 +12,7 @@ mod drill;
 mod finding;
 pub mod gateway;
 mod host;
+mod incident;
 mod job;
 mod policy;
 

@@ -13,6 +13,7 @@ mod drill;
 mod finding;
 mod guard;
 mod host;
+mod incident;
 mod instance;
 mod job;
 mod merge;
@@ -22,6 +23,7 @@ mod policy;
 mod repository;
 mod restore;
 mod retention;
+mod services;
 mod task;
 mod triage;
 mod volume;
@@ -29,38 +31,15 @@ mod volume;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures::Stream;
-use holdfast_chassis::{clock::SharedClock, tls::PeerInfo};
+use holdfast_chassis::tls::PeerInfo;
 use holdfast_proto::wire::{self, operator_server::Operator};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use self::caller::Caller;
+pub use self::services::Services;
 use super::{role::Call, status::RpcError, stopping};
-use crate::{
-    catalog::Catalog,
-    dispatch::{Dispatch, sessions::Sessions},
-    fleet::Fleet,
-    identity::Registrar,
-    job::engine::Engine,
-    reconcile::{enrolled::Enrolled, push::Push},
-    repository::Repositories,
-};
-
-/// What the handlers work with. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Services {
-    pub registrar: Registrar,
-    pub catalog: Catalog,
-    pub fleet: Fleet,
-    pub sessions: Sessions,
-    pub dispatch: Arc<dyn Dispatch>,
-    pub jobs: Engine,
-    pub push: Push,
-    pub enrolled: Enrolled,
-    pub repositories: Repositories,
-    pub clock: SharedClock,
-}
 
 #[derive(Debug, Clone)]
 pub struct OperatorService {
@@ -233,6 +212,14 @@ impl Operator for OperatorService {
             .await
     }
 
+    async fn list_guard_refusals(
+        &self,
+        request: Request<wire::ListGuardRefusalsRequest>,
+    ) -> Reply<wire::ListGuardRefusalsResponse> {
+        self.answer(Call::ListGuardRefusals, request, guard::refusals)
+            .await
+    }
+
     async fn triage(&self, request: Request<wire::TriageRequest>) -> Reply<wire::TriageResponse> {
         self.answer(Call::Triage, request, triage::ask_for).await
     }
@@ -257,6 +244,61 @@ impl Operator for OperatorService {
         request: Request<wire::ExplainFindingRequest>,
     ) -> Reply<wire::ExplainFindingResponse> {
         self.answer(Call::ExplainFinding, request, finding::explain)
+            .await
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<wire::ListIncidentsRequest>,
+    ) -> Reply<wire::ListIncidentsResponse> {
+        self.answer(Call::ListIncidents, request, incident::list)
+            .await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<wire::GetIncidentRequest>,
+    ) -> Reply<wire::GetIncidentResponse> {
+        self.answer(Call::GetIncident, request, incident::get).await
+    }
+
+    async fn report_incident(
+        &self,
+        request: Request<wire::ReportIncidentRequest>,
+    ) -> Reply<wire::ReportIncidentResponse> {
+        self.answer(Call::ReportIncident, request, incident::report)
+            .await
+    }
+
+    async fn open_incident(
+        &self,
+        request: Request<wire::OpenIncidentRequest>,
+    ) -> Reply<wire::OpenIncidentResponse> {
+        self.answer(Call::OpenIncident, request, incident::open)
+            .await
+    }
+
+    async fn note_incident(
+        &self,
+        request: Request<wire::NoteIncidentRequest>,
+    ) -> Reply<wire::NoteIncidentResponse> {
+        self.answer(Call::NoteIncident, request, incident::note)
+            .await
+    }
+
+    async fn assign_incident(
+        &self,
+        request: Request<wire::AssignIncidentRequest>,
+    ) -> Reply<wire::AssignIncidentResponse> {
+        self.answer(Call::AssignIncident, request, incident::assign)
+            .await
+    }
+
+    async fn close_incident(
+        &self,
+        request: Request<wire::CloseIncidentRequest>,
+    ) -> Reply<wire::CloseIncidentResponse> {
+        self.answer(Call::CloseIncident, request, incident::close)
             .await
     }
 

@@ -25,9 +25,17 @@ pub enum Call {
     ListGuards,
     GrantAllowance,
     RevokeAllowance,
+    ListGuardRefusals,
     ListFindings,
     GetFinding,
     ExplainFinding,
+    ListIncidents,
+    GetIncident,
+    ReportIncident,
+    OpenIncident,
+    NoteIncident,
+    AssignIncident,
+    CloseIncident,
     CopyDatabase,
     RestoreDatabase,
     MergeRows,
@@ -104,9 +112,13 @@ impl Call {
             | Self::GetVolumeHistory
             | Self::Triage
             | Self::ListGuards
+            | Self::ListGuardRefusals
             | Self::ListFindings
             | Self::GetFinding
             | Self::ExplainFinding
+            | Self::ListIncidents
+            | Self::GetIncident
+            | Self::ReportIncident
             | Self::ListJobs
             | Self::GetJob
             | Self::WatchJob
@@ -136,6 +148,10 @@ impl Call {
             | Self::RemoveInstance
             | Self::GrantAllowance
             | Self::RevokeAllowance
+            | Self::OpenIncident
+            | Self::NoteIncident
+            | Self::AssignIncident
+            | Self::CloseIncident
             | Self::CopyDatabase
             | Self::RestoreDatabase
             | Self::MergeRows
@@ -167,7 +183,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 64] = [
+    pub const TABLE: [(Call, Role); 72] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -188,9 +204,17 @@ pub mod tests {
         (Call::ListGuards, Role::Viewer),
         (Call::GrantAllowance, Role::Operator),
         (Call::RevokeAllowance, Role::Operator),
+        (Call::ListGuardRefusals, Role::Viewer),
         (Call::ListFindings, Role::Viewer),
         (Call::GetFinding, Role::Viewer),
         (Call::ExplainFinding, Role::Viewer),
+        (Call::ListIncidents, Role::Viewer),
+        (Call::GetIncident, Role::Viewer),
+        (Call::ReportIncident, Role::Viewer),
+        (Call::OpenIncident, Role::Operator),
+        (Call::NoteIncident, Role::Operator),
+        (Call::AssignIncident, Role::Operator),
+        (Call::CloseIncident, Role::Operator),
         (Call::CopyDatabase, Role::Operator),
         (Call::RestoreDatabase, Role::Operator),
         (Call::MergeRows, Role::Operator),

@@ -4,6 +4,7 @@ mod agents;
 mod backups;
 mod gateway;
 mod house;
+mod incidents;
 mod operators;
 mod relay;
 mod repository;

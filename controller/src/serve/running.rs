@@ -18,7 +18,14 @@ use crate::{
     fleet::{Fleet, Persister},
     identity::{Registrar, Settings},
     job::engine::{self, Engine},
-    reconcile::{enrolled::Enrolled, findings, push::Push, scheduler::Scheduler, triages::Triages},
+    reconcile::{
+        enrolled::Enrolled,
+        findings::{self, Lookers},
+        push::Push,
+        scheduler::Scheduler,
+        triages::Triages,
+        upkeep::Upkeep,
+    },
     repository::{Repositories, direct::Direct},
     rpc::{assembly, operator::Services},
 };
@@ -88,7 +95,7 @@ impl Running {
             listening,
             advertised,
         };
-        running.start_loops(config, &services);
+        running.start_loops(config, state_dir, &services);
         let jobs = services.jobs.clone();
         running.jobs.start("the job engine", async move |stop| {
             jobs.run(stop).await;
@@ -118,7 +125,7 @@ impl Running {
         self.loops.stop(GRACE).await;
     }
 
-    fn start_loops(&mut self, config: &Config, services: &Services) {
+    fn start_loops(&mut self, config: &Config, state_dir: &Path, services: &Services) {
         let registrar = services.registrar.clone();
         self.loops
             .start("the renewal of certificates", async move |stop| {
@@ -149,8 +156,14 @@ impl Running {
             fleet.clone(),
             catalog.clock.clone(),
         );
+        let upkeep = Upkeep::new(
+            services.repositories.clone(),
+            catalog.clone(),
+            state_dir.to_owned(),
+        );
+        let lookers = Lookers { triages, upkeep };
         self.loops.start("the findings", async move |stop| {
-            findings::run(catalog, fleet, triages, history, stop).await;
+            findings::run(catalog, fleet, lookers, history, stop).await;
             None
         });
         let (catalog, fleet) = (services.catalog.clone(), services.fleet.clone());

@@ -34,6 +34,15 @@ impl Client {
     }
 }
 
+pub(super) fn told(severity: wire::Severity) -> Option<Severity> {
+    match severity {
+        wire::Severity::Unspecified => None,
+        wire::Severity::Info => Some(Severity::Info),
+        wire::Severity::Warning => Some(Severity::Warning),
+        wire::Severity::Critical => Some(Severity::Critical),
+    }
+}
+
 impl TryFrom<wire::Finding> for Finding {
     type Error = WireError;
 
@@ -49,6 +58,7 @@ impl TryFrom<wire::Finding> for Finding {
             advice,
             opened_at,
             closed_at,
+            incident,
         } = finding;
         let evidence = evidence.into_iter().map(|one| Evidence {
             what: one.what,
@@ -58,18 +68,14 @@ impl TryFrom<wire::Finding> for Finding {
             id,
             code,
             kind,
-            severity: variant("Finding", "severity", severity, |severity| match severity {
-                wire::Severity::Unspecified => None,
-                wire::Severity::Info => Some(Severity::Info),
-                wire::Severity::Warning => Some(Severity::Warning),
-                wire::Severity::Critical => Some(Severity::Critical),
-            })?,
+            severity: variant("Finding", "severity", severity, told)?,
             subject,
             message,
             evidence: evidence.collect(),
             advice,
             opened_at: time("Finding", "opened_at", opened_at)?,
             closed_at: time("Finding", "closed_at", closed_at)?,
+            incident: Some(incident).filter(|id| *id != 0),
         })
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use holdfast_proto::{
     WireError,
-    guard::{GuardStatus, GuardedData},
+    guard::{GuardRefusal, GuardStatus, GuardedData},
     names::HostName,
     wire,
 };
 
 use super::{CallError, Client, each, read::required, within};
-use crate::view::guard::{Guarded, GuardedPlace, HostGuard};
+use crate::view::guard::{Guarded, GuardedPlace, HostGuard, HostRefusal};
 
 /// # Errors
 /// All of them: the controller refuses, does not answer, or answers what makes no sense.
@@ -20,6 +20,17 @@ impl Client {
         let request = wire::ListGuardsRequest { host };
         let answer = within(self.within, self.inner.list_guards(request)).await?;
         each(answer.guards, HostGuard::try_from)
+    }
+
+    /// The newest, of one host, or of all when its name is empty.
+    pub async fn guard_refusals(
+        &mut self,
+        host: String,
+        limit: u32,
+    ) -> Result<Vec<HostRefusal>, CallError> {
+        let request = wire::ListGuardRefusalsRequest { host, limit };
+        let answer = within(self.within, self.inner.list_guard_refusals(request)).await?;
+        each(answer.refusals, HostRefusal::try_from)
     }
 
     /// What the guard knows of the place then.
@@ -78,6 +89,16 @@ impl TryFrom<wire::HostGuard> for HostGuard {
         } = message;
         let status = status.map(GuardStatus::try_from).transpose()?;
         Ok(Self::of(host, status, error))
+    }
+}
+
+impl TryFrom<wire::HostRefusal> for HostRefusal {
+    type Error = WireError;
+
+    fn try_from(message: wire::HostRefusal) -> Result<Self, WireError> {
+        let wire::HostRefusal { host, refusal } = message;
+        let refusal = GuardRefusal::try_from(required("HostRefusal", "refusal", refusal)?)?;
+        Ok(Self { host, refusal })
     }
 }
 

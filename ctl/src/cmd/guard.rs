@@ -14,7 +14,7 @@ use crate::{
     output::units,
     session::Session,
     suggest::known_host,
-    view::guard::{GuardDetail, GuardList, State},
+    view::guard::{GuardDetail, GuardList, RefusalList, State},
 };
 
 /// Every host is asked, and one whose guard hangs answers after some seconds.
@@ -27,6 +27,15 @@ pub enum Guard {
         /// Only of this host.
         #[arg(add = ArgValueCompleter::new(complete::hosts))]
         host: Option<HostName>,
+    },
+    /// List what guards have refused, newest first.
+    Refusals {
+        /// Only of this host.
+        #[arg(add = ArgValueCompleter::new(complete::hosts))]
+        host: Option<HostName>,
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
     },
     /// Let everything pass for a while that concerns a volume or folder: its removal, and a second server on it.
     Allow {
@@ -94,6 +103,16 @@ impl Guard {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::Status { host } => return status(session, host).await,
+            Self::Refusals { host, limit } => {
+                let mut client = session.connect().await?;
+                if let Some(host) = &host {
+                    known_host(&mut client, host).await?;
+                }
+                let of = host.as_ref().map(ToString::to_string).unwrap_or_default();
+                let refusals = client.guard_refusals(of, limit).await;
+                let refusals = refusals.doing(|| "list what guards have refused".to_owned())?;
+                session.show(&RefusalList { refusals })?;
+            }
             Self::Allow {
                 place,
                 lasts,

@@ -31,6 +31,8 @@ pub struct Finding {
     pub advice: String,
     pub opened_at: Option<Time>,
     pub closed_at: Option<Time>,
+    /// Number of the incident that it belongs to.
+    pub incident: Option<u64>,
 }
 
 /// One thing that it was told from.
@@ -64,7 +66,7 @@ impl Severity {
         }
     }
 
-    fn tone(self) -> Tone {
+    pub(super) fn tone(self) -> Tone {
         match self {
             Self::Critical => Tone::Bad,
             Self::Warning => Tone::Warn,
@@ -114,6 +116,11 @@ impl View for Finding {
             text.push_str(&format!("next: {}\n", self.advice));
         }
         text.push_str(&format!("more: ctl finding explain {}\n", self.code));
+        if let Some(incident) = self.incident {
+            text.push_str(&format!(
+                "belongs to incident {incident}: ctl incident show {incident}\n"
+            ));
+        }
         text
     }
 }

@@ -59,6 +59,20 @@ pub struct GuardList {
     pub guards: Vec<HostGuard>,
 }
 
+/// Something that was refused, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostRefusal {
+    pub host: String,
+    #[serde(flatten)]
+    pub refusal: GuardRefusal,
+}
+
+/// Newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusalList {
+    pub refusals: Vec<HostRefusal>,
+}
+
 /// One of them, in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GuardDetail {
@@ -198,6 +212,24 @@ impl View for GuardList {
     }
 }
 
+impl View for RefusalList {
+    fn text(&self, page: &Page) -> String {
+        let head = ["WHEN", "HOST", "RULE", "PLACE", "CALL", "WHY"];
+        let mut grid = Grid::new(page, &head, "nothing was refused");
+        for HostRefusal { host, refusal } in &self.refusals {
+            grid.row(vec![
+                plain(moment(refusal.at)),
+                plain(host),
+                plain(&refusal.rule),
+                toned(Tone::Strong, &refusal.place),
+                plain(&refusal.call),
+                plain(&refusal.sentence),
+            ]);
+        }
+        grid.render()
+    }
+}
+
 impl View for GuardDetail {
     fn text(&self, page: &Page) -> String {
         let guard = &self.guard;
@@ -270,7 +302,7 @@ mod tests {
     use super::*;
     use crate::{
         output::testing::page,
-        view::samples::guard::{allowed, detail, list},
+        view::samples::guard::{allowed, detail, list, refusals},
     };
 
     #[test]
@@ -285,6 +317,16 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_was_refused_is_told_with_host_and_place() {
+        assert_eq!(
+            refusals().text(&page()),
+            "WHEN                     HOST   RULE  PLACE    CALL                    WHY\n\
+             2026-11-20 11:40:00 UTC  web-1  loss  shop_db  DELETE volumes/shop_db  volume shop_db holds database \
+             shop (5 012 users), last proven backup 9 hours ago\n"
+        );
     }
 
     #[test]

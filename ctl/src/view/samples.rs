@@ -33,6 +33,7 @@ pub(crate) mod data_store;
 pub(crate) mod drill;
 mod every;
 pub(crate) mod guard;
+pub(crate) mod incident;
 mod job;
 mod merge;
 pub(crate) mod policy;
@@ -382,6 +383,7 @@ pub(crate) fn finding_list() -> FindingList {
             advice: text(advice),
             opened_at: Some(at(opened)),
             closed_at: None,
+            incident: None,
         }
     };
     FindingList::sorted(vec![

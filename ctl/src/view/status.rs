@@ -1,5 +1,7 @@
 //! The whole fleet on one screen, a verdict first.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{
@@ -39,6 +41,8 @@ pub struct Summary {
     pub volumes_without_policy: u64,
     pub findings: u64,
     pub findings_critical: u64,
+    /// Those that something is found of.
+    pub incidents: u64,
     pub jobs_active: u64,
     pub jobs_stuck: u64,
 }
@@ -79,6 +83,7 @@ impl Summary {
             findings_critical: count(findings, |finding| {
                 finding.closed_at.is_none() && finding.severity == Severity::Critical
             }),
+            incidents: incidents(findings),
             jobs_active: jobs.len() as u64 - stuck,
             jobs_stuck: stuck,
         }
@@ -113,6 +118,9 @@ impl Summary {
             (all, 0) => units::plural(all, "finding"),
             (all, critical) => format!("{} ({critical} critical)", units::plural(all, "finding")),
         });
+        if self.incidents > 0 {
+            parts.push(units::plural(self.incidents, "incident"));
+        }
         if self.jobs_active > 0 {
             parts.push(format!(
                 "{} running",
@@ -134,6 +142,14 @@ impl Summary {
         };
         (tone, parts.join(" · "))
     }
+}
+
+fn incidents(findings: &[Finding]) -> u64 {
+    let open = findings
+        .iter()
+        .filter(|finding| finding.closed_at.is_none());
+    let of: BTreeSet<_> = open.filter_map(|finding| finding.incident).collect();
+    of.len() as u64
 }
 
 impl View for Status {

@@ -75,6 +75,50 @@ pub fn fleet(answers: &mut Answers) {
         kind: text("host-silent"),
         page: text("# HF0401 host-silent\n"),
     });
+    answers.list_guard_refusals = Some(wire::ListGuardRefusalsResponse {
+        refusals: vec![wire::HostRefusal {
+            host: text("web-1"),
+            refusal: Some(wire::GuardRefusal {
+                at: Some(ago(540)),
+                rule: text("loss"),
+                place: text("shop_db"),
+                call: text("DELETE volumes/shop_db"),
+                sentence: text("volume shop_db holds database shop"),
+            }),
+        }],
+    });
+    answers.list_incidents = Some(wire::ListIncidentsResponse {
+        incidents: vec![incident()],
+    });
+    answers.get_incident = Some(wire::GetIncidentResponse {
+        incident: Some(incident()),
+        findings: vec![finding()],
+        timeline: vec![wire::IncidentLine {
+            at: Some(ago(540)),
+            kind: text("finding"),
+            text: text("critical host-silent: no sign of life"),
+            reference: text("finding 3"),
+            ..wire::IncidentLine::default()
+        }],
+    });
+    answers.report_incident = Some(wire::ReportIncidentResponse {
+        markdown: text("# Incident 5: no sign of life\n"),
+    });
+    answers.open_incident = Some(wire::OpenIncidentResponse {
+        incident: Some(incident()),
+    });
+    answers.note_incident = Some(wire::NoteIncidentResponse {
+        incident: Some(incident()),
+    });
+    answers.assign_incident = Some(wire::AssignIncidentResponse {
+        incident: Some(wire::Incident {
+            assigned_to: text("ann"),
+            ..incident()
+        }),
+    });
+    answers.close_incident = Some(wire::CloseIncidentResponse {
+        incident: Some(incident()),
+    });
     answers.get_instance_history = Some(wire::GetInstanceHistoryResponse {
         events: vec![swapped()],
     });
@@ -268,6 +312,22 @@ pub fn finding() -> wire::Finding {
         advice: text("systemctl status holdfast-agent"),
         opened_at: Some(ago(540)),
         closed_at: None,
+        incident: 5,
+    }
+}
+
+pub fn incident() -> wire::Incident {
+    wire::Incident {
+        id: 5,
+        state: wire::IncidentState::Open.into(),
+        code: text("HF0401"),
+        kind: text("host-silent"),
+        severity: wire::Severity::Critical.into(),
+        subject: text("web-2"),
+        title: text("no sign of life"),
+        advice: text("systemctl status holdfast-agent"),
+        opened_at: Some(ago(540)),
+        ..wire::Incident::default()
     }
 }
 

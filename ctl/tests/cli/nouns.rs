@@ -17,7 +17,7 @@ fn small_fleet() -> Controller {
 const LISTS: &[(&[&str], &str, &str, &str)] = &[
     (
         &["status"],
-        "2 hosts, 1 silent · 1 instance · 1 database · 1 volume without a policy · 1 finding (1 critical) · 1 job running",
+        "2 hosts, 1 silent · 1 instance · 1 database · 1 volume without a policy · 1 finding (1 critical) · 1 incident · 1 job running",
         "/summary/hosts_silent",
         "1",
     ),
@@ -98,6 +98,60 @@ const LISTS: &[(&[&str], &str, &str, &str)] = &[
         "# HF0401 host-silent",
         "/kind",
         "\"host-silent\"",
+    ),
+    (
+        &["guard", "refusals", "web-1"],
+        "web-1  loss  shop_db  DELETE volumes/shop_db  volume shop_db holds database shop",
+        "/refusals/0/place",
+        "\"shop_db\"",
+    ),
+    (
+        &["incident", "list"],
+        " 5  open   critical  host-silent  web-2    no sign of life  9 m ago  nobody",
+        "/incidents/0/state",
+        "\"open\"",
+    ),
+    (
+        &["incident", "show", "5"],
+        "next: systemctl status holdfast-agent",
+        "/findings/0/incident",
+        "5",
+    ),
+    (
+        &["incident", "timeline", "5"],
+        "ctl finding show 3",
+        "/timeline/0/kind",
+        "\"finding\"",
+    ),
+    (
+        &["incident", "open", "3"],
+        "next: ctl incident show 5",
+        "/change",
+        "\"opened\"",
+    ),
+    (
+        &["incident", "note", "5", "the power is gone"],
+        "noted: incident 5",
+        "/incident/id",
+        "5",
+    ),
+    (
+        &["incident", "assign", "5"],
+        "ann has it",
+        "/incident/assigned_to",
+        "\"ann\"",
+    ),
+    (
+        &["incident", "close", "5", "--cause", "a fuse"],
+        "next: ctl incident report 5",
+        "/change",
+        "\"closed\"",
+    ),
+    (
+        &["incident", "report", "5"],
+        "# Incident 5: no sign of life",
+        "/incident",
+        "5",
     ),
     (
         &["instance", "history", "web-1/shop-db"],

@@ -51,6 +51,9 @@ impl TryFrom<wire::SessionRequest> for AgentMessage {
             Message::Task(event) => event.try_into(),
             Message::Check(report) => report.try_into(),
             Message::Refused(refused) => refused.try_into().map(Self::Refused),
+            Message::GuardRefused(wire::GuardRefused { refusals }) => {
+                read("GuardRefused", "refusals", refusals).map(Self::GuardRefused)
+            }
         }
     }
 }
@@ -87,6 +90,9 @@ impl From<AgentMessage> for wire::SessionRequest {
                     outcome: outcome.write(),
                 }),
                 AgentMessage::Refused(refused) => Message::Refused(refused.into()),
+                AgentMessage::GuardRefused(refusals) => Message::GuardRefused(wire::GuardRefused {
+                    refusals: refusals.write(),
+                }),
             }),
         }
     }
@@ -194,6 +200,10 @@ impl TryFrom<wire::SessionResponse> for ControllerMessage {
             Message::Protections(wire::Protections { protections }) => {
                 read("Protections", "protections", protections).map(Self::Protections)
             }
+            Message::RefusalsStored(wire::RefusalsStored { until }) => {
+                let until = read("RefusalsStored", "until", until)?;
+                Ok(Self::RefusalsStored { until })
+            }
             Message::Heartbeat(wire::HeartbeatAck { sequence }) => {
                 Ok(Self::HeartbeatAck { sequence })
             }
@@ -235,6 +245,11 @@ impl From<ControllerMessage> for wire::SessionResponse {
                 ControllerMessage::Protections(protections) => {
                     Message::Protections(wire::Protections {
                         protections: protections.write(),
+                    })
+                }
+                ControllerMessage::RefusalsStored { until } => {
+                    Message::RefusalsStored(wire::RefusalsStored {
+                        until: until.write(),
                     })
                 }
                 ControllerMessage::HeartbeatAck { sequence } => {
@@ -288,7 +303,7 @@ mod tests {
 
     impl Sample for AgentMessage {
         fn sample(source: &mut Source) -> Self {
-            match source.below(7) {
+            match source.below(8) {
                 0 => Self::Hello(Sample::sample(source)),
                 1 => Self::Snapshot(Sample::sample(source)),
                 2 => Self::Delta(Sample::sample(source)),
@@ -306,6 +321,7 @@ mod tests {
                     check_id: Sample::sample(source),
                     outcome: Sample::sample(source),
                 },
+                6 => Self::GuardRefused(Sample::sample(source)),
                 _ => Self::Refused(Sample::sample(source)),
             }
         }
@@ -313,7 +329,7 @@ mod tests {
 
     impl Sample for ControllerMessage {
         fn sample(source: &mut Source) -> Self {
-            match source.below(8) {
+            match source.below(9) {
                 0 => Self::Welcome {
                     heartbeat_interval: Sample::sample(source),
                     controller_version: Sample::sample(source),
@@ -330,6 +346,9 @@ mod tests {
                 4 => Self::Checks(Sample::sample(source)),
                 5 => Self::Registered(Sample::sample(source)),
                 6 => Self::Protections(Sample::sample(source)),
+                7 => Self::RefusalsStored {
+                    until: Sample::sample(source),
+                },
                 _ => Self::HeartbeatAck {
                     sequence: Sample::sample(source),
                 },

@@ -3640,7 +3640,7 @@ impl FailureKind {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
-    #[prost(oneof = "session_request::Message", tags = "1, 2, 3, 4, 5, 6, 8")]
+    #[prost(oneof = "session_request::Message", tags = "1, 2, 3, 4, 5, 6, 8, 9")]
     pub message: ::core::option::Option<session_request::Message>,
 }
 /// Nested message and enum types in `SessionRequest`.
@@ -3661,11 +3661,13 @@ pub mod session_request {
         Check(super::CheckReport),
         #[prost(message, tag = "8")]
         Refused(super::PeerRefused),
+        #[prost(message, tag = "9")]
+        GuardRefused(super::GuardRefused),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionResponse {
-    #[prost(oneof = "session_response::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "session_response::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub message: ::core::option::Option<session_response::Message>,
 }
 /// Nested message and enum types in `SessionResponse`.
@@ -3689,6 +3691,8 @@ pub mod session_response {
         ForgetTask(super::ForgetTask),
         #[prost(message, tag = "8")]
         Protections(super::Protections),
+        #[prost(message, tag = "9")]
+        RefusalsStored(super::RefusalsStored),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3858,6 +3862,18 @@ pub struct RegisteredInstance {
 pub struct Protections {
     #[prost(message, repeated, tag = "1")]
     pub protections: ::prost::alloc::vec::Vec<Protection>,
+}
+/// What the guard of this host has refused, oldest first; told again until it is stored.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GuardRefused {
+    #[prost(message, repeated, tag = "1")]
+    pub refusals: ::prost::alloc::vec::Vec<GuardRefusal>,
+}
+/// The controller has what the guard refused until then: time of the last one that it was told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefusalsStored {
+    #[prost(message, optional, tag = "1")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// For the audit log: somebody was refused at the port where this agent takes images from others.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4892,6 +4908,28 @@ pub struct RevokeAllowanceResponse {
     #[prost(message, optional, tag = "1")]
     pub data: ::core::option::Option<GuardedData>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListGuardRefusalsRequest {
+    /// Empty: of all.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// 0: 100.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+/// Newest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListGuardRefusalsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub refusals: ::prost::alloc::vec::Vec<HostRefusal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostRefusal {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub refusal: ::core::option::Option<GuardRefusal>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Finding {
     #[prost(uint64, tag = "1")]
@@ -4920,6 +4958,9 @@ pub struct Finding {
     /// What the message leaves out.
     #[prost(message, repeated, tag = "10")]
     pub evidence: ::prost::alloc::vec::Vec<Evidence>,
+    /// The incident that it belongs to; 0: to none.
+    #[prost(uint64, tag = "11")]
+    pub incident: u64,
 }
 /// One thing that a finding was told from.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4965,6 +5006,152 @@ pub struct ListFindingsRequest {
 pub struct ListFindingsResponse {
     #[prost(message, repeated, tag = "1")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
+}
+/// Findings that belong together.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Incident {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(enumeration = "IncidentState", tag = "2")]
+    pub state: i32,
+    /// Of the finding that tells most.
+    #[prost(string, tag = "3")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "5")]
+    pub severity: i32,
+    #[prost(string, tag = "6")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub title: ::prost::alloc::string::String,
+    /// Next command; may be empty.
+    #[prost(string, tag = "8")]
+    pub advice: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "9")]
+    pub opened_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "operator/ann"; empty: a finding opened it.
+    #[prost(string, tag = "10")]
+    pub opened_by: ::prost::alloc::string::String,
+    /// "ann"; empty: nobody.
+    #[prost(string, tag = "11")]
+    pub assigned_to: ::prost::alloc::string::String,
+    /// When the last of its findings was over; unset while one is open.
+    #[prost(message, optional, tag = "12")]
+    pub resolved_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "13")]
+    pub closed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Empty while it is open, and when it closed by itself.
+    #[prost(string, tag = "14")]
+    pub closed_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "15")]
+    pub cause: ::prost::alloc::string::String,
+}
+/// Something that happened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IncidentLine {
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "finding", "over", "job", "command", "refused", "guard", "data", "opened", "resolved", "reopened", "assigned", "note", "closed".
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// "operator/ann"; empty: nobody.
+    #[prost(string, tag = "3")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    /// Where more of it is: "finding 12", "job 7"; may be empty.
+    #[prost(string, tag = "5")]
+    pub reference: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListIncidentsRequest {
+    #[prost(bool, tag = "1")]
+    pub include_closed: bool,
+}
+/// Those that are not closed first, the newest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListIncidentsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub incidents: ::prost::alloc::vec::Vec<Incident>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+    /// Oldest first.
+    #[prost(message, repeated, tag = "2")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+    #[prost(message, repeated, tag = "3")]
+    pub timeline: ::prost::alloc::vec::Vec<IncidentLine>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportIncidentResponse {
+    #[prost(string, tag = "1")]
+    pub markdown: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub finding: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoteIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoteIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Name of an operator; empty: whoever asks.
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    /// Nobody has it any more.
+    #[prost(bool, tag = "3")]
+    pub nobody: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CloseIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub cause: ::prost::alloc::string::String,
+    /// Also while something of it is still found.
+    #[prost(bool, tag = "3")]
+    pub still_found: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CloseIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
 }
 /// A volume of a host.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6543,6 +6730,39 @@ impl Severity {
         }
     }
 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum IncidentState {
+    Unspecified = 0,
+    Open = 1,
+    /// Nothing is found any more; nobody has closed it.
+    Resolved = 2,
+    Closed = 3,
+}
+impl IncidentState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INCIDENT_STATE_UNSPECIFIED",
+            Self::Open => "INCIDENT_STATE_OPEN",
+            Self::Resolved => "INCIDENT_STATE_RESOLVED",
+            Self::Closed => "INCIDENT_STATE_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INCIDENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INCIDENT_STATE_OPEN" => Some(Self::Open),
+            "INCIDENT_STATE_RESOLVED" => Some(Self::Resolved),
+            "INCIDENT_STATE_CLOSED" => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
 /// Which of two rows with one key and different content stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -7590,6 +7810,31 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "RevokeAllowance"));
             self.inner.unary(req, path, codec).await
         }
+        /// What guards have refused, as far as their agents have told it.
+        pub async fn list_guard_refusals(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListGuardRefusalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListGuardRefusalsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListGuardRefusals",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListGuardRefusals"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_findings(
             &mut self,
             request: impl tonic::IntoRequest<super::ListFindingsRequest>,
@@ -7661,6 +7906,177 @@ pub mod operator_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "ExplainFinding"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_incidents(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListIncidentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIncidentsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ListIncidents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ListIncidents"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// With everything that happened, in order.
+        pub async fn get_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What to learn from it, as Markdown.
+        pub async fn report_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/ReportIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "ReportIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Of a finding that opened none by itself.
+        pub async fn open_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OpenIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OpenIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/OpenIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "OpenIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn note_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NoteIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NoteIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/NoteIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "NoteIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn assign_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AssignIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/AssignIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "AssignIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn close_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CloseIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CloseIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/CloseIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "CloseIncident"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn copy_database(
@@ -8823,6 +9239,14 @@ pub mod operator_server {
             tonic::Response<super::RevokeAllowanceResponse>,
             tonic::Status,
         >;
+        /// What guards have refused, as far as their agents have told it.
+        async fn list_guard_refusals(
+            &self,
+            request: tonic::Request<super::ListGuardRefusalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListGuardRefusalsResponse>,
+            tonic::Status,
+        >;
         async fn list_findings(
             &self,
             request: tonic::Request<super::ListFindingsRequest>,
@@ -8843,6 +9267,58 @@ pub mod operator_server {
             request: tonic::Request<super::ExplainFindingRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ExplainFindingResponse>,
+            tonic::Status,
+        >;
+        async fn list_incidents(
+            &self,
+            request: tonic::Request<super::ListIncidentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIncidentsResponse>,
+            tonic::Status,
+        >;
+        /// With everything that happened, in order.
+        async fn get_incident(
+            &self,
+            request: tonic::Request<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIncidentResponse>,
+            tonic::Status,
+        >;
+        /// What to learn from it, as Markdown.
+        async fn report_incident(
+            &self,
+            request: tonic::Request<super::ReportIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportIncidentResponse>,
+            tonic::Status,
+        >;
+        /// Of a finding that opened none by itself.
+        async fn open_incident(
+            &self,
+            request: tonic::Request<super::OpenIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OpenIncidentResponse>,
+            tonic::Status,
+        >;
+        async fn note_incident(
+            &self,
+            request: tonic::Request<super::NoteIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NoteIncidentResponse>,
+            tonic::Status,
+        >;
+        async fn assign_incident(
+            &self,
+            request: tonic::Request<super::AssignIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignIncidentResponse>,
+            tonic::Status,
+        >;
+        async fn close_incident(
+            &self,
+            request: tonic::Request<super::CloseIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CloseIncidentResponse>,
             tonic::Status,
         >;
         async fn copy_database(
@@ -10122,6 +10598,51 @@ pub mod operator_server {
                     };
                     Box::pin(fut)
                 }
+                "/holdfast.v1.Operator/ListGuardRefusals" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListGuardRefusalsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListGuardRefusalsRequest>
+                    for ListGuardRefusalsSvc<T> {
+                        type Response = super::ListGuardRefusalsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListGuardRefusalsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_guard_refusals(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListGuardRefusalsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/holdfast.v1.Operator/ListFindings" => {
                     #[allow(non_camel_case_types)]
                     struct ListFindingsSvc<T: Operator>(pub Arc<T>);
@@ -10242,6 +10763,321 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainFindingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ListIncidents" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListIncidentsSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListIncidentsRequest>
+                    for ListIncidentsSvc<T> {
+                        type Response = super::ListIncidentsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListIncidentsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_incidents(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListIncidentsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetIncidentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetIncidentRequest>
+                    for GetIncidentSvc<T> {
+                        type Response = super::GetIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/ReportIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportIncidentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ReportIncidentRequest>
+                    for ReportIncidentSvc<T> {
+                        type Response = super::ReportIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::report_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/OpenIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenIncidentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::OpenIncidentRequest>
+                    for OpenIncidentSvc<T> {
+                        type Response = super::OpenIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OpenIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::open_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/NoteIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct NoteIncidentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::NoteIncidentRequest>
+                    for NoteIncidentSvc<T> {
+                        type Response = super::NoteIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NoteIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::note_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NoteIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/AssignIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct AssignIncidentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::AssignIncidentRequest>
+                    for AssignIncidentSvc<T> {
+                        type Response = super::AssignIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AssignIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::assign_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AssignIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/CloseIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct CloseIncidentSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CloseIncidentRequest>
+                    for CloseIncidentSvc<T> {
+                        type Response = super::CloseIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CloseIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::close_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CloseIncidentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use e2e::{
     eventually::eventually,
+    fleet::Fleet,
     host::{Host, succeed},
     postgres::{Version, run_postgres, wait_for_postgres},
 };
@@ -77,6 +78,11 @@ fn the_commands_of_the_incidents_are_refused_and_change_nothing() {
     host.docker(&["restart", "shop-db"]);
     wait_for_postgres(host, "shop-db");
     assert_eq!(users(host), "14");
+
+    // Another agent tells what was refused meanwhile too, each once.
+    fleet.member_mut("web-1").restart_agent();
+    told_to_the_controller(&fleet);
+    let host = fleet.host("web-1");
     let told = guard.ok(host, &["uninstall"]);
     assert!(told.contains("Docker does not ask the guard"), "{told}");
     host.docker(&[
@@ -87,6 +93,23 @@ fn the_commands_of_the_incidents_are_refused_and_change_nothing() {
         Version::V15.image(),
         "true",
     ]);
+}
+
+fn told_to_the_controller(fleet: &Fleet) {
+    let journal = fleet.dir().join("web-1/state/guard/refusals.jsonl");
+    let journal = fs::read_to_string(journal).expect("the journal");
+    eventually(Duration::from_secs(60), "every refusal is told", || {
+        let told = fleet
+            .ctl
+            .json(&["guard", "refusals", "web-1", "-n", "1000"]);
+        let all = told["refusals"].as_array().cloned().unwrap_or_default();
+        match all.len() == journal.lines().count() {
+            true => Ok(()),
+            false => Err(told),
+        }
+    });
+    let lines = fleet.ctl.ok(&["guard", "refusals", "-n", "1"]);
+    assert!(lines.contains(VOLUME), "{lines}");
 }
 
 /// Incident 1, and its variations.

@@ -19,6 +19,7 @@ impl From<Finding> for wire::Finding {
             advice,
             opened_at,
             closed_at,
+            incident,
         } = finding;
         Self {
             id,
@@ -30,6 +31,7 @@ impl From<Finding> for wire::Finding {
             opened_at: time(opened_at),
             closed_at: closed_at.and_then(time),
             code,
+            incident: incident.unwrap_or(0),
             evidence: evidence.into_iter().map(Into::into).collect(),
         }
     }

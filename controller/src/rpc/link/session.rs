@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use holdfast_chassis::tls::PeerInfo;
 use holdfast_proto::{
     check::CheckOutcome,
+    guard::GuardRefusal,
     link::{AgentMessage, ControllerMessage},
     names::HostName,
     wire::SessionRequest,
@@ -24,6 +25,8 @@ use crate::{
 const SILENT_AFTER: u32 = 3;
 /// Check reports that wait to be stored; more are dropped, the next run says more than they would.
 const REPORTS: usize = 64;
+/// The same for what its guard has refused.
+const REFUSALS: usize = 2;
 
 /// Runs until the session is over, whoever ends it, and marks the host as away then.
 pub async fn run(
@@ -40,11 +43,15 @@ pub async fn run(
         host.clone(),
         stored,
     ));
+    let (refusals, waiting) = mpsc::channel(REFUSALS);
+    let (catalog, told) = (service.catalog.clone(), Arc::clone(&session));
+    tokio::spawn(keep_refusals(catalog, told, waiting));
     let silence = service.heartbeat_interval * SILENT_AFTER;
     let heard = Heard {
         service: &service,
         session: &session,
         reports,
+        refusals,
     };
     let reason = tokio::select! {
         biased;
@@ -67,6 +74,7 @@ struct Heard<'a> {
     service: &'a LinkService,
     session: &'a Session,
     reports: mpsc::Sender<(u64, CheckOutcome)>,
+    refusals: mpsc::Sender<Vec<GuardRefusal>>,
 }
 
 impl Heard<'_> {
@@ -129,6 +137,8 @@ impl Heard<'_> {
                     tracing::warn!(%host, check_id, "a check report was dropped: the catalog is slow");
                 }
             }
+            // Told again until it is stored: what finds no room now comes once more.
+            AgentMessage::GuardRefused(refused) => drop(self.refusals.try_send(refused)),
             AgentMessage::Refused(refused) => self.service.registrar.peer_refused(host, &refused),
         }
     }
@@ -152,5 +162,28 @@ async fn keep_reports(
             );
         }
         fleet.ring();
+    }
+}
+
+/// Beside the session as well. The agent hears what is stored, and tells the rest again.
+async fn keep_refusals(
+    catalog: Catalog,
+    session: Arc<Session>,
+    mut waiting: mpsc::Receiver<Vec<GuardRefusal>>,
+) {
+    let host = session.host();
+    while let Some(refusals) = waiting.recv().await {
+        match catalog.add_guard_refusals(host, &refusals).await {
+            Ok(()) => {
+                if let Some(last) = refusals.last() {
+                    session.push(ControllerMessage::RefusalsStored { until: last.at });
+                }
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                %host,
+                "what a guard has refused was not stored"
+            ),
+        }
     }
 }

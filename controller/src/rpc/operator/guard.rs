@@ -8,8 +8,9 @@ use holdfast_proto::{
     guard::{Allowance, AskGuard, GuardStatus, GuardedData},
     task::{TaskResult, TaskSpec},
     wire::{
-        GrantAllowanceRequest, GrantAllowanceResponse, HostGuard, ListGuardsRequest,
-        ListGuardsResponse, RevokeAllowanceRequest, RevokeAllowanceResponse,
+        self, GrantAllowanceRequest, GrantAllowanceResponse, HostGuard, ListGuardRefusalsRequest,
+        ListGuardRefusalsResponse, ListGuardsRequest, ListGuardsResponse, RevokeAllowanceRequest,
+        RevokeAllowanceResponse,
     },
 };
 use tonic::Code;
@@ -20,7 +21,7 @@ use super::{
     host,
     task::{ask, wrong_result},
 };
-use crate::{catalog::Allowed, fleet::HostState};
+use crate::{catalog::Allowed, fleet::HostState, rpc::convert::limit};
 
 const VERB: &str = "ask-guard";
 /// An agent waits three seconds for a guard that hangs.
@@ -58,6 +59,27 @@ pub async fn list(
     });
     Ok(ListGuardsResponse {
         guards: asked.buffered(AT_ONCE).collect().await,
+    })
+}
+
+pub async fn refusals(
+    services: Arc<Services>,
+    _: Caller,
+    request: ListGuardRefusalsRequest,
+) -> Result<ListGuardRefusalsResponse, RpcError> {
+    let host = match request.host.as_str() {
+        "" => None,
+        name => Some(host::named(&services, name)?.name.clone()),
+    };
+    let found = services
+        .catalog
+        .guard_refusals(host.as_ref(), limit(request.limit));
+    let refusals = found.await?.into_iter().map(|found| wire::HostRefusal {
+        host: found.host.to_string(),
+        refusal: Some(found.refusal.into()),
+    });
+    Ok(ListGuardRefusalsResponse {
+        refusals: refusals.collect(),
     })
 }
 

@@ -278,3 +278,52 @@ async fn a_changed_check_reaches_the_agent_and_its_report_the_catalog() {
     })
     .await;
 }
+
+fn guard_refused(minutes: &[i64]) -> Said {
+    let refusal = |minute: &i64| wire::GuardRefusal {
+        at: Some(prost_types::Timestamp {
+            seconds: 1_790_000_000 + minute * 60,
+            nanos: 7,
+        }),
+        rule: "loss".to_owned(),
+        place: "shop_db".to_owned(),
+        call: "DELETE volumes/shop_db".to_owned(),
+        sentence: "volume shop_db holds database shop".to_owned(),
+    };
+    Said::GuardRefused(wire::GuardRefused {
+        refusals: minutes.iter().map(refusal).collect(),
+    })
+}
+
+#[tokio::test]
+async fn what_a_guard_has_refused_is_stored_once_and_its_agent_hears_so() {
+    let house = House::open().await;
+    let mut agent = house.agent("web-1").await;
+    for (minutes, until) in [([1, 2].as_slice(), 2), (&[2, 3], 3)] {
+        agent.says(guard_refused(minutes)).await;
+        let Heard::RefusalsStored(stored) = agent.hears().await else {
+            panic!("something else was heard");
+        };
+        // To the nanosecond: the agent looks for this very one.
+        let expected = guard_refused(&[until]);
+        let Said::GuardRefused(expected) = expected else {
+            unreachable!()
+        };
+        assert_eq!(stored.until, expected.refusals[0].at);
+    }
+    let mut eve = house.operator("eve", Role::Viewer).await;
+    let mut list = async |host: &str, limit| {
+        let request = wire::ListGuardRefusalsRequest {
+            host: host.to_owned(),
+            limit,
+        };
+        eve.list_guard_refusals(request).await
+    };
+    let all = list("", 0).await.unwrap().into_inner().refusals;
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[0].host, "web-1");
+    let newest = list("web-1", 1).await.unwrap().into_inner().refusals;
+    assert_eq!(newest, all[..1]);
+    let wrong = list("wbe-1", 0).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::NotFound);
+}

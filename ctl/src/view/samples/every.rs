@@ -14,6 +14,7 @@ use crate::view::{
     drill::{DrillList, State},
     finding::Page,
     host::EnrolledHost,
+    incident::{IncidentChanged, IncidentReport, Timeline},
     instance::RemovedInstance,
     job::JobTaken,
     repository::{
@@ -105,6 +106,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
         ("ctl compose check --patch", json(&super::compose::patch())),
         ("ctl guard status", json(&super::guard::list())),
         ("ctl guard status HOST", json(&super::guard::detail())),
+        ("ctl guard refusals", json(&super::guard::refusals())),
         (
             "ctl guard allow, ctl guard revoke",
             json(&super::guard::allowed()),
@@ -197,6 +199,29 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
                 code: text("HF0101"),
                 kind: text("double-mount"),
                 page: text("# HF0101 double-mount"),
+            }),
+        ),
+        ("ctl incident list", json(&super::incident::list())),
+        ("ctl incident show", json(&super::incident::detail())),
+        (
+            "ctl incident timeline",
+            json(&Timeline {
+                incident: 3,
+                timeline: super::incident::detail().timeline,
+            }),
+        ),
+        (
+            "ctl incident open, note, assign, close",
+            json(&IncidentChanged::of(
+                "noted",
+                super::incident::detail().incident,
+            )),
+        ),
+        (
+            "ctl incident report",
+            json(&IncidentReport {
+                incident: 3,
+                markdown: text("# Incident 3"),
             }),
         ),
         ("ctl operator list", json(&operator_list())),

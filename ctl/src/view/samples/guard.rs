@@ -5,7 +5,9 @@ use holdfast_proto::guard::{Allowance, CountedDatabase, GuardRefusal};
 use super::text;
 use crate::{
     output::testing::at,
-    view::guard::{GuardDetail, GuardList, Guarded, GuardedPlace, HostGuard, State},
+    view::guard::{
+        GuardDetail, GuardList, Guarded, GuardedPlace, HostGuard, HostRefusal, RefusalList, State,
+    },
 };
 
 fn guarded(place: &str) -> Guarded {
@@ -85,6 +87,17 @@ pub(crate) fn list() -> GuardList {
 
 pub(crate) fn detail() -> GuardDetail {
     GuardDetail { guard: guards() }
+}
+
+pub(crate) fn refusals() -> RefusalList {
+    let refusals = guards().refusals.into_iter();
+    let refusals = refusals.map(|refusal| HostRefusal {
+        host: text("web-1"),
+        refusal,
+    });
+    RefusalList {
+        refusals: refusals.collect(),
+    }
 }
 
 pub(crate) fn allowed() -> GuardedPlace {
