@@ -355,11 +355,13 @@ fn the_timeline_has_everything_in_order_and_once() {
 fn the_timeline_of_a_closed_one_ends_with_it() {
     let mut closed = incident(&[&swapped()]);
     closed.closed_at = Some(at(5));
-    let lines = timeline(&closed, sources());
-    let last = lines.last().map(|line| line.at);
-    // But for its findings, whenever they were over.
-    assert_eq!(last, Some(at(8)));
-    assert!(!lines.iter().any(|line| line.at == at(6)));
+    let mut sources = sources();
+    sources.events[0].at = at(9);
+    let lines = timeline(&closed, sources);
+    let after: Vec<_> = lines.iter().filter(|line| line.at > at(5)).collect();
+    // But for its findings, whenever they were over, and what was said afterwards.
+    let kinds: Vec<_> = after.iter().map(|line| line.kind.as_str()).collect();
+    assert_eq!(kinds, ["over", "note"]);
 }
 
 #[test]

@@ -46,13 +46,13 @@ impl Incident {
     }
 }
 
-/// Oldest first. What is outside of the incident's time is left out, but for its findings.
+/// Oldest first. What is outside of the incident's time is left out, but for what is its own: findings, and what was said.
 #[must_use]
 pub fn timeline(incident: &Incident, sources: Sources) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     lines.extend(sources.findings.iter().flat_map(of_finding));
-    let rest = sources.events.into_iter().map(of_event);
-    let rest = rest.chain(sources.jobs.into_iter().flat_map(of_job));
+    lines.extend(sources.events.into_iter().map(of_event));
+    let rest = sources.jobs.into_iter().flat_map(of_job);
     let rest = rest.chain(sources.audit.into_iter().filter_map(of_audit));
     let rest = rest.chain(sources.data.into_iter().map(of_data));
     let rest = rest.chain(sources.guarded.into_iter().map(of_guard));
