@@ -22,11 +22,13 @@ pub enum Incident {
     },
     /// Show one: what is found, what happened last, and what to do.
     Show {
+        /// Number of the incident.
         #[arg(add = ArgValueCompleter::new(complete::incidents))]
         id: u64,
     },
     /// Print everything that happened, in order: findings, jobs, commands, notes.
     Timeline {
+        /// Number of the incident.
         #[arg(add = ArgValueCompleter::new(complete::incidents))]
         id: u64,
     },
@@ -37,12 +39,15 @@ pub enum Incident {
     },
     /// Write something into its timeline.
     Note {
+        /// Number of the incident.
         #[arg(add = ArgValueCompleter::new(complete::incidents))]
         id: u64,
+        /// What there is to say.
         text: String,
     },
     /// Say who sees to it.
     Assign {
+        /// Number of the incident.
         #[arg(add = ArgValueCompleter::new(complete::incidents))]
         id: u64,
         /// Name of an operator [default: you].
@@ -54,6 +59,7 @@ pub enum Incident {
     },
     /// Say what it was, and that it is over.
     Close {
+        /// Number of the incident.
         #[arg(add = ArgValueCompleter::new(complete::incidents))]
         id: u64,
         /// What it was; the report tells it.
@@ -65,6 +71,7 @@ pub enum Incident {
     },
     /// Print what is to be learned from it, as Markdown.
     Report {
+        /// Number of the incident.
         #[arg(add = ArgValueCompleter::new(complete::incidents))]
         id: u64,
     },
