@@ -10,11 +10,19 @@ use holdfast_proto::fleet::HostSnapshot;
 /// Reached by its socket, then without one. Not with `-c` at its first start: the image prepares the data directory
 /// through a server of the same settings, and goes down with it.
 async fn close_socket(server: &Started, observed: &Observed) {
-    let by_socket = |s: &HostSnapshot| {
-        up(s, &server.0).filter(|instance| instance.reached_by.starts_with("socket "))
-    };
-    let reached = observed.until("the server is up", SERVER_START, by_socket);
-    reached.await;
+    let is_up = |s: &HostSnapshot| up(s, &server.0);
+    let is_down = |s: &HostSnapshot| up(s, &server.0).is_none().then_some(());
+    // A server that starts listens on its address a moment before its socket: who asks just then stays with that.
+    while let (instance, _) = observed
+        .until("the server is up", SERVER_START, is_up)
+        .await
+        && !instance.reached_by.starts_with("socket ")
+    {
+        crate::observed::said(&["stop", &server.0]);
+        let stopped = observed.until("the server is down", SERVER_START, is_down);
+        stopped.await;
+        crate::observed::said(&["start", &server.0]);
+    }
     // ALTER SYSTEM would write it as a list of one directory without a name.
     let write = "echo \"unix_socket_directories = ''\" >> \"$PGDATA/postgresql.auto.conf\"";
     server.exec(&["bash", "-c", write]);
