@@ -95,7 +95,8 @@ impl Catalog {
             .collect())
     }
 
-    /// What each check counted around an incident: well before `from`, at least until `to`, and last until then.
+    /// What each check counted around an incident: when it was well for the last time before `from`, at least from then
+    /// until `to` (what opened the incident ran before it), and last until then.
     ///
     /// # Errors
     /// When the catalog fails.
@@ -106,13 +107,17 @@ impl Catalog {
     ) -> Result<Vec<Counted>, CatalogError> {
         sqlx::query_as(
             "select c.host || '/' || c.instance || '/' || c.database as database, c.name,
-                (select count from check_run r where r.check_id = c.id and r.verdict = 'ok' and r.at < $1
-                    order by r.id desc limit 1) as before,
+                well.count as before,
                 (select min(count) from check_run r
-                    where r.check_id = c.id and r.at >= $1 and r.at <= $2) as lowest,
+                    where r.check_id = c.id and r.at > coalesce(well.at, '-infinity') and r.at <= $2) as lowest,
                 (select count from check_run r where r.check_id = c.id and r.at <= $2
                     order by r.id desc limit 1) as last
-             from database_check c order by 1, 2",
+             from database_check c
+                left join lateral (
+                    select count, at from check_run r
+                    where r.check_id = c.id and r.verdict = 'ok' and r.at < $1 order by r.id desc limit 1
+                ) well on true
+             order by 1, 2",
         )
         .bind(from)
         .bind(to)

@@ -273,3 +273,28 @@ async fn old_history_goes_but_never_the_last_good_run() {
     let last_ok = catalog.last_ok_outcome(id).await.unwrap();
     assert_eq!(last_ok.unwrap().count, Some(5000));
 }
+
+#[tokio::test]
+async fn the_run_that_opened_an_incident_counts_as_its_lowest() {
+    let catalog = TestCatalog::new().await;
+    let at = |seconds| Utc::now() - TimeDelta::hours(1) + TimeDelta::seconds(seconds);
+    let agent = answering(outcome_at(at(0), 14));
+    let (state, _) = set(&catalog, &agent, new_check(), "operator/alice")
+        .await
+        .unwrap();
+    for (seconds, count) in [(60, 13), (120, 1), (180, 2), (240, 13)] {
+        let outcome = outcome_at(at(seconds), count);
+        let recorded = record(&catalog, &host(), state.check.id, outcome).await;
+        recorded.unwrap();
+    }
+    // It was seen a second after the check had run.
+    let counted = catalog.counted_around(at(121), at(300)).await.unwrap();
+    let [counted] = counted.as_slice() else {
+        panic!("{counted:?}");
+    };
+    assert_eq!(counted.database, "web-1/shop-db/shop");
+    assert_eq!(
+        (counted.before, counted.lowest, counted.last),
+        (Some(13), Some(1), Some(13))
+    );
+}
