@@ -27,6 +27,7 @@ mod pruning;
 mod recovery_measurement;
 mod report;
 mod repository;
+mod runbook;
 mod schedule_run;
 #[cfg(test)]
 pub mod testing;
@@ -57,6 +58,7 @@ pub use self::{
     policy_set::Applied,
     pruning::Pruning,
     repository::RepositoryRow,
+    runbook::{NewStep, RunbookRun, RunbookRunId},
     schedule_run::{RunId, ScheduledRun, requested_by},
     token::TokenRow,
 };

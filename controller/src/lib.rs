@@ -24,6 +24,7 @@ pub mod relay;
 pub mod repository;
 pub mod retention;
 pub mod rpc;
+pub mod runbook;
 pub mod schedule;
 pub mod serve;
 pub mod standing;

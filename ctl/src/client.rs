@@ -22,6 +22,7 @@ mod policy;
 mod read;
 mod repository;
 mod restore;
+mod runbook;
 mod triage;
 
 pub use backup::{BackupSpec, Started};
@@ -33,6 +34,7 @@ pub use job::{CopySpec, Update, Watch};
 pub use merge::MergeSpec;
 pub use repository::RecoveryKey;
 pub use restore::RestoreSpec;
+pub use runbook::Agreed;
 pub use triage::TriageOf;
 
 /// A job's proof names every table; a database can have many.

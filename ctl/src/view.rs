@@ -31,6 +31,7 @@ pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+pub mod runbook;
 pub mod status;
 pub mod triage;
 pub mod version;

@@ -11,9 +11,7 @@ use e2e::{
     postgres::{Version, psql, wait_for_postgres},
 };
 
-use serde_json::Value;
-
-use super::{found, over};
+use super::{found, kind_of_one_incident, over, resolved, run_with_hands, wait_for_count};
 
 /// A file without a name of its own.
 const COMPOSE: &str = "
@@ -136,19 +134,7 @@ fn replay(fleet: &Fleet) {
 
 /// The swap and the missing users are one thing to see to.
 fn one_incident(fleet: &Fleet) -> String {
-    let list = fleet.ctl.json(&["incident", "list"]);
-    let mut all = list["incidents"].as_array().cloned().unwrap_or_default();
-    // Whatever becomes of the disk of the machine that tests.
-    all.retain(|incident| {
-        !["disk-filling", "catalog-unhealthy"]
-            .map(Value::from)
-            .contains(&incident["kind"])
-    });
-    let [incident] = all.as_slice() else {
-        panic!("not one incident: {list}");
-    };
-    assert_eq!(incident["kind"], "identity-swapped", "{incident}");
-    let id = incident["id"].to_string();
+    let id = kind_of_one_incident(fleet, "identity-swapped");
     fleet.ctl.ok(&["incident", "assign", &id]);
     fleet
         .ctl
@@ -158,16 +144,7 @@ fn one_incident(fleet: &Fleet) -> String {
 
 /// Nobody has to remember what happened.
 fn told(fleet: &Fleet, incident: &str) {
-    let shown = || fleet.ctl.json(&["incident", "show", incident]);
-    e2e::eventually::eventually(
-        std::time::Duration::from_secs(60),
-        "the incident is resolved",
-        || {
-            let shown = shown();
-            let resolved = shown["incident"]["state"] == "resolved";
-            if resolved { Ok(()) } else { Err(shown) }
-        },
-    );
+    resolved(fleet, incident);
     let cause = "compose took the name from the directory";
     fleet
         .ctl
@@ -240,24 +217,67 @@ fn mended(fleet: &Fleet) {
     );
 }
 
-/// The catalog knows what is counted while all is well.
-fn wait_for_count(fleet: &Fleet, database: &str, count: u64) {
-    e2e::eventually::eventually(
-        std::time::Duration::from_secs(60),
-        &format!("{count} users of {database}"),
+/// The whole of it: what was there, and who registered meanwhile.
+fn brought_back(fleet: &Fleet) {
+    let before = directory(fleet, "meaningful");
+    fs::create_dir_all(&before).expect("a directory");
+    fs::write(before.join("compose.yml"), COMPOSE).expect("a file");
+    compose(fleet, &before, &["up", "-d"]);
+    users(fleet, "meaningful_db_1", 14);
+    fleet.wait_instance("web-1/meaningful_db_1");
+    compose(fleet, &before, &["down"]);
+    let after = directory(fleet, "manualmode");
+    fs::rename(&before, &after).expect("renamed");
+    compose(fleet, &after, &["up", "-d"]);
+    found(
+        fleet,
+        "identity-swapped",
+        "meaningful_data → manualmode_data",
+    );
+    let host = fleet.host("web-1");
+    wait_for_postgres(host, "manualmode_db_1");
+    psql(
+        host,
+        "manualmode_db_1",
+        "postgres",
+        "create table users (id int primary key, email text);
+         insert into users values (100, 'new@example.org')",
+    );
+    fleet.wait_instance("web-1/manualmode_db_1");
+    let incident = one_incident(fleet);
+    let plan = fleet.ctl.ok(&["incident", "run", &incident, "--dry-run"]);
+    let command = "docker compose -p manualmode down && docker compose -p meaningful up -d";
+    for words in ["ctl backup create web-1/manualmode_db_1/postgres", command] {
+        assert!(plan.contains(words), "{words}: {plan}");
+    }
+
+    let (said, code) = run_with_hands(
+        fleet,
+        &[&incident, "--yes"],
+        "the server to come up",
         || {
-            let list = fleet.ctl.json(&["check", "list"]);
-            let mut checks = list["checks"].as_array().into_iter().flatten();
-            let counted = checks
-                .any(|check| check["database"] == database && check["last"]["count"] == count);
-            if counted { Ok(()) } else { Err(list) }
+            compose(fleet, &after, &["-p", "manualmode", "down"]);
+            compose(fleet, &after, &["-p", "meaningful", "up", "-d"]);
         },
     );
+    assert_eq!(code, Some(0), "{said}");
+    let counted = psql(
+        host,
+        "meaningful_db_1",
+        "postgres",
+        "select count(*), count(*) filter (where email = 'new@example.org') from users",
+    );
+    assert_eq!(counted, "15|1");
 }
 
 #[test]
 fn docker_compose_from_a_renamed_directory_is_a_swap_with_users_14_to_1() {
     replay(&Fleet::start(1));
+}
+
+#[test]
+fn one_runbook_later_everybody_is_there_and_so_is_the_new_one() {
+    brought_back(&Fleet::start(1));
 }
 
 #[test]

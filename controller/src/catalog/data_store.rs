@@ -213,6 +213,22 @@ impl Catalog {
         Ok(rows.into_iter().map(Event::from).collect())
     }
 
+    /// The history of one service, the newest line first.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn service_history(&self, service: u64) -> Result<Vec<Event>, CatalogError> {
+        let rows: Vec<EventRow> = sqlx::query_as(
+            "select * from data_store_event where data_store = $1 order by id desc limit $2",
+        )
+        .bind(service.cast_signed())
+        .bind(MOST_EVENTS)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CatalogError::doing("reading the history of a service"))?;
+        Ok(rows.into_iter().map(Event::from).collect())
+    }
+
     /// The history of the services that lay on a volume of this name, the newest line first: with the line that
     /// led away from it.
     ///

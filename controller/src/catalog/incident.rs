@@ -13,7 +13,8 @@ use crate::{
 const MOST_CLOSED: i64 = 500;
 
 const SELECT: &str = "select i.*, exists (
-        select from incident_event e where e.incident = i.id and e.by_whom <> '') as handled
+        select from incident_event e where e.incident = i.id and e.by_whom <> '')
+        or exists (select from runbook_run r where r.incident = i.id) as handled
      from incident i";
 
 #[derive(FromRow)]
@@ -359,6 +360,11 @@ async fn close(
     if closed.rows_affected() == 0 {
         return Ok(false);
     }
+    sqlx::query("update runbook_run set ended_at = $2 where incident = $1 and ended_at is null")
+        .bind(id.cast_signed())
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
     let text = match by {
         "" => "nothing was found for a day, and nobody had it",
         _ => cause,

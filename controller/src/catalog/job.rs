@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, types::Json};
 
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, NewStep};
 use crate::job::{
     JobId, JobSpec,
     event::Event,
@@ -133,9 +133,24 @@ impl Catalog {
     /// # Errors
     /// When the catalog fails.
     pub async fn submit_job(&self, new: NewJob) -> Result<JobId, CatalogError> {
-        self.try_submit(new)
+        const DOING: &str = "storing a job";
+        let job = self.try_submit(new, None).await;
+        let job = job.map_err(CatalogError::doing(DOING))?;
+        job.ok_or_else(|| CatalogError::doing(DOING)(sqlx::Error::RowNotFound))
+    }
+
+    /// The job of a step, with the step, or neither. None: somebody has begun the step already.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn submit_job_of_step(
+        &self,
+        new: NewJob,
+        step: &NewStep,
+    ) -> Result<Option<JobId>, CatalogError> {
+        self.try_submit(new, Some(step))
             .await
-            .map_err(CatalogError::doing("storing a job"))
+            .map_err(CatalogError::doing("storing the job of a step"))
     }
 
     /// # Errors
@@ -301,7 +316,11 @@ impl Catalog {
             .map_err(CatalogError::doing("asking for a job's undo"))
     }
 
-    async fn try_submit(&self, new: NewJob) -> Result<JobId, sqlx::Error> {
+    async fn try_submit(
+        &self,
+        new: NewJob,
+        step: Option<&NewStep>,
+    ) -> Result<Option<JobId>, sqlx::Error> {
         let definition = new.spec.definition();
         let steps = u32::try_from(definition.steps().len()).unwrap_or(u32::MAX);
         let summary = Summary {
@@ -326,11 +345,17 @@ impl Catalog {
         .fetch_one(&mut *tx)
         .await?;
         let job = id.cast_unsigned();
+        if let Some(step) = step
+            && !super::runbook::insert_step(&mut *tx, step, Some(job), new.created_at).await?
+        {
+            tx.rollback().await?;
+            return Ok(None);
+        }
         super::job_event::insert(&mut tx, job, 1, 0, new.created_at, &Event::Created).await?;
         super::lock::want(&mut tx, job, &locks, new.created_at).await?;
         ring(&mut tx, job).await?;
         tx.commit().await?;
-        Ok(job)
+        Ok(Some(job))
     }
 
     async fn try_claim(

@@ -3,7 +3,7 @@
 use super::{Detector, Evidence, Facts, Kind, Seen, Severity, kind};
 use crate::data_store::Known;
 
-const KIND: Kind = kind!("HF0103", "database-gone");
+pub const KIND: Kind = kind!("HF0103", "database-gone");
 pub const DETECTOR: Detector = Detector {
     kinds: &[KIND],
     look: |moment| look(moment.facts),

@@ -3,7 +3,7 @@
 use super::{Detector, Evidence, Facts, Kind, Seen, Severity, kind};
 use crate::data_store::{Known, Swapped, changes};
 
-const KIND: Kind = kind!("HF0102", "identity-swapped");
+pub const KIND: Kind = kind!("HF0102", "identity-swapped");
 pub const DETECTOR: Detector = Detector {
     kinds: &[KIND],
     look: |moment| look(moment.facts),

@@ -52,6 +52,14 @@ impl About {
     }
 }
 
+impl About {
+    /// The service that an incident is about, by what it displays as.
+    #[must_use]
+    pub fn service_of(about: &str) -> Option<u64> {
+        about.strip_prefix("service ")?.parse().ok()
+    }
+}
+
 /// Rather than "job 12".
 fn is_host(subject: &str) -> bool {
     !subject.contains(' ')

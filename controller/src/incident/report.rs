@@ -75,6 +75,13 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
+/// With its first finding, which may have lasted before it opened the incident.
+fn began(report: &Report) -> DateTime<Utc> {
+    let findings = report.findings.iter().map(|finding| finding.opened_at);
+    let first = findings.min().unwrap_or(report.incident.opened_at);
+    first.min(report.incident.opened_at)
+}
+
 fn heading(text: &mut String, title: &str) {
     let _ = writeln!(text, "\n## {title}\n");
 }
@@ -87,13 +94,9 @@ fn summary(report: &Report, text: &mut String) {
     let incident = &report.incident;
     let end = match (incident.state(), incident.over_at()) {
         (State::Open, _) | (_, None) => {
-            format!("open for {} now", span(incident.opened_at, report.now))
+            format!("open for {} now", span(began(report), report.now))
         }
-        (_, Some(at)) => format!(
-            "over at {} after {}",
-            moment(at),
-            span(incident.opened_at, at)
-        ),
+        (_, Some(at)) => format!("over at {} after {}", moment(at), span(began(report), at)),
     };
     let _ = writeln!(text, "| | |\n|---|---|");
     let row = |text: &mut String, name: &str, value: &str| {
@@ -106,7 +109,7 @@ fn summary(report: &Report, text: &mut String) {
     );
     row(text, "severity", incident.lead.severity.as_str());
     row(text, "where", &incident.lead.subject);
-    row(text, "seen", &moment(incident.opened_at));
+    row(text, "seen", &moment(began(report)));
     row(
         text,
         "state",
@@ -207,7 +210,11 @@ fn cause(incident: &Incident, text: &mut String) {
 fn done(report: &Report, text: &mut String) {
     heading(text, "What was done");
     let deeds = report.timeline.iter().filter(|line| {
-        !line.by.is_empty() && matches!(line.kind.as_str(), "job" | "command" | "note" | "data")
+        let is_deed = matches!(
+            line.kind.as_str(),
+            "job" | "step" | "command" | "note" | "data"
+        );
+        is_deed && !line.by.is_empty() && line.at >= began(report)
     });
     let mut any = false;
     for line in deeds {
@@ -231,7 +238,7 @@ fn recovery(report: &Report, text: &mut String) {
             text,
             &format!(
                 "from the first finding to none: {}",
-                span(incident.opened_at, at)
+                span(began(report), at)
             ),
         ),
         None => bullet(
@@ -261,7 +268,12 @@ fn recovery(report: &Report, text: &mut String) {
 
 fn prevented(report: &Report, text: &mut String) {
     heading(text, "What prevented worse");
-    let refused = report.timeline.iter().filter(|line| line.kind == "refused");
+    // Words about the incident itself do no harm.
+    let harmless = ["incident.close", "incident.note", "incident.assign"];
+    let refused = report.timeline.iter().filter(|line| {
+        let is_harmless = harmless.iter().any(|action| line.text.starts_with(action));
+        line.kind == "refused" && !is_harmless
+    });
     let mut any = false;
     for line in refused {
         any = true;

@@ -24,7 +24,7 @@ pub struct Sources {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
     pub at: DateTime<Utc>,
-    /// "finding", "over", "job", "command", "refused", "guard", "data", or the kind of an [`Event`].
+    /// "finding", "over", "job", "step", "command", "refused", "guard", "data", or the kind of an [`Event`].
     pub kind: String,
     /// "operator/ann"; empty: nobody.
     pub by: String,
@@ -125,18 +125,25 @@ fn of_job(job: JobSummary) -> Vec<Line> {
 fn of_audit(entry: audit::Entry) -> Option<Line> {
     let content = entry.content;
     let refused = content.outcome == audit::Outcome::Refused;
+    let is_step = content.action == "incident.step";
     let told_elsewhere =
         content.action.starts_with("job.") || content.action.starts_with("incident.");
-    if told_elsewhere && !refused {
+    if told_elsewhere && !refused && !is_step {
         return None;
     }
-    let mut text = format!("{} {}", content.action, content.subject);
-    if !content.detail.is_empty() {
-        text.push_str(&format!(": {}", content.detail));
-    }
+    let (kind, text) = match (refused, is_step) {
+        (false, true) => ("step", content.detail),
+        (refused, _) => {
+            let mut text = format!("{} {}", content.action, content.subject);
+            if !content.detail.is_empty() {
+                text.push_str(&format!(": {}", content.detail));
+            }
+            (if refused { "refused" } else { "command" }, text)
+        }
+    };
     Some(Line {
         at: content.at,
-        kind: if refused { "refused" } else { "command" }.to_owned(),
+        kind: kind.to_owned(),
         by: content.actor,
         text,
         reference: String::new(),

@@ -39,6 +39,9 @@ pub struct BackUpDatabase {
     pub jobs: u32,
     /// Bytes a second; 0: no limit.
     pub bandwidth: u64,
+    /// It keeps what is about to be replaced, whatever that is: never what `latest` means.
+    #[serde(default)]
+    pub is_safety: bool,
 }
 
 #[async_trait]
@@ -107,7 +110,9 @@ impl BackUpDatabase {
     /// How much of the database is in it.
     #[must_use]
     pub fn kind(&self) -> BackupKind {
-        if self.selection == Selection::default() {
+        if self.is_safety {
+            BackupKind::BeforeReplace
+        } else if self.selection == Selection::default() {
             BackupKind::Full
         } else if self.selection.schema_only {
             BackupKind::SchemaOnly

@@ -6,7 +6,7 @@ use super::{
     position::Position,
     view::{EventLine, JobState},
 };
-use crate::catalog::{JobRow, NewJob};
+use crate::catalog::{JobRow, NewJob, NewStep};
 
 /// What a list holds when nothing is said, and at most.
 const DEFAULT_LIMIT: u32 = 50;
@@ -37,23 +37,55 @@ impl Engine {
         requested_by: &str,
         traceparent: &str,
     ) -> Result<JobId, JobError> {
+        let new = self.new_job(spec, requested_by, traceparent)?;
+        let job = self.inner.world.catalog.submit_job(new).await?;
+        // The engine of this process need not wait for the catalog to tell it.
+        let _ = self.inner.rung.send(job);
+        Ok(job)
+    }
+
+    /// The job of a step of a runbook. None: somebody has begun the step already.
+    ///
+    /// # Errors
+    /// As [`Self::submit_copy`].
+    pub async fn submit_step(
+        &self,
+        spec: JobSpec,
+        traceparent: &str,
+        step: &NewStep,
+    ) -> Result<Option<JobId>, JobError> {
+        let new = self.new_job(spec, &step.by, traceparent)?;
+        let job = self
+            .inner
+            .world
+            .catalog
+            .submit_job_of_step(new, step)
+            .await?;
+        if let Some(job) = job {
+            let _ = self.inner.rung.send(job);
+        }
+        Ok(job)
+    }
+
+    fn new_job(
+        &self,
+        spec: JobSpec,
+        requested_by: &str,
+        traceparent: &str,
+    ) -> Result<NewJob, JobError> {
         let world = &self.inner.world;
         spec.definition().check().map_err(JobError::Invalid)?;
         let created_at = world.clock.now();
         let deadline = chrono::TimeDelta::from_std(spec.definition().deadline())
             .ok()
             .and_then(|limit| created_at.checked_add_signed(limit));
-        let new = NewJob {
+        Ok(NewJob {
             spec,
             requested_by: requested_by.to_owned(),
             traceparent: traceparent.to_owned(),
             created_at,
             deadline,
-        };
-        let job = world.catalog.submit_job(new).await?;
-        // The engine of this process need not wait for the catalog to tell it.
-        let _ = self.inner.rung.send(job);
-        Ok(job)
+        })
     }
 
     /// Newest first. `limit` 0: 50; at most 1000.

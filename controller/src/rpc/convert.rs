@@ -15,6 +15,7 @@ mod host;
 mod incident;
 mod job;
 mod policy;
+mod runbook;
 
 use std::time::Duration;
 

@@ -23,6 +23,7 @@ mod policy;
 mod repository;
 mod restore;
 mod retention;
+mod runbook;
 mod services;
 mod task;
 mod triage;
@@ -299,6 +300,21 @@ impl Operator for OperatorService {
         request: Request<wire::CloseIncidentRequest>,
     ) -> Reply<wire::CloseIncidentResponse> {
         self.answer(Call::CloseIncident, request, incident::close)
+            .await
+    }
+
+    async fn get_runbook(
+        &self,
+        request: Request<wire::GetRunbookRequest>,
+    ) -> Reply<wire::GetRunbookResponse> {
+        self.answer(Call::GetRunbook, request, runbook::get).await
+    }
+
+    async fn take_runbook_step(
+        &self,
+        request: Request<wire::TakeRunbookStepRequest>,
+    ) -> Reply<wire::TakeRunbookStepResponse> {
+        self.answer(Call::TakeRunbookStep, request, runbook::take)
             .await
     }
 

@@ -36,6 +36,8 @@ pub enum Call {
     NoteIncident,
     AssignIncident,
     CloseIncident,
+    GetRunbook,
+    TakeRunbookStep,
     CopyDatabase,
     RestoreDatabase,
     MergeRows,
@@ -119,6 +121,7 @@ impl Call {
             | Self::ListIncidents
             | Self::GetIncident
             | Self::ReportIncident
+            | Self::GetRunbook
             | Self::ListJobs
             | Self::GetJob
             | Self::WatchJob
@@ -152,6 +155,7 @@ impl Call {
             | Self::NoteIncident
             | Self::AssignIncident
             | Self::CloseIncident
+            | Self::TakeRunbookStep
             | Self::CopyDatabase
             | Self::RestoreDatabase
             | Self::MergeRows
@@ -183,7 +187,7 @@ pub mod tests {
     use super::*;
 
     /// Every call with its role, written down a second time: a change of the table is a decision.
-    pub const TABLE: [(Call, Role); 72] = [
+    pub const TABLE: [(Call, Role); 74] = [
         (Call::WhoAmI, Role::Viewer),
         (Call::RenewCertificate, Role::Viewer),
         (Call::GetStatus, Role::Viewer),
@@ -215,6 +219,8 @@ pub mod tests {
         (Call::NoteIncident, Role::Operator),
         (Call::AssignIncident, Role::Operator),
         (Call::CloseIncident, Role::Operator),
+        (Call::GetRunbook, Role::Viewer),
+        (Call::TakeRunbookStep, Role::Operator),
         (Call::CopyDatabase, Role::Operator),
         (Call::RestoreDatabase, Role::Operator),
         (Call::MergeRows, Role::Operator),

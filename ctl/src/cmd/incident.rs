@@ -1,8 +1,11 @@
 //! `ctl incident`: what went wrong, who sees to it, and how it ended.
 
+mod run;
+
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 
+use self::run::Run;
 use crate::{
     client::Doing as _,
     complete,
@@ -65,10 +68,12 @@ pub enum Incident {
         /// What it was; the report tells it.
         #[arg(long)]
         cause: String,
-        /// Also while something of it is still found; it opens no other incident then.
+        /// Also while something of it is still found, or left of its runbook; what is found opens no other incident then.
         #[arg(long)]
         still_found: bool,
     },
+    /// Go through its runbook, step by step; who comes later goes on where it was left.
+    Run(Run),
     /// Print what is to be learned from it, as Markdown.
     Report {
         /// Number of the incident.
@@ -123,6 +128,7 @@ impl Incident {
                 let closed = closed.doing(|| format!("close incident {id}"))?;
                 session.show(&IncidentChanged::of("closed", closed))?;
             }
+            Self::Run(run) => return run.run(session).await,
             Self::Report { id } => {
                 let report = client.report_incident(id).await;
                 session.show(&report.doing(|| format!("report incident {id}"))?)?;

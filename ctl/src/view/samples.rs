@@ -38,6 +38,7 @@ mod job;
 mod merge;
 pub(crate) mod policy;
 mod restore;
+pub(crate) mod runbook;
 
 pub(crate) use every::every;
 use job::job;

@@ -208,6 +208,8 @@ operator_service! {
     note_incident: NoteIncidentRequest => NoteIncidentResponse,
     assign_incident: AssignIncidentRequest => AssignIncidentResponse,
     close_incident: CloseIncidentRequest => CloseIncidentResponse,
+    get_runbook: GetRunbookRequest => GetRunbookResponse,
+    take_runbook_step: TakeRunbookStepRequest => TakeRunbookStepResponse,
     copy_database: CopyDatabaseRequest => CopyDatabaseResponse,
     restore_database: RestoreDatabaseRequest => RestoreDatabaseResponse,
     merge_rows: MergeRowsRequest => MergeRowsResponse,

@@ -5153,6 +5153,92 @@ pub struct CloseIncidentResponse {
     #[prost(message, optional, tag = "1")]
     pub incident: ::core::option::Option<Incident>,
 }
+/// The answer to an incident, as it stands.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Runbook {
+    /// "volume-swapped".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub says: ::prost::alloc::string::String,
+    /// Unset: nobody has begun it.
+    #[prost(message, optional, tag = "3")]
+    pub begun_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "operator/ann".
+    #[prost(string, tag = "4")]
+    pub begun_by: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "5")]
+    pub steps: ::prost::alloc::vec::Vec<RunbookStep>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunbookStep {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it does, in plain words.
+    #[prost(string, tag = "2")]
+    pub says: ::prost::alloc::string::String,
+    /// What somebody would type to do the same.
+    #[prost(string, tag = "3")]
+    pub command: ::prost::alloc::string::String,
+    /// What is looked at afterwards.
+    #[prost(string, tag = "4")]
+    pub checks: ::prost::alloc::string::String,
+    #[prost(enumeration = "RunbookStage", tag = "5")]
+    pub stage: i32,
+    /// How it went, what it waits for, or why it failed or cannot be done.
+    #[prost(string, tag = "6")]
+    pub told: ::prost::alloc::string::String,
+    /// Of one that cannot be done.
+    #[prost(string, tag = "7")]
+    pub advice: ::prost::alloc::string::String,
+    /// Its last one; 0: none.
+    #[prost(uint64, tag = "8")]
+    pub job: u64,
+    #[prost(enumeration = "RunbookConsent", tag = "9")]
+    pub consent: i32,
+    /// With consent TYPED: what is typed.
+    #[prost(string, tag = "10")]
+    pub word: ::prost::alloc::string::String,
+    /// Who began it last; may be empty.
+    #[prost(string, tag = "11")]
+    pub by: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRunbookRequest {
+    #[prost(uint64, tag = "1")]
+    pub incident: u64,
+    /// Empty: the one for what is found, or the one that was begun.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRunbookResponse {
+    #[prost(message, optional, tag = "1")]
+    pub runbook: ::core::option::Option<Runbook>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakeRunbookStepRequest {
+    #[prost(uint64, tag = "1")]
+    pub incident: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub step: ::prost::alloc::string::String,
+    /// With consent TYPED.
+    #[prost(string, tag = "4")]
+    pub word: ::prost::alloc::string::String,
+    /// Not empty: the step, which must be the next one, is left out, for this reason.
+    #[prost(string, tag = "5")]
+    pub leave_out: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TakeRunbookStepResponse {
+    #[prost(message, optional, tag = "1")]
+    pub runbook: ::core::option::Option<Runbook>,
+    /// To be followed; 0: there is none.
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+}
 /// A volume of a host.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VolumeName {
@@ -6763,6 +6849,84 @@ impl IncidentState {
         }
     }
 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RunbookStage {
+    Unspecified = 0,
+    Done = 1,
+    Needless = 2,
+    UnderWay = 3,
+    Ready = 4,
+    /// It can be tried again.
+    Failed = 5,
+    Blocked = 6,
+    Later = 7,
+}
+impl RunbookStage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUNBOOK_STAGE_UNSPECIFIED",
+            Self::Done => "RUNBOOK_STAGE_DONE",
+            Self::Needless => "RUNBOOK_STAGE_NEEDLESS",
+            Self::UnderWay => "RUNBOOK_STAGE_UNDER_WAY",
+            Self::Ready => "RUNBOOK_STAGE_READY",
+            Self::Failed => "RUNBOOK_STAGE_FAILED",
+            Self::Blocked => "RUNBOOK_STAGE_BLOCKED",
+            Self::Later => "RUNBOOK_STAGE_LATER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUNBOOK_STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUNBOOK_STAGE_DONE" => Some(Self::Done),
+            "RUNBOOK_STAGE_NEEDLESS" => Some(Self::Needless),
+            "RUNBOOK_STAGE_UNDER_WAY" => Some(Self::UnderWay),
+            "RUNBOOK_STAGE_READY" => Some(Self::Ready),
+            "RUNBOOK_STAGE_FAILED" => Some(Self::Failed),
+            "RUNBOOK_STAGE_BLOCKED" => Some(Self::Blocked),
+            "RUNBOOK_STAGE_LATER" => Some(Self::Later),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RunbookConsent {
+    /// Of steps that cannot be done now.
+    Unspecified = 0,
+    Automatic = 1,
+    Confirmed = 2,
+    Typed = 3,
+}
+impl RunbookConsent {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUNBOOK_CONSENT_UNSPECIFIED",
+            Self::Automatic => "RUNBOOK_CONSENT_AUTOMATIC",
+            Self::Confirmed => "RUNBOOK_CONSENT_CONFIRMED",
+            Self::Typed => "RUNBOOK_CONSENT_TYPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUNBOOK_CONSENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUNBOOK_CONSENT_AUTOMATIC" => Some(Self::Automatic),
+            "RUNBOOK_CONSENT_CONFIRMED" => Some(Self::Confirmed),
+            "RUNBOOK_CONSENT_TYPED" => Some(Self::Typed),
+            _ => None,
+        }
+    }
+}
 /// Which of two rows with one key and different content stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -8079,6 +8243,56 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("holdfast.v1.Operator", "CloseIncident"));
             self.inner.unary(req, path, codec).await
         }
+        /// The steps of the incident's runbook: what was done, what is next. Changes nothing.
+        pub async fn get_runbook(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRunbookRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRunbookResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/GetRunbook",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "GetRunbook"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Does one step, or leaves it out; begins the runbook when nobody has.
+        pub async fn take_runbook_step(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TakeRunbookStepRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TakeRunbookStepResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/holdfast.v1.Operator/TakeRunbookStep",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("holdfast.v1.Operator", "TakeRunbookStep"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn copy_database(
             &mut self,
             request: impl tonic::IntoRequest<super::CopyDatabaseRequest>,
@@ -9319,6 +9533,22 @@ pub mod operator_server {
             request: tonic::Request<super::CloseIncidentRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CloseIncidentResponse>,
+            tonic::Status,
+        >;
+        /// The steps of the incident's runbook: what was done, what is next. Changes nothing.
+        async fn get_runbook(
+            &self,
+            request: tonic::Request<super::GetRunbookRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRunbookResponse>,
+            tonic::Status,
+        >;
+        /// Does one step, or leaves it out; begins the runbook when nobody has.
+        async fn take_runbook_step(
+            &self,
+            request: tonic::Request<super::TakeRunbookStepRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TakeRunbookStepResponse>,
             tonic::Status,
         >;
         async fn copy_database(
@@ -11078,6 +11308,96 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CloseIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/GetRunbook" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRunbookSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::GetRunbookRequest>
+                    for GetRunbookSvc<T> {
+                        type Response = super::GetRunbookResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRunbookRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_runbook(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRunbookSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/holdfast.v1.Operator/TakeRunbookStep" => {
+                    #[allow(non_camel_case_types)]
+                    struct TakeRunbookStepSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::TakeRunbookStepRequest>
+                    for TakeRunbookStepSvc<T> {
+                        type Response = super::TakeRunbookStepResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TakeRunbookStepRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::take_runbook_step(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TakeRunbookStepSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

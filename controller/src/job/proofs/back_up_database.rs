@@ -28,6 +28,7 @@ pub fn samples() -> Vec<Sample> {
             selection: Selection::default(),
             jobs: 0,
             bandwidth: 0,
+            is_safety: false,
         }),
         before: world(),
         after: |_| Databases::from([(SOURCE.to_owned(), ROWS.to_owned())]),

@@ -7,19 +7,16 @@ use holdfast_proto::task::{DatabaseFacts, FailureKind, Selection, TaskFailure};
 use serde_json::Value;
 
 use super::RestoreDatabase;
-use crate::{
-    catalog::BackupKind,
-    job::{
-        back_up_database::{
-            BackUpDatabase,
-            record::{add, describe, says},
-            store::store,
-        },
-        copy_database::preflight::{self, Examined, source},
-        definition::{Step, StepDone, StepFailure},
-        event::Why,
-        step::StepContext,
+use crate::job::{
+    back_up_database::{
+        BackUpDatabase,
+        record::{add, describe, says},
+        store::store,
     },
+    copy_database::preflight::{self, Examined, source},
+    definition::{Step, StepDone, StepFailure},
+    event::Why,
+    step::StepContext,
 };
 
 /// Part of the step's tasks: the question and the backup itself.
@@ -51,8 +48,9 @@ impl Step for Safety<'_> {
             selection: Selection::default(),
             jobs: self.0.jobs,
             bandwidth: 0,
+            is_safety: true,
         };
-        let kind = BackupKind::BeforeReplace;
+        let kind = request.kind();
         let facts = self.facts(ctx, &request).await?;
         let stored = store(ctx, STORE, &request, kind, facts.cpus).await;
         let stored = stored.map_err(|failure| self.explain(failure))?;

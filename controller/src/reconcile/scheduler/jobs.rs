@@ -34,6 +34,7 @@ impl Start for Engine {
             selection: Selection::default(),
             jobs: 0,
             bandwidth: 0,
+            is_safety: false,
         };
         let submitted = self.submit(JobSpec::BackUpDatabase(backup), requested_by, "");
         submitted

@@ -3,7 +3,10 @@
 use holdfast_proto::wire;
 
 use super::time;
-use crate::incident::{Incident, Lead, Line, State};
+use crate::{
+    incident::{Incident, Lead, Line, State},
+    runbook::answer_to,
+};
 
 impl From<Incident> for wire::Incident {
     fn from(incident: Incident) -> Self {
@@ -29,6 +32,11 @@ impl From<Incident> for wire::Incident {
             title,
             advice,
         } = lead;
+        let advice = match answer_to(&kind) {
+            Some(_) if advice.is_empty() => format!("ctl incident run {id}"),
+            Some(_) => format!("ctl incident run {id} (by hand: {advice})"),
+            None => advice,
+        };
         Self {
             id,
             state: state.into(),

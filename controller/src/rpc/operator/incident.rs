@@ -13,6 +13,7 @@ use tonic::Code;
 use super::{
     RpcError, Services,
     caller::{Caller, Change},
+    runbook,
 };
 use crate::{
     detect::Finding,
@@ -174,6 +175,7 @@ pub async fn close(
         let incident = not_closed(known(&services, request.id).await?)?;
         if !request.still_found {
             nothing_is_found(&incident, &services.catalog.findings_of(incident.id).await?)?;
+            runbook::nothing_is_left(&services, incident.id).await?;
         }
         let by = caller.actor();
         if !services
@@ -251,7 +253,7 @@ async fn whole(services: &Services, id: IncidentId) -> Result<Whole, RpcError> {
     })
 }
 
-async fn known(services: &Services, id: IncidentId) -> Result<Incident, RpcError> {
+pub(super) async fn known(services: &Services, id: IncidentId) -> Result<Incident, RpcError> {
     let incident = services.catalog.incident(id).await?;
     incident.ok_or_else(|| {
         RpcError::new(
@@ -262,7 +264,7 @@ async fn known(services: &Services, id: IncidentId) -> Result<Incident, RpcError
     })
 }
 
-fn not_closed(incident: Incident) -> Result<Incident, RpcError> {
+pub(super) fn not_closed(incident: Incident) -> Result<Incident, RpcError> {
     match incident.state() {
         State::Open | State::Resolved => Ok(incident),
         State::Closed => Err(RpcError::new(

@@ -86,20 +86,35 @@ async fn start(
     let with_hooks = wanted.replace && !wanted.no_hooks;
     let mut restore = wanted.of(&backup);
     let target = restore.target.clone();
-    let host = services.fleet.host(&target.host)?;
-    let instance = host.instance(&target.instance)?;
-    if with_hooks && let Some(plan) = plan::of(&services.catalog, &target).await? {
-        restore.dependents = Dependents::among(
-            &plan.hooks,
-            target.host.as_str(),
-            &instance.container,
-            host.report.containers.values(),
-        );
+    services
+        .fleet
+        .host(&target.host)?
+        .instance(&target.instance)?;
+    if with_hooks {
+        restore.dependents = dependents(services, &target).await?;
     }
     let (by, traceparent) = (caller.actor(), telemetry::current_traceparent());
     let spec = JobSpec::RestoreDatabase(restore);
     let job = services.jobs.submit(spec, &by, &traceparent).await?;
     Ok((job, backup, target))
+}
+
+/// What the target's policy stops while something takes its place.
+pub(super) async fn dependents(
+    services: &Services,
+    target: &DatabaseName,
+) -> Result<Dependents, RpcError> {
+    let host = services.fleet.host(&target.host)?;
+    let instance = host.instance(&target.instance)?;
+    let plan = plan::of(&services.catalog, target).await?;
+    Ok(plan.map_or_else(Dependents::default, |plan| {
+        Dependents::among(
+            &plan.hooks,
+            target.host.as_str(),
+            &instance.container,
+            host.report.containers.values(),
+        )
+    }))
 }
 
 fn read(request: RestoreDatabaseRequest, default_keep: Duration) -> Result<Wanted, RpcError> {

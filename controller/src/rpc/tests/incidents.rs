@@ -153,6 +153,59 @@ async fn a_warning_becomes_one_by_an_operators_word() {
 }
 
 #[tokio::test]
+async fn a_runbook_that_does_not_fit_is_not_begun() {
+    let house = House::open().await;
+    let mut alice = house.operator("alice", Role::Operator).await;
+    find(&house, "web-1", Severity::Critical).await;
+    let request = wire::ListIncidentsRequest::default();
+    let list = alice.list_incidents(request).await.unwrap().into_inner();
+    let incident = list.incidents[0].id;
+    for (name, code, words) in [
+        ("", Code::NotFound, "no runbook for disk-filling"),
+        (
+            "volume-swaped",
+            Code::NotFound,
+            "no runbook \"volume-swaped\"",
+        ),
+        (
+            "volume-swapped",
+            Code::FailedPrecondition,
+            "lies on other data",
+        ),
+        ("volume-lost", Code::FailedPrecondition, "no volume"),
+        ("count-drop", Code::FailedPrecondition, "lacks anything"),
+    ] {
+        let request = wire::GetRunbookRequest {
+            incident,
+            name: name.to_owned(),
+        };
+        let refused = alice.get_runbook(request).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused}");
+        assert!(refused.message().contains(words), "{refused}");
+        for leave_out in ["", "why not"] {
+            let request = wire::TakeRunbookStepRequest {
+                incident,
+                name: name.to_owned(),
+                step: "accept".to_owned(),
+                word: String::new(),
+                leave_out: leave_out.to_owned(),
+            };
+            let refused = alice.take_runbook_step(request).await.unwrap_err();
+            assert!(refused.message().contains(words), "{refused}");
+        }
+    }
+    assert_eq!(house.catalog.runbook_run(incident).await.unwrap(), None);
+    end(&house, "web-1").await;
+    alice.close_incident(close(incident, false)).await.unwrap();
+    let request = wire::TakeRunbookStepRequest {
+        incident,
+        ..Default::default()
+    };
+    let refused = alice.take_runbook_step(request).await.unwrap_err();
+    assert!(refused.message().contains("is closed"), "{refused}");
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let house = House::open().await;
     let mut alice = house.operator("alice", Role::Operator).await;

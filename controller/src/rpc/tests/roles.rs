@@ -46,6 +46,8 @@ async fn ask(client: &mut OperatorClient<Channel>, call: Call) -> Result<(), Sta
         Call::NoteIncident => ask!(note_incident, NoteIncidentRequest),
         Call::AssignIncident => ask!(assign_incident, AssignIncidentRequest),
         Call::CloseIncident => ask!(close_incident, CloseIncidentRequest),
+        Call::GetRunbook => ask!(get_runbook, GetRunbookRequest),
+        Call::TakeRunbookStep => ask!(take_runbook_step, TakeRunbookStepRequest),
         Call::CopyDatabase => ask!(copy_database, CopyDatabaseRequest),
         Call::RestoreDatabase => ask!(restore_database, RestoreDatabaseRequest),
         Call::MergeRows => ask!(merge_rows, MergeRowsRequest),

@@ -217,6 +217,7 @@ pub(crate) fn every() -> Vec<(&'static str, serde_json::Value)> {
                 super::incident::detail().incident,
             )),
         ),
+        ("ctl incident run", json(&super::runbook::begun())),
         (
             "ctl incident report",
             json(&IncidentReport {

@@ -12,7 +12,8 @@ use crate::job::{
 };
 
 /// The server's own databases: nothing is ever put in their place.
-const MAINTENANCE: [&str; 3] = ["postgres", "template0", "template1"];
+/// They belong to the server itself.
+pub const MAINTENANCE: [&str; 3] = ["postgres", "template0", "template1"];
 
 pub fn ask(
     job: JobId,

@@ -184,6 +184,7 @@ async fn it_waits_for_a_backup_that_runs_and_a_backup_waits_for_it() {
             selection: Selection::default(),
             jobs: 0,
             bandwidth: 0,
+            is_safety: false,
         })
     };
     let submit = |spec| running.engine.submit(spec, "operator/ann", "");

@@ -55,6 +55,7 @@ pub async fn create(
             selection: selection.clone().unwrap_or_default(),
             jobs: request.jobs,
             bandwidth: request.bandwidth,
+            is_safety: false,
         };
         let begun = start(&services, &caller, backup).await;
         started.push(told(&started, name, begun)?);
